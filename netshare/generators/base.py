@@ -1,0 +1,109 @@
+"""The interface of a generator: a model of P(metadata) x P(measurements | metadata) over encoded series.
+
+A generator is built for a schema, then either trained (`prepare`, then `step` until `done`) or given weights, and then
+sampled. The trainer owns the loop, the checkpoints and the logs; the generator owns networks, optimisers and the
+random state of training, all of which `training_state` returns and `restore` sets, so that an interrupted training
+goes on bit by bit as if it had never stopped.
+
+    generator = build_generator(schema, settings)
+    generator.prepare(data, seed=1)
+    while not generator.done:
+        metrics = generator.step()
+    synthetic = generator.sample(1000, seed=2)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+
+from preprocess.encoded import Encoded, Schema
+
+
+class Generator(ABC):
+    """A trainable, sampleable model of encoded series. Subclasses are deterministic given seed and thread count."""
+
+    def __init__(self, schema: Schema, device: str = "cpu") -> None:
+        self.schema = schema
+        self.device = torch.device(device)
+        self.steps_done = 0
+
+    @abstractmethod
+    def prepare(
+        self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """Get ready to train on `data` for `steps` optimisation steps.
+
+        Args:
+            data: training series; kept by reference, never copied whole or padded whole.
+            seed: seeds everything random in training, batch order included.
+            steps: optimisation steps after which `done` is true (a generator may stop earlier, on its own
+                validation split).
+            initial_weights: what `training_weights` of the seed model returned, to fine-tune from; None to start afresh.
+
+        Raises:
+            TrainingError: the data cannot be learnt from (no series), or the weights do not fit.
+        """
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether training has come to its end."""
+
+    @abstractmethod
+    def step(self) -> dict[str, float]:
+        """One optimisation step; returns its losses, and under `"records"` the number of records it looked at.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+
+    @abstractmethod
+    def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """All that continuing needs: tensors (weights, averages, optimiser moments, generator states of torch as uint8)
+        and JSON-able scalars (counters, learning rate, the best validation loss ...)."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
+        """Set the state that `training_state` returned; called after `prepare` with the same data and arguments."""
+
+    @abstractmethod
+    def training_weights(self) -> dict[str, torch.Tensor]:
+        """Weights of all networks, for fine-tuning another chunk's model from."""
+
+    @abstractmethod
+    def sampling_weights(self) -> dict[str, torch.Tensor]:
+        """The weights that sampling needs (averaged or best ones, no critics): what a trained model is kept as."""
+
+    @abstractmethod
+    def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Make the generator ready to sample from weights that `sampling_weights` returned.
+
+        Raises:
+            TrainingError: the weights do not fit the schema or the settings.
+        """
+
+    @abstractmethod
+    def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
+        """float32[n, A]: metadata rows drawn from P(metadata), valid by the schema (category indices, [0, 1])."""
+
+    @abstractmethod
+    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Series drawn from P(measurements | metadata), one for each row.
+
+        Args:
+            metadata: float32[n, A], generated or given.
+
+        Returns:
+            measurements float32[n_records, F] and offsets int64[n + 1]; every series has 1 to `schema.max_length`
+            records.
+        """
+
+    def sample(self, n: int, *, seed: int) -> Encoded:
+        """`n` series drawn from the whole model."""
+        metadata = self.sample_metadata(n, seed=seed)
+        measurements, offsets = self.sample_measurements(metadata, seed=seed + 1)
+        return Encoded(metadata, measurements, offsets, self.schema)

@@ -1,0 +1,104 @@
+"""Encoded series: what a codec makes of flows, what a generator learns from and gives back.
+
+A *series* is one flow (or one segment of a long flow) within one chunk: a row of metadata and a run of records.
+Series are ragged: the measurements of all series lie one after another, `offsets` says where each begins. Nothing is
+padded here; a generator pads its own batches.
+
+Every column is either *continuous*, a number in [0, 1], or *categorical*, a category's index stored as a number (a
+generator expands it to one-hot or embeds it as it likes). A bit is a categorical column of cardinality 2.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from preprocess.errors import FieldError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an encoded array.
+
+    `name` is unique within its array (`"src_ip.bit7"`), `field` is the field that it belongs to (`"src_ip"`).
+    `cardinality` is the number of categories of a categorical column, 0 for a continuous one. Where `gate` names a
+    categorical column of the same array, this column carries meaning only in the rows where that column's value is
+    in `gate_values`; elsewhere it is encoded as 0 and ignored by the decoder.
+    """
+
+    name: str
+    field: str
+    kind: Literal["continuous", "categorical"]
+    cardinality: int = 0
+    gate: str | None = None
+    gate_values: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of the two encoded arrays, in their order; and the longest series that a generator may emit."""
+
+    metadata: tuple[Column, ...]
+    measurements: tuple[Column, ...]
+    max_length: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Schema:
+        def columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:
+            return tuple(Column(**{**row, "gate_values": tuple(row["gate_values"])}) for row in rows)
+
+        return cls(columns(value["metadata"]), columns(value["measurements"]), value["max_length"])
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Ragged encoded series.
+
+    metadata: float32[n_series, A]
+    measurements: float32[n_records, F], the series one after another
+    offsets: int64[n_series + 1]; series i has the records offsets[i]:offsets[i + 1], at least one
+    """
+
+    metadata: np.ndarray
+    measurements: np.ndarray
+    offsets: np.ndarray
+    schema: Schema
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) != len(self.metadata) + 1 or int(self.offsets[-1]) != len(self.measurements):
+            raise FieldError(
+                f"offsets ({len(self.offsets)}, last {self.offsets[-1]}) do not fit {len(self.metadata)} series of "
+                f"{len(self.measurements)} records"
+            )
+
+    def __len__(self) -> int:
+        return len(self.metadata)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64[n_series]: records of each series."""
+        return np.diff(self.offsets)
+
+    def save(self, folder: Path) -> None:
+        """Write as npy files and JSON into `folder` (which must exist)."""
+        np.save(folder / "metadata.npy", self.metadata)
+        np.save(folder / "measurements.npy", self.measurements)
+        np.save(folder / "offsets.npy", self.offsets)
+        (folder / "schema.json").write_text(json.dumps(self.schema.to_json()))
+
+    @classmethod
+    def load(cls, folder: Path) -> Encoded:
+        """Read what `save` wrote, memory-mapped."""
+        return cls(
+            np.load(folder / "metadata.npy", mmap_mode="r"),
+            np.load(folder / "measurements.npy", mmap_mode="r"),
+            np.load(folder / "offsets.npy"),
+            Schema.from_json(json.loads((folder / "schema.json").read_text())),
+        )

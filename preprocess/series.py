@@ -1,0 +1,89 @@
+"""Flow series in natural units: what lies between the trace table and the encoded arrays.
+
+A *series* is one flow's records within one chunk, or one segment of them where the flow is long. Both directions of
+the pipeline pass through this table: `preprocess` cuts a trace into it and a codec encodes it; a codec decodes
+generated arrays back into it and `postprocess` turns it into a trace. Values are those of the trace columns, except
+for the fields that exist only here:
+
+metadata (one value a series)
+    the five-tuple: `ip_version`, `src_hi`, `src_lo`, `dst_hi`, `dst_lo`, `src_port`, `dst_port`, `protocol`
+    `start`        int64, ns from the start of the chunk to the first record
+    `span`         int64, ns from the first record to the last (0 for a single record)
+    `starts_here`  uint8, 1 if the flow's first record of the whole trace is in this series
+    `chunk_tags`   uint8[n_series, n_chunks], 1 where the flow has records in that chunk
+    `continues`    uint8, 1 if this series is a later segment of a flow that was cut within this chunk
+    `continued`    uint8, 1 if a later segment of the same flow follows within this chunk
+    `label`, `attack_type`  int32 codes, flow traces only, where the source has them (the first record's)
+
+measurements (one value a record)
+    `interarrival`  int64, ns since the previous record of the series, 0 for the first
+    packet traces:  `length`, `ttl`, `tos`, `ip_flags`, `fragment_offset`, `tcp_flags`, `tcp_window`,
+                    `tcp_header_length`, `icmp_type`, `icmp_code`, `vlan`
+    flow traces:    `duration`, `packets`, `bytes`, and where the source has them `tcp_flags`, `tos`, `packets_rev`,
+                    `bytes_rev`
+    bidirectional flows (conversations) have `direction` (uint8, 0 = the five-tuple's own direction) beside them
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from preprocess.errors import FieldError
+from preprocess.trace import Kind
+
+METADATA_OF_FLOW = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
+PACKET_MEASUREMENTS = (
+    "length",
+    "ttl",
+    "tos",
+    "ip_flags",
+    "fragment_offset",
+    "tcp_flags",
+    "tcp_window",
+    "tcp_header_length",
+    "icmp_type",
+    "icmp_code",
+    "vlan",
+)
+FLOW_MEASUREMENTS = ("duration", "packets", "bytes", "tcp_flags", "tos", "packets_rev", "bytes_rev")
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """Series of one chunk in natural units; the module's docstring lists the columns.
+
+    metadata: arrays of length n_series (`chunk_tags` has a second axis of n_chunks)
+    measurements: arrays of length n_records, the series one after another
+    offsets: int64[n_series + 1]
+    chunk_width: ns; `start + span` of every series lies within it
+    """
+
+    kind: Kind
+    metadata: dict[str, np.ndarray]
+    measurements: dict[str, np.ndarray]
+    offsets: np.ndarray
+    chunk_width: int
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, values in self.metadata.items():
+            if len(values) != len(self.offsets) - 1:
+                raise FieldError(f"metadata {name} has {len(values)} values for {len(self.offsets) - 1} series")
+        for name, values in self.measurements.items():
+            if len(values) != self.offsets[-1]:
+                raise FieldError(f"measurement {name} has {len(values)} values for {self.offsets[-1]} records")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64[n_series]: records of each series."""
+        return np.diff(self.offsets)
+
+    @property
+    def series_of_record(self) -> np.ndarray:
+        """int64[n_records]: the series that each record belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)

@@ -1,0 +1,183 @@
+"""The canonical trace: one table, one row a record, columns typed and vectorised.
+
+Readers produce it, writers take it, everything between works on its columns. A *packet trace* has one row a packet, a
+*flow trace* one row a NetFlow record. There is never a Python object per row: times are integer nanoseconds, addresses
+two unsigned 64-bit halves (an IPv4 address is the low 32 bits of `*_lo`, `*_hi` is 0) with a version column beside
+them, texts (labels) are integer codes into `Trace.categories`.
+
+    trace = read_trace("campus.pcap.gz")
+    trace.kind, len(trace), trace["length"].mean()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from preprocess.errors import FieldError
+
+Kind = Literal["packet", "flow"]
+
+FIVE_TUPLE: dict[str, np.dtype] = {
+    "ip_version": np.dtype(np.uint8),  # 4 or 6
+    "src_hi": np.dtype(np.uint64),  # source address, upper 64 bits (0 for IPv4)
+    "src_lo": np.dtype(np.uint64),  # source address, lower 64 bits
+    "dst_hi": np.dtype(np.uint64),
+    "dst_lo": np.dtype(np.uint64),
+    "src_port": np.dtype(np.uint16),  # 0 where the protocol has no ports
+    "dst_port": np.dtype(np.uint16),
+    "protocol": np.dtype(np.uint8),  # IANA protocol number (for IPv6: of the upper layer)
+}
+
+PACKET_COLUMNS: dict[str, np.dtype] = {
+    "time": np.dtype(np.int64),  # nanoseconds since the Unix epoch
+    **FIVE_TUPLE,
+    "length": np.dtype(np.uint32),  # bytes of the IP packet on the wire, IP header included
+    "ttl": np.dtype(np.uint8),  # TTL (IPv4) or hop limit (IPv6)
+    "tos": np.dtype(np.uint8),  # TOS (IPv4) or traffic class (IPv6)
+    "ip_id": np.dtype(np.uint16),  # IPv4 identification, 0 for IPv6
+    "ip_flags": np.dtype(np.uint8),  # the three IPv4 flag bits as a number: 4 reserved, 2 DF, 1 MF
+    "fragment_offset": np.dtype(np.uint16),  # in units of 8 bytes (RFC 791, 3.1)
+    "tcp_flags": np.dtype(np.uint16),  # nine bits NS CWR ECE URG ACK PSH RST SYN FIN; 0 where not TCP
+    "tcp_window": np.dtype(np.uint16),  # as on the wire, unscaled
+    "tcp_header_length": np.dtype(np.uint8),  # bytes (20 without options); 0 where not TCP
+    "icmp_type": np.dtype(np.uint8),  # ICMP and ICMPv6; 0 where neither
+    "icmp_code": np.dtype(np.uint8),
+    "vlan": np.dtype(np.uint16),  # outermost VLAN identifier, 0 where untagged
+    "epoch": np.dtype(np.uint16),  # index into Trace.sources: the measurement epoch that the record came from
+}
+
+FLOW_COLUMNS: dict[str, np.dtype] = {
+    "time": np.dtype(np.int64),  # start of the flow record, nanoseconds since the Unix epoch
+    "duration": np.dtype(np.int64),  # nanoseconds
+    **FIVE_TUPLE,
+    "packets": np.dtype(np.int64),
+    "bytes": np.dtype(np.int64),
+    "epoch": np.dtype(np.uint16),
+}
+
+FLOW_OPTIONAL_COLUMNS: dict[str, np.dtype] = {
+    "tcp_flags": np.dtype(np.uint16),  # union over the flow's packets
+    "tos": np.dtype(np.uint8),
+    "packets_rev": np.dtype(np.int64),  # the reverse direction, where the source is bidirectional
+    "bytes_rev": np.dtype(np.int64),
+    "label": np.dtype(np.int32),  # code into categories["label"], -1 where unset
+    "attack_type": np.dtype(np.int32),
+}
+
+CATEGORY_COLUMNS = ("label", "attack_type")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where records of a trace came from: one input file, which is one measurement epoch.
+
+    `format` is the detected format (`"pcap"`, `"pcapng"`, `"netshare-csv"`, `"nfdump-csv"`, `"parquet"`); `link_type`
+    names the link layer of a capture (`"ethernet"`, `"raw"`, `"linux-sll"` ...), None for flow records. `skipped`
+    counts what was left out by reason; `notes` are one-line warnings (a truncated file, for instance); `details`
+    holds JSON-able facts that a writer of the same layout needs (a CSV's header, a capture's snap length).
+    """
+
+    path: str
+    format: str
+    records: int
+    link_type: str | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A packet or flow trace as columns of equal length; see the module's docstring.
+
+    Immutable by convention: operations return a new trace that may share arrays with the old one.
+    """
+
+    kind: Kind
+    columns: dict[str, np.ndarray]
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+    def __post_init__(self) -> None:
+        required = required_columns(self.kind)
+        missing = [name for name in required if name not in self.columns]
+        if missing:
+            raise FieldError(f"a {self.kind} trace needs the columns {', '.join(missing)}, which are missing")
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise FieldError(f"columns of a trace must be equally long, found {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.columns["time"])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Records left out at reading, by reason, over all sources."""
+        total: dict[str, int] = {}
+        for source in self.sources:
+            for reason, count in source.skipped.items():
+                total[reason] = total.get(reason, 0) + count
+        return total
+
+    def take(self, index: np.ndarray) -> Trace:
+        """The rows that `index` (integer positions, a boolean mask) selects, in its order."""
+        return replace(self, columns={name: values[index] for name, values in self.columns.items()})
+
+    def sorted_by_time(self) -> Trace:
+        """The same records, stably sorted by time."""
+        time = self.columns["time"]
+        if len(time) < 2 or bool(np.all(time[1:] >= time[:-1])):
+            return self
+        return self.take(np.argsort(time, kind="stable"))
+
+
+def required_columns(kind: Kind) -> dict[str, np.dtype]:
+    """Columns that every trace of this kind has, with their types."""
+    return PACKET_COLUMNS if kind == "packet" else FLOW_COLUMNS
+
+
+def known_columns(kind: Kind) -> dict[str, np.dtype]:
+    """Required and optional columns of this kind, with their types."""
+    return PACKET_COLUMNS if kind == "packet" else {**FLOW_COLUMNS, **FLOW_OPTIONAL_COLUMNS}
+
+
+def make_trace(
+    kind: Kind,
+    columns: Mapping[str, np.ndarray],
+    *,
+    categories: Mapping[str, Sequence[str]] | None = None,
+    sources: Sequence[Source] = (),
+) -> Trace:
+    """A trace from arrays of any numeric type: each known column is cast to its canonical type, a required column
+    that is missing becomes zeros (`time` may not be missing).
+
+    Raises:
+        FieldError: `time` is missing, or columns differ in length.
+    """
+    if "time" not in columns:
+        raise FieldError("a trace needs the column time")
+    types = known_columns(kind)
+    rows = len(columns["time"])
+    full = {name: np.zeros(rows, dtype) for name, dtype in required_columns(kind).items() if name not in columns}
+    cast = {name: np.asarray(values, dtype=types.get(name)) for name, values in columns.items()}
+    ordered = [*types, *(name for name in cast if name not in types)]
+    merged = {**full, **cast}
+    return Trace(
+        kind=kind,
+        columns={name: merged[name] for name in ordered if name in merged},
+        categories={name: tuple(values) for name, values in (categories or {}).items()},
+        sources=tuple(sources),
+    )

@@ -1,0 +1,31 @@
+"""Shared fixtures: the shipped sample, the optional folder of development traces, one thread a process."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def development_traces() -> Path:
+    """The folder of real traces beside the checkout; the test is skipped where it is missing."""
+    folder = REPOSITORY.parent / "shared" / "traces"
+    if not folder.is_dir():
+        pytest.skip("needs the development traces in ../shared/traces, which are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_capture() -> Path:
+    """The capture that ships with the repository."""
+    return REPOSITORY / "examples" / "sample" / "sample.pcap.gz"
+
+
+@pytest.fixture(scope="session")
+def sample_netflow() -> Path:
+    """The NetFlow records of the same traffic, which ship with the repository."""
+    return REPOSITORY / "examples" / "sample" / "sample-netflow.csv.gz"

@@ -7,6 +7,7 @@ record; each record then has a direction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +48,8 @@ class Flows:
 
 def group_flows(trace: Trace, flow_key: FlowKey = "unidirectional") -> Flows:
     """Group a trace that is sorted by time into flows; exact (no hashing), one sort of the whole trace."""
-    keys, swapped = _five_tuple_keys(trace, canonical=flow_key == "bidirectional")
-    flow_of_record = _number_by_first_appearance(keys, len(trace))
+    keys, swapped = five_tuple_keys(trace, canonical=flow_key == "bidirectional")
+    flow_of_record = number_by_first_appearance(keys)
     order = np.argsort(flow_of_record, kind="stable")
     counts = np.bincount(flow_of_record) if len(trace) else np.zeros(0, np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -59,13 +60,23 @@ def group_flows(trace: Trace, flow_key: FlowKey = "unidirectional") -> Flows:
     return Flows(order, offsets, (swapped_in_order != of_first).astype(np.uint8))
 
 
-def _five_tuple_keys(trace: Trace, canonical: bool) -> tuple[list[np.ndarray], np.ndarray]:
-    """uint64 sort keys that together identify the five-tuple, and which records had their two ends swapped."""
-    src = [trace["src_hi"], trace["src_lo"], trace["src_port"].astype(np.uint64)]
-    dst = [trace["dst_hi"], trace["dst_lo"], trace["dst_port"].astype(np.uint64)]
-    swapped = np.zeros(len(trace), dtype=bool)
+def five_tuple_keys(
+    columns: Mapping[str, np.ndarray] | Trace, canonical: bool = False
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """uint64 sort keys that together identify the five-tuple of each row.
+
+    Args:
+        columns: the five-tuple columns, each of length n.
+        canonical: give both directions of a conversation the same keys.
+
+    Returns:
+        the keys, each uint64[n], and bool[n]: rows whose two ends were swapped to make the keys canonical.
+    """
+    src = [columns["src_hi"], columns["src_lo"], columns["src_port"].astype(np.uint64)]
+    dst = [columns["dst_hi"], columns["dst_lo"], columns["dst_port"].astype(np.uint64)]
+    swapped = np.zeros(len(columns["ip_version"]), dtype=bool)
     if canonical:
-        undecided = np.ones(len(trace), dtype=bool)
+        undecided = np.ones(len(columns["ip_version"]), dtype=bool)
         for a, b in zip(src, dst, strict=True):
             swapped |= undecided & (a > b)
             undecided &= a == b
@@ -74,16 +85,18 @@ def _five_tuple_keys(trace: Trace, canonical: bool) -> tuple[list[np.ndarray], n
     rest = (
         (src[2] << np.uint64(32))
         | (dst[2] << np.uint64(16))
-        | (trace["protocol"].astype(np.uint64) << np.uint64(8))
-        | trace["ip_version"].astype(np.uint64)
+        | (columns["protocol"].astype(np.uint64) << np.uint64(8))
+        | columns["ip_version"].astype(np.uint64)
     )
-    if bool(np.all(trace["ip_version"] == 4)):
+    if bool(np.all(columns["ip_version"] == 4)):
         return [(src[1] << np.uint64(32)) | dst[1], rest], swapped
     return [src[0], src[1], dst[0], dst[1], rest], swapped
 
 
-def _number_by_first_appearance(keys: list[np.ndarray], rows: int) -> np.ndarray:
-    """int64[rows]: equal keys get equal numbers, counted from 0 in order of first appearance."""
+def number_by_first_appearance(keys: Sequence[np.ndarray]) -> np.ndarray:
+    """int64[n]: rows that are equal in all keys (each of length n) get equal numbers, counted from 0 in order of first
+    appearance."""
+    rows = len(keys[0])
     if rows == 0:
         return np.zeros(0, np.int64)
     order = np.lexsort(keys)

@@ -1,0 +1,370 @@
+"""From series in natural units to encoded arrays and back, by one codec for all chunks of a trace.
+
+    codec = Codec.fit(tables, style="autoregressive", max_length=1000)
+    encoded = codec.encode(tables[0])          # what a generator learns from
+    table = codec.decode(synthetic, seed=1)    # what a generator made, in natural units again
+
+Decoding any encoded arrays of the codec's schema gives a valid table: types and ranges of the canonical columns, IPv4
+addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
+scaled so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
+`start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. Times are multiples
+of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds stays one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from preprocess.encoded import Column, Encoded, Schema
+from preprocess.errors import FieldError
+from preprocess.fields import (
+    Address,
+    Choice,
+    Constant,
+    Exact,
+    FieldEncoding,
+    Style,
+    Tags,
+    default_choice,
+    field_from_json,
+    fit_field,
+    split_choice,
+)
+from preprocess.fields.times import round_to_unit, spread_over_span
+from preprocess.ip2vec import IP2Vec
+from preprocess.series import SeriesTable
+from preprocess.trace import CATEGORY_COLUMNS, Kind
+
+# Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
+# between whom), then what depends on it (when the flow starts, how long it lasts, which chunks it reaches).
+METADATA_ORDER = (
+    "ip_version", "protocol", "dst_port", "src_port", "dst_ip", "src_ip", "label", "attack_type",
+    "starts_here", "continues", "start", "span", "continued", "chunk_tags",
+)  # fmt: skip
+MEASUREMENT_ORDER = (
+    "direction", "interarrival", "length", "tcp_flags", "tcp_header_length", "tcp_window", "ttl", "tos", "ip_flags",
+    "fragment_offset", "icmp_type", "icmp_code", "vlan",
+    "packets", "bytes", "duration", "packets_rev", "bytes_rev",
+)  # fmt: skip
+IPV4_MASK = np.uint64(2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How every field of a trace's series is encoded; made by `fit`, kept as JSON with the models.
+
+    dtypes: the natural type of each column, by `SeriesTable` name
+    resolution: ns, of all times
+    gate: whether the schema names gates; without, gated columns are 0 where they carry no meaning all the same
+    """
+
+    kind: Kind
+    style: Style
+    metadata: tuple[FieldEncoding, ...]
+    measurements: tuple[FieldEncoding, ...]
+    dtypes: dict[str, str]
+    categories: dict[str, tuple[str, ...]]
+    chunk_width: int
+    max_length: int
+    resolution: int = 1
+    gate: bool = True
+    schema: Schema = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "schema", Schema(self._columns(self.metadata), self._columns(self.measurements), self.max_length)
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        tables: Sequence[SeriesTable],
+        *,
+        encodings: Mapping[str, Choice] | None = None,
+        style: Style = "gan",
+        ip2vec: IP2Vec | None = None,
+        max_length: int | None = None,
+        gate: bool = True,
+        constants: bool = True,
+        resolution: int | None = None,
+    ) -> Codec:
+        """Choose and measure the encodings of all fields over all chunks.
+
+        Args:
+            tables: the chunks, which share columns, chunk width and label categories.
+            encodings: field -> encoding, where the style's default is not wanted; addresses are the fields `src_ip`
+                and `dst_ip`.
+            style: whose defaults: `"gan"` (few columns, continuous) or `"autoregressive"` (categories in the order in
+                which they are generated).
+            ip2vec: the model of the encoding `"ip2vec"`, the shipped one by default.
+            max_length: records of the longest series that a generator may emit; the longest seen by default.
+            gate: name gates in the schema.
+            constants: whether a field that has one value in the whole trace (measured) takes no column; fields named
+                in `encodings` are encoded as asked.
+            resolution: ns, of all times; measured by default.
+
+        Raises:
+            FieldError: no tables or tables that do not go together, an encoding that does not exist or does not fit
+                its field, values outside a field's range.
+        """
+        merged = _merge(tables)
+        chosen = dict(encodings or {})
+        choices = _Choices(merged, style, chosen, ip2vec, constants)
+        metadata = [*_metadata_fields(merged.metadata)]
+        measurements = _ordered(merged.measurements, MEASUREMENT_ORDER)
+        unknown = sorted(set(chosen) - set(metadata) - set(measurements))
+        if unknown:
+            raise FieldError(
+                f"encodings: no field {unknown[0]!r} in this trace; it has {', '.join([*metadata, *measurements])}"
+            )
+        columns = {**merged.metadata, **merged.measurements}
+        return cls(
+            kind=merged.kind,
+            style=style,
+            metadata=tuple(choices.fit(name) for name in metadata),
+            measurements=tuple(choices.fit(name) for name in measurements),
+            dtypes={name: values.dtype.str for name, values in columns.items()},
+            categories=merged.categories,
+            chunk_width=merged.chunk_width,
+            max_length=int(max_length or merged.lengths.max(initial=1)),
+            resolution=resolution or _resolution(merged),
+            gate=gate,
+        )
+
+    def encode(self, table: SeriesTable) -> Encoded:
+        """The encoded arrays of a table with the columns that this codec was fitted on.
+
+        Raises:
+            FieldError: a column is missing, or a value is outside its field's range.
+        """
+        if table.chunk_width != self.chunk_width:
+            raise FieldError(f"chunk width is {table.chunk_width} ns, the codec was fitted on {self.chunk_width} ns")
+        return Encoded(
+            self._encode(self.metadata, table.metadata, len(table)),
+            self._encode(self.measurements, table.measurements, int(table.offsets[-1])),
+            np.asarray(table.offsets, np.int64),
+            self.schema,
+        )
+
+    def decode(self, encoded: Encoded, *, seed: int) -> SeriesTable:
+        """Natural values; `seed` fixes what is drawn (the members of an "other" category).
+
+        Raises:
+            FieldError: the arrays have not this codec's columns, or numbers that are not finite.
+        """
+        rng = np.random.default_rng(seed)
+        metadata = self._decode(self.metadata, encoded.metadata, "metadata", rng)
+        measurements = self._decode(self.measurements, encoded.measurements, "measurements", rng)
+        _narrow_ipv4(metadata)
+        self._fit_times(metadata, measurements, encoded.offsets)
+        return SeriesTable(
+            self.kind, metadata, measurements, np.asarray(encoded.offsets), self.chunk_width, self.categories
+        )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One row a field: `field`, `table`, `encoding`, number of `columns`, `bounds` (public or measured)."""
+        return [
+            {
+                "field": part.name,
+                "table": table,
+                "encoding": part.encoding,
+                "columns": len(part.columns()),
+                "bounds": part.bounds,
+            }
+            for table, parts in (("metadata", self.metadata), ("measurements", self.measurements))
+            for part in parts
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; an IP2Vec model is named by its hash, not included."""
+        return {
+            "kind": self.kind,
+            "style": self.style,
+            "metadata": [part.to_json() for part in self.metadata],
+            "measurements": [part.to_json() for part in self.measurements],
+            "dtypes": self.dtypes,
+            "categories": {name: list(values) for name, values in self.categories.items()},
+            "chunk_width": self.chunk_width,
+            "max_length": self.max_length,
+            "resolution": self.resolution,
+            "gate": self.gate,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, ip2vec: IP2Vec | None = None) -> Codec:
+        """What `to_json` wrote; `ip2vec` is the model it was fitted with, the shipped one by default.
+
+        Raises:
+            FieldError: the codec was fitted with another IP2Vec model.
+        """
+        parts = {
+            side: tuple(field_from_json(part, ip2vec) for part in value[side]) for side in ("metadata", "measurements")
+        }
+        categories = {name: tuple(values) for name, values in value["categories"].items()}
+        return cls(**{**value, **parts, "categories": categories})
+
+    def _columns(self, parts: tuple[FieldEncoding, ...]) -> tuple[Column, ...]:
+        columns = [column for part in parts for column in part.columns()]
+        if self.gate:
+            return tuple(columns)
+        return tuple(Column(column.name, column.field, column.kind, column.cardinality) for column in columns)
+
+    def _encode(self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+        blocks = [np.zeros((rows, 0), np.float32)]
+        for part in parts:
+            blocks.append(part.encode(_natural(part.name, columns)))
+        return np.ascontiguousarray(np.hstack(blocks), np.float32)
+
+    def _decode(
+        self, parts: tuple[FieldEncoding, ...], array: np.ndarray, table: str, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        width = sum(len(part.columns()) for part in parts)
+        if array.ndim != 2 or array.shape[1] != width:
+            raise FieldError(f"encoded {table} have the shape {array.shape}, this codec has {width} columns")
+        if not bool(np.isfinite(array).all()):
+            raise FieldError(f"encoded {table} hold numbers that are not finite; the generator has diverged")
+        columns: dict[str, np.ndarray] = {}
+        start = 0
+        for part in parts:
+            end = start + len(part.columns())
+            values = part.decode(array[:, start:end], rng)
+            start = end
+            if isinstance(part, Address) or part.name in ("src_ip", "dst_ip"):
+                side = part.name.removesuffix("_ip")
+                columns[f"{side}_hi"], columns[f"{side}_lo"] = values.T.astype(np.uint64)
+            else:
+                columns[part.name] = values.astype(self.dtypes[part.name])
+        return columns
+
+    def _fit_times(
+        self, metadata: dict[str, np.ndarray], measurements: dict[str, np.ndarray], offsets: np.ndarray
+    ) -> None:
+        """Make times multiples of the resolution, series end within their chunk, interarrivals add up to the span."""
+        last = self.chunk_width // self.resolution
+        start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
+        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
+        span[np.diff(offsets) < 2] = 0
+        gaps = round_to_unit(measurements["interarrival"], self.resolution)
+        metadata["start"], metadata["span"] = start * self.resolution, span * self.resolution
+        measurements["interarrival"] = spread_over_span(gaps, span, offsets) * self.resolution
+
+
+class _Choices:
+    """Fits one field after the other; addresses depend on the version."""
+
+    def __init__(
+        self,
+        table: SeriesTable,
+        style: Style,
+        chosen: Mapping[str, Choice],
+        ip2vec: IP2Vec | None,
+        constants: bool,
+    ) -> None:
+        self.table, self.style, self.chosen, self.ip2vec, self.constants = table, style, chosen, ip2vec, constants
+        self.columns = {**table.metadata, **table.measurements}
+        self.version: FieldEncoding | None = None
+
+    def fit(self, name: str) -> FieldEncoding:
+        """The encoding of field `name`."""
+        values = _natural(name, self.columns)
+        if self.constants and name not in self.chosen and (constant := Constant.fit(name, values)):
+            encoding: FieldEncoding = constant
+        elif name == "ip_version":
+            encoding = self._fit_version(values)
+        elif name == "chunk_tags":
+            encoding = Tags(name=name, count=values.shape[1])
+        elif name in ("src_ip", "dst_ip"):
+            encoding = self._fit_address(name)
+        else:
+            labels = self.table.categories.get(name)
+            is_category = labels is not None or name in CATEGORY_COLUMNS
+            default = default_choice(
+                name, self.style, chunk_width=self.table.chunk_width, is_category=is_category, dtype=values.dtype
+            )
+            count = len(labels) if labels is not None else None
+            choice = self.chosen.get(name, default)
+            encoding = fit_field(name, values, choice, labels=count, ip2vec=self.ip2vec)
+        encoding.encode(values[:0])
+        if name == "ip_version":
+            self.version = encoding
+        return encoding
+
+    def _fit_version(self, values: np.ndarray) -> FieldEncoding:
+        encoding, options = split_choice("ip_version", self.chosen.get("ip_version", "exact"))
+        if encoding == "constant":
+            return Constant(name="ip_version", value=options["value"])
+        return Exact.declared("ip_version", (4, 6))
+
+    def _fit_address(self, name: str) -> FieldEncoding:
+        default = default_choice(name, self.style, chunk_width=1, is_category=False, dtype=np.dtype(np.uint64))
+        encoding, _ = split_choice(name, self.chosen.get(name, default))
+        if encoding not in ("bits", "bytes"):
+            raise FieldError(f"field {name}: addresses are encoded in bits or bytes, not {encoding}")
+        assert self.version is not None
+        only = self.version.value if isinstance(self.version, Constant) else None
+        versions = (4, 6) if only is None else (int(only),)  # type: ignore[arg-type]
+        return Address(name=name, versions=versions, width=1 if encoding == "bits" else 8, bounds=self.version.bounds)
+
+
+def _natural(name: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The values of a field: a column, or the two halves of an address as uint64[n, 2]."""
+    if name in ("src_ip", "dst_ip"):
+        side = name.removesuffix("_ip")
+        return np.stack([_natural(f"{side}_hi", columns), _natural(f"{side}_lo", columns)], axis=1)
+    if name not in columns:
+        raise FieldError(f"field {name}: missing from these series, but the codec was fitted with it")
+    return columns[name]
+
+
+def _metadata_fields(columns: Mapping[str, np.ndarray]) -> list[str]:
+    names = {
+        name.replace("_hi", "_ip").replace("_lo", "_ip") if name[3:] in ("_hi", "_lo") else name for name in columns
+    }
+    return _ordered(names, METADATA_ORDER)
+
+
+def _ordered(names: Mapping[str, Any] | set[str], order: tuple[str, ...]) -> list[str]:
+    """The names that `order` lists, in its order, then the others by name."""
+    return [name for name in order if name in names] + sorted(name for name in names if name not in order)
+
+
+def _merge(tables: Sequence[SeriesTable]) -> SeriesTable:
+    """All tables as one, to measure on."""
+    if not tables:
+        raise FieldError("no series to fit a codec on; the trace holds no usable records")
+    head = tables[0]
+    for table in tables[1:]:
+        for what in ("kind", "chunk_width", "categories"):
+            if getattr(table, what) != getattr(head, what):
+                raise FieldError(f"the chunks' {what} differ: {getattr(head, what)} and {getattr(table, what)}")
+        if set(table.metadata) != set(head.metadata) or set(table.measurements) != set(head.measurements):
+            raise FieldError("the chunks have different fields; cut them from one trace")
+    if len(tables) == 1:
+        return head
+    lengths = np.concatenate([table.lengths for table in tables])
+    return SeriesTable(
+        head.kind,
+        {name: np.concatenate([table.metadata[name] for table in tables]) for name in head.metadata},
+        {name: np.concatenate([table.measurements[name] for table in tables]) for name in head.measurements},
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        head.chunk_width,
+        head.categories,
+    )
+
+
+def _resolution(table: SeriesTable) -> int:
+    """ns: the greatest common divisor of all times, 1 if there are none."""
+    times = [table.metadata["start"], table.metadata["span"], table.measurements["interarrival"]]
+    return int(np.gcd.reduce([np.gcd.reduce(values.astype(np.int64), initial=0) for values in times])) or 1
+
+
+def _narrow_ipv4(metadata: dict[str, np.ndarray]) -> None:
+    """Clear the upper 96 bits of IPv4 addresses."""
+    is_v4 = metadata["ip_version"] == 4
+    for side in ("src", "dst"):
+        metadata[f"{side}_hi"][is_v4] = 0
+        metadata[f"{side}_lo"][is_v4] &= IPV4_MASK

@@ -2,8 +2,8 @@
 
 A model that repeats its training trace scores well on every distance. Real traffic repeats itself too (the same hosts
 talk again), so a share means something only beside the same share of a held-back real trace: a synthetic share well
-above it says that records were memorised. Where A and B were split by flow, no five-tuple (and so no record) is in both by
-construction: there, hosts and triples are the fair comparison, and the share of five-tuples speaks for itself.
+above it says that records were memorised. Where A and B were split by flow, they share no five-tuple (and so no
+record) by construction: there, hosts and triples are the fair comparison, and the five-tuples' share speaks for itself.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ def _halves(train: Trace, seed: int) -> tuple[Trace, Trace, str]:
             first,
             second,
             (
-                "No held-back trace was given: A and B are two random halves, by flow, of the training trace. The model "
-                "has seen both, so the distances are flattering."
+                "No held-back trace was given: A and B are two random halves, by flow, of the training trace. The "
+                "model has seen both, so the distances are flattering."
             ),
         )
     return (

@@ -78,7 +78,7 @@ PACKET_FIELDS: tuple[FieldSpec, ...] = (
     FieldSpec("ttl", "TTL or hop limit", "packet", ("jsd",)),
     FieldSpec("tcp_flags", "TCP flags", "TCP packet", ("jsd",)),
     FieldSpec("time", "Arrival time [PAT]", "packet", ("jsd_time", "emd"), "emd", "ms"),
-    FieldSpec("rate", "Packets a time bin", "time bin", ("emd_log",)),
+    FieldSpec("rate", "Packets a time bin", "time bin", ("emd_log",), None, "packets"),
     FieldSpec("flow_size", "Packets a flow [FS]", "flow", ("jsd_bins", "emd_log"), "emd", "packets"),
     FieldSpec("repeats", "Flows with more than one packet", "flow", ("share",)),
     FieldSpec("interarrival", "Interarrival time within a flow", "packet but a flow's first", ("emd_log",), None, "µs"),
@@ -89,7 +89,7 @@ PACKET_FIELDS: tuple[FieldSpec, ...] = (
 FLOW_FIELDS: tuple[FieldSpec, ...] = (
     *_FIVE_TUPLE_FIELDS,
     FieldSpec("time", "Start time [TS]", "record", ("jsd_time", "emd"), "emd", "ms"),
-    FieldSpec("rate", "Records a time bin", "time bin", ("emd_log",)),
+    FieldSpec("rate", "Records a time bin", "time bin", ("emd_log",), None, "records"),
     FieldSpec("duration", "Duration [TD]", "record", ("emd_log",), "emd", "ms"),
     FieldSpec("packets", "Packets [PKT]", "record", ("jsd_bins", "emd_log"), "emd", "packets"),
     FieldSpec("bytes", "Bytes [BYT]", "record", ("emd_log",), "emd", "bytes"),

@@ -12,9 +12,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from netshare.evaluation.curves import Chart
+from netshare.evaluation.fields import MEASURE_TEXT
 from netshare.evaluation.report import DistanceRow, Report, percent, write_text_atomically
 from netshare.evaluation.svg import draw, draw_ratios
 
+_SHORT_MEASURE = {
+    MEASURE_TEXT["jsd"]: "JSD",
+    MEASURE_TEXT["jsd_rank"]: "JSD of ranks",
+    MEASURE_TEXT["jsd_bins"]: "JSD of bins",
+    MEASURE_TEXT["jsd_time"]: "JSD of bins",
+    MEASURE_TEXT["emd"]: "EMD",
+    MEASURE_TEXT["emd_log"]: "EMD of log",
+    MEASURE_TEXT["share"]: "share",
+}
 ROLE_NAMES = {"train": "training trace A", "holdout": "held-back real B", "synthetic": "synthetic S"}
 
 
@@ -57,11 +68,15 @@ def _sizes_line(report: Report) -> str:
 def _verdict(report: Report) -> str:
     lowest = min((r.share for r in report.consistency["synthetic"] if r.tested), default=float("nan"))
     figures = [f"{report.ratio:.2f}×", percent(report.copying[0].share), percent(lowest)]
-    captions = ["the floor (1 = as close as real to real)", "of five-tuples copied", "pass every consistency test"]
+    captions = [
+        "the floor (1 = as close as real to real)",
+        "of five-tuples copied",
+        "pass the consistency test that most fail",
+    ]
     cards = [
-        f'<div class="card"><h2>{heading}</h2><p class="figure">{escape(figure)}</p><p class="muted">{caption}</p>'
-        f"<p>{escape(sentence)}</p></div>"
-        for (heading, sentence), figure, caption in zip(report.verdict(), figures, captions, strict=True)
+        f'<div class="card{" warn" if finding.warns else ""}"><h2>{finding.heading}</h2>'
+        f'<p class="figure">{escape(figure)}</p><p class="muted">{caption}</p><p>{escape(finding.sentence)}</p></div>'
+        for finding, figure, caption in zip(report.verdict(), figures, captions, strict=True)
     ]
     return f'<section class="cards">{"".join(cards)}</section>'
 
@@ -75,10 +90,10 @@ def _notes(report: Report) -> str:
 
 
 def _ratio_chart(report: Report) -> str:
-    rows = [
-        (f"{row.title.split(' [')[0]}, {row.measure.split(',')[0].split(' /')[0]}", row) for row in report.distances
+    named = [
+        (f"{row.title.split(' [')[0]}, {_SHORT_MEASURE.get(row.measure, row.measure)}", row.ratio, row.bootstrap_ratio)
+        for row in report.distances
     ]
-    named = [(name if len(name) < 40 else name[:38] + "…", row.ratio, row.bootstrap_ratio) for name, row in rows]
     explained = (
         "<p>Each distance d(S, B) of the synthetic trace to held-back real traffic, as a multiple of the floor d(A, B) "
         'that lies between two real traces; logarithmic. <span class="key synthetic">●</span> synthetic'
@@ -117,11 +132,14 @@ def _charts(report: Report) -> str:
         for role, name in ROLE_NAMES.items()
         if role in report.sizes
     )
-    figures = "".join(
-        f"<figure><figcaption>{escape(chart.title)}<br><small>{escape(chart.y_label)}</small></figcaption>{draw(chart)}</figure>"
-        for chart in report.charts
-    )
-    return f'<p class="legend">{legend}</p><div class="charts">{figures}</div>'
+    curves = "".join(_figure(chart) for chart in report.charts if chart.kind != "bars")
+    bars = "".join(_figure(chart) for chart in report.charts if chart.kind == "bars")
+    return f'<p class="legend">{legend}</p><div class="charts">{curves}</div><div class="charts">{bars}</div>'
+
+
+def _figure(chart: Chart) -> str:
+    caption = f"{escape(chart.title)}<br><small>{escape(chart.y_label)}</small>"
+    return f"<figure><figcaption>{caption}</figcaption>{draw(chart)}</figure>"
 
 
 def _copying(report: Report) -> str:
@@ -154,8 +172,8 @@ def _consistency(report: Report) -> str:
     text = (
         "<p>Share that passes the NetShare paper's tests: 1, the source is no multicast (224 to 239) nor 255.x, the "
         "destination not 0.x (IPv6: no ff00::/8 source, no :: destination); 2, a flow's bytes lie between packets × "
-        "the protocol's minimum packet and packets × 65,535; 3, ports of services that use one transport only have it, and "
-        "protocols without ports have none; 4, packets are at least their headers long.</p>"
+        "the protocol's minimum packet and packets × 65,535; 3, ports of services that use one transport only have it, "
+        "and protocols without ports have none; 4, packets are at least their headers long.</p>"
     )
     names = [ROLE_NAMES.get(role, f"synthetic, {role}") for role in roles]
     return text + _table(["Test", *names], rows, numeric_from=1, is_markup=True)
@@ -186,9 +204,10 @@ def _papers(report: Report) -> str:
         for row in report.paper_distances
     ]
     text = (
-        "<p>For comparison with published figures: JSD in nats (scipy's distance, squared), addresses by popularity rank, "
+        "<p>To compare with published figures: JSD in nats (scipy's distance, squared), addresses by popularity rank, "
         "raw earth mover's distance. The means scale each field's earth mover's distance to [0.1, 0.9] over the "
-        "candidates listed, all compared with B. These metrics reward copying: a bootstrap of the training trace is hard to beat.</p>"
+        "candidates listed, all compared with B. These metrics reward copying: a bootstrap of the training "
+        "trace is hard to beat.</p>"
     )
     heads = ["Field", "Distance", "d(S, B)", "d(A, B)", "d(A*, B)", "d(S, A)"]
     summary = _table(["Candidate", "mean JSD", "mean EMD, scaled"], means, numeric_from=1)
@@ -242,10 +261,11 @@ section{margin:1.6rem 0}p{margin:.4rem 0}small,.muted,.notes{color:var(--muted)}
 .cards{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,280px),1fr))}
 .card,figure{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.8rem}
 .card h2{margin:0}.figure{font-size:2rem;font-weight:600;line-height:1.2;margin:.2rem 0 0}
-.charts{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
+.charts{display:grid;align-items:start;margin-bottom:.8rem;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
 figure{margin:0;padding:.6rem}figcaption{font-weight:600;font-size:.9rem;line-height:1.3;margin-bottom:.3rem}
 figcaption small{font-weight:400}
-svg{display:block;width:100%;height:auto}.wide{max-width:820px}
+svg{display:block;width:100%;height:auto;overflow:visible}.wide{max-width:680px;overflow-x:auto}.wide svg{min-width:440px}
+.warn{border-left:5px solid var(--synthetic)}
 svg text{fill:var(--fg);font-size:10.5px;font-family:inherit}.mid{text-anchor:middle}.end{text-anchor:end}
 svg .axis{fill:var(--muted)}
 .grid{stroke:var(--line);stroke-width:.7}.one{stroke:var(--fg);stroke-width:1.2}

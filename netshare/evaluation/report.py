@@ -20,7 +20,8 @@ from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import geometric_mean
 
 SCHEMA_VERSION = 1
-ROLES = ("train", "holdout", "synthetic")
+CLOSE = 2.0  # times the floor: beyond it, synthetic traffic is told from real traffic with ease
+LESS_CONSISTENT = 0.01  # share by which the synthetic trace may pass a test less often than the real one
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class TraceSize:
 class PaperMean:
     """The papers' summary figures: mean JSD in nats, and mean earth mover's distance scaled to [0.1, 0.9].
 
-    The scaling runs, for each field, over the candidates synthetic, training trace and bootstrap (if there is one), each compared with B; it says who is nearer, not how near.
+    The scaling runs, field by field, over the candidates synthetic, training trace, bootstrap (if there is one), each
+    compared with B; it says who is nearer, not how near.
     """
 
     candidate: str
@@ -70,6 +72,15 @@ class PaperMean:
     jsd_fields: int
     mean_emd_scaled: float
     emd_fields: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding in plain words, and whether it is a reason for care."""
+
+    heading: str
+    sentence: str
+    warns: bool
 
 
 @dataclass(frozen=True)
@@ -129,17 +140,17 @@ class Report:
             }
         )
 
-    def verdict(self) -> list[tuple[str, str]]:
-        """The findings in plain words: (heading, sentence) for fidelity, copying and consistency."""
+    def verdict(self) -> list[Finding]:
+        """The findings in plain words: fidelity, copying, consistency."""
         return [
-            ("Fidelity", self._fidelity_in_words()),
-            ("Copying", self._copying_in_words()),
-            ("Consistency", self._consistency_in_words()),
+            Finding("Fidelity", self._fidelity_in_words(), self.ratio > CLOSE),
+            Finding("Copying", self._copying_in_words(), any(copy.suspicious for copy in self.copying)),
+            Finding("Consistency", self._consistency_in_words(), self._less_consistent_than_real()),
         ]
 
     def summary(self) -> str:
         """The findings and all distances of ours as plain text for a terminal."""
-        lines = [f"{heading}: {sentence}" for heading, sentence in self.verdict()]
+        lines = [f"{finding.heading}: {finding.sentence}" for finding in self.verdict()]
         lines += ["", f"{'field':<40} {'measure':<30} {'d(S,B)':>9} {'d(A,B)':>9} {'boot':>9} {'ratio':>7} {'n':>8}"]
         for row in self.distances:
             boot = "" if row.bootstrap is None else f"{row.bootstrap:9.4f}"
@@ -161,7 +172,7 @@ class Report:
 
     def _fidelity_in_words(self) -> str:
         near = "about as close to real traffic as real traffic is to itself"
-        levels = [(1.3, near), (2.0, "close to real traffic"), (4.0, "recognisably different from real traffic")]
+        levels = [(1.3, near), (CLOSE, "close to real traffic"), (4.0, "recognisably different from real traffic")]
         level = next((text for limit, text in levels if self.ratio <= limit), "far from real traffic")
         worst = sorted(self.distances, key=lambda row: -row.ratio)[:3]
         sentence = (
@@ -201,6 +212,10 @@ class Report:
             f"The synthetic trace passes {percent(lowest.share)} or more of every test; lowest is test {lowest.test} "
             f"(real: {percent(real.share)})."
         )
+
+    def _less_consistent_than_real(self) -> bool:
+        pairs = zip(self.consistency["synthetic"], self.consistency["train"], strict=True)
+        return any(synthetic.share < real.share - LESS_CONSISTENT for synthetic, real in pairs)
 
 
 def write_json(report: Report, path: Path | str) -> None:

@@ -34,8 +34,8 @@ def draw_ratios(rows: list[tuple[str, float, float | None]]) -> str:
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.
     """
-    left, step = 218.0, 19.0
-    width, height = 640.0, step * len(rows) + 30
+    left, step = 232.0, 19.0
+    width, height = 480.0, step * len(rows) + 30
     values = [value for _, ratio, boot in rows for value in (ratio, boot) if value is not None]
     low, high = np.log10(min(0.5, *values)), np.log10(max(4.0, *values) * 1.15)
 
@@ -77,7 +77,7 @@ def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
     magnitude = 10.0 ** np.floor(np.log10(raw))
     step = magnitude * next(m for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first = np.ceil(low / step - 1e-9)
-    return [float(k * step) for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]
+    return [float(k * step) + 0.0 for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]  # + 0.0: no minus zero
 
 
 def _lines(chart: Chart) -> str:
@@ -182,8 +182,10 @@ def _ticks(scale: Scale, low: float, high: float) -> list[float]:
     inside = [tick for tick in decades if low <= tick <= high * 1.001]
     if scale == "log1p" and low == 0:
         inside = [0.0, *inside]
+    if sum(tick > 0 for tick in inside) < 3:
+        inside += [m * tick for tick in decades for m in (2, 5) if low <= m * tick <= high]
     every = int(np.ceil(len(inside) / 8)) or 1
-    return inside[::every] or [low]
+    return sorted(inside)[::every] or [low]
 
 
 def _stairs(points: np.ndarray, bottom: float) -> np.ndarray:

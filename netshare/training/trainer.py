@@ -99,6 +99,7 @@ def train(
     checkpoint_steps: int | None = None,
     log_every: int = 20,
     progress: Callable[[Progress], None] | None = None,
+    checkpointed: Callable[[], None] | None = None,
     threads: int = 1,
 ) -> TrainingResult:
     """Train `generator` on `data`, going on from where an interrupted call with the same arguments was.
@@ -116,6 +117,7 @@ def train(
         checkpoint_steps: if given, also checkpoint every so many steps.
         log_every: steps between two lines of the log, and between two calls of `progress`.
         progress: called with the state of the training at every line of the log.
+        checkpointed: called after every checkpoint, to bring `folder` to safety for instance.
         threads: CPU threads; always set, since two processes that each take all cores slow one another down.
 
     Raises:
@@ -145,6 +147,8 @@ def train(
                 due = time.monotonic() - last_checkpoint >= checkpoint_seconds
                 if not generator.done and (due or (checkpoint_steps is not None and step % checkpoint_steps == 0)):
                     _checkpoint(generator, folder, fingerprint, state)
+                    if checkpointed is not None:
+                        checkpointed()
                     last_checkpoint = time.monotonic()
         return _finish(generator, folder, fingerprint, name, state)
 

@@ -174,7 +174,7 @@ class Codec:
         """
         metadata = self._decode(self.metadata, array, "metadata", np.random.default_rng(seed))
         _narrow_ipv4(metadata)
-        last = self.chunk_width // self.resolution
+        last = (self.chunk_width - 1) // self.resolution
         start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
         span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
         return {**metadata, "start": start * self.resolution, "span": span * self.resolution}

@@ -244,7 +244,7 @@ class Codec:
         self, metadata: dict[str, np.ndarray], measurements: dict[str, np.ndarray], offsets: np.ndarray
     ) -> None:
         """Make times multiples of the resolution, series end within their chunk, interarrivals add up to the span."""
-        last = self.chunk_width // self.resolution
+        last = (self.chunk_width - 1) // self.resolution
         start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
         span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
         span[np.diff(offsets) < 2] = 0

@@ -102,7 +102,9 @@ def build(traffic: Sequence[Path] = (), *, seed: int = SEED, epochs: int = EPOCH
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: build and save."""
     parser = argparse.ArgumentParser(prog="python -m preprocess.ip2vec.build", description="Build the IP2Vec model.")
-    parser.add_argument("--traffic", nargs="*", type=Path, default=[], help="public captures or flow CSVs to learn from")
+    parser.add_argument(
+        "--traffic", nargs="*", type=Path, default=[], help="public captures or flow CSVs to learn from"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write the model to")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of training (default {SEED})")
     options = parser.parse_args(arguments)

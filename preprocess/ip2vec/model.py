@@ -117,7 +117,7 @@ class IP2Vec:
     def _nearest(self, word: str, vectors: np.ndarray) -> np.ndarray:
         trees: dict[str, cKDTree] = self._trees  # type: ignore[attr-defined]
         if word not in trees:
-            trees[word] = cKDTree(getattr(self, word))
+            trees[word] = cKDTree(getattr(self, word), leafsize=128)
         return trees[word].query(np.asarray(vectors, np.float64))[1]
 
 

@@ -29,7 +29,7 @@ from netshare.generators import Generator, build_generator
 from netshare.progress import Console
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
 from netshare.training.job import TrainingJob
-from netshare.training.trainer import SAMPLING, read_any_result
+from netshare.training.trainer import SAMPLING
 from postprocess import repair, write_trace
 from postprocess.assemble import assemble
 from preprocess import Trace, read_trace
@@ -334,7 +334,7 @@ class _Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, codec: Codec) -> Generator:
-        generator = build_generator(codec.schema, self.config.generator)
+        generator = build_generator(codec.schema, self.config.generator, device=_device(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 

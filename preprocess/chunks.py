@@ -76,7 +76,7 @@ def plan_chunks(time: np.ndarray, *, count: int | None = None, seconds: float | 
             f"chunks.count is {count}, but the trace lasts only {duration / NANOSECONDS:.3f} s; "
             f"ask for at most {max(1, whole_seconds)}, or set chunks.seconds"
         )
-    return ChunkPlan(first, -(-duration // count), count)
+    return ChunkPlan(first, _round_up(-(-duration // count)), count)
 
 
 def cut_series(
@@ -141,6 +141,15 @@ def take_series(table: SeriesTable, index: np.ndarray) -> SeriesTable:
         table.chunk_width,
         table.categories,
     )
+
+
+def _round_up(width: int) -> int:
+    """A width in whole milliseconds or microseconds where it is long enough, so that times measured from the start of a
+    chunk keep the resolution of the capture."""
+    for shortest, unit in ((NANOSECONDS, 1_000_000), (1_000_000, 1_000)):
+        if width >= shortest:
+            return -(-width // unit) * unit
+    return width
 
 
 def _series_starts(flow: np.ndarray, chunk: np.ndarray, longest: int) -> np.ndarray:

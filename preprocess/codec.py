@@ -156,14 +156,49 @@ class Codec:
         Raises:
             FieldError: the arrays have not this codec's columns, or numbers that are not finite.
         """
-        rng = np.random.default_rng(seed)
-        metadata = self._decode(self.metadata, encoded.metadata, "metadata", rng)
-        measurements = self._decode(self.measurements, encoded.measurements, "measurements", rng)
+        return self.decode_measurements(self.decode_metadata(encoded.metadata, seed=seed), encoded, seed=seed)
+
+    def encode_metadata(self, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
+        """float32[n, A]: the metadata alone, to generate measurements for.
+
+        Raises:
+            FieldError: a column is missing, or a value is outside its field's range.
+        """
+        return self._encode(self.metadata, metadata, len(metadata["protocol"]))
+
+    def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
+        """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
+
+        Raises:
+            FieldError: the array has not this codec's columns, or numbers that are not finite.
+        """
+        metadata = self._decode(self.metadata, array, "metadata", np.random.default_rng(seed))
         _narrow_ipv4(metadata)
-        self._fit_times(metadata, measurements, encoded.offsets)
-        return SeriesTable(
-            self.kind, metadata, measurements, np.asarray(encoded.offsets), self.chunk_width, self.categories
-        )
+        last = (self.chunk_width - 1) // self.resolution
+        start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
+        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
+        return {**metadata, "start": start * self.resolution, "span": span * self.resolution}
+
+    def decode_measurements(self, metadata: Mapping[str, np.ndarray], encoded: Encoded, *, seed: int) -> SeriesTable:
+        """Natural values of generated measurements, with the metadata that they were generated for.
+
+        Args:
+            metadata: in natural units, times within the chunk and in whole units of the resolution.
+            encoded: its measurements and offsets are used, its metadata are not.
+            seed: fixes what is drawn.
+
+        Raises:
+            FieldError: the arrays have not this codec's columns, or numbers that are not finite.
+        """
+        rng = np.random.default_rng([seed, 1])
+        measurements = self._decode(self.measurements, encoded.measurements, "measurements", rng)
+        offsets = np.asarray(encoded.offsets)
+        span = np.where(np.diff(offsets) < 2, 0, metadata["span"])
+        gaps = round_to_unit(measurements["interarrival"], self.resolution)
+        units = spread_over_span(gaps, span // self.resolution, offsets)
+        measurements["interarrival"] = units * self.resolution
+        whole = {**metadata, "span": span // self.resolution * self.resolution}
+        return SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
 
     def describe(self) -> list[dict[str, Any]]:
         """One row a field: `field`, `table`, `encoding`, number of `columns`, `bounds` (public or measured)."""
@@ -239,18 +274,6 @@ class Codec:
             else:
                 columns[part.name] = values.astype(self.dtypes[part.name])
         return columns
-
-    def _fit_times(
-        self, metadata: dict[str, np.ndarray], measurements: dict[str, np.ndarray], offsets: np.ndarray
-    ) -> None:
-        """Make times multiples of the resolution, series end within their chunk, interarrivals add up to the span."""
-        last = (self.chunk_width - 1) // self.resolution
-        start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
-        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
-        span[np.diff(offsets) < 2] = 0
-        gaps = round_to_unit(measurements["interarrival"], self.resolution)
-        metadata["start"], metadata["span"] = start * self.resolution, span * self.resolution
-        measurements["interarrival"] = spread_over_span(gaps, span, offsets) * self.resolution
 
 
 class _Choices:

@@ -19,6 +19,6 @@ def build_generator(schema: Schema, settings: GeneratorSection, *, device: str =
         from netshare.generators.doppelganger import DoppelGANger
 
         return DoppelGANger(schema, settings.doppelganger, device=device)
-    from netshare.generators.autoregressive import Autoregressive
+    from netshare.generators.autoregressive import AutoregressiveGenerator
 
-    return Autoregressive(schema, settings.autoregressive, device=device)
+    return AutoregressiveGenerator(schema, settings.autoregressive, device=device)

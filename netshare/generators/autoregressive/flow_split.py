@@ -1,0 +1,53 @@
+"""Hold whole conversations back for validation, so that a model is judged on flows that it has not seen.
+
+Series of one five-tuple, and of its reverse direction, fall on the same side. Which columns make up a five-tuple is
+read from the schema's field names; data without such fields are split by their whole metadata row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocess.encoded import Encoded
+
+ENDS = (("src_ip", "src_port"), ("dst_ip", "dst_port"))
+SMALLEST_VALIDATION = 10  # conversations; fewer say nothing
+
+
+def hold_back(data: Encoded, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the series to train on and of those held back, int64; the latter are none where `share` of the data
+    would be fewer than ten conversations."""
+    keys = _conversations(data)
+    unique, number = np.unique(keys, return_inverse=True)
+    held = round(share * len(unique))
+    if held < SMALLEST_VALIDATION:
+        return np.arange(len(data)), np.zeros(0, np.int64)
+    chosen = np.zeros(len(unique), dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(len(unique))[:held]] = True
+    return np.flatnonzero(~chosen[number]), np.flatnonzero(chosen[number])
+
+
+def _conversations(data: Encoded) -> np.ndarray:
+    """uint64[n]: a hash, equal for series of the same conversation."""
+    columns = data.schema.metadata
+    ends = [[i for i, c in enumerate(columns) if c.field in fields] for fields in ENDS]
+    if not ends[0] and not ends[1]:
+        return _hash(np.asarray(data.metadata))
+    source, destination = (_hash(np.asarray(data.metadata[:, end])) for end in ends)
+    protocol = _hash(np.asarray(data.metadata[:, [i for i, c in enumerate(columns) if c.field == "protocol"]]))
+    return _mix(source + destination) ^ protocol
+
+
+def _hash(rows: np.ndarray) -> np.ndarray:
+    """uint64[n] of float32[n, k], independent of how often a row occurs."""
+    result = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
+    for column in np.ascontiguousarray(rows, np.float32).view(np.uint32).T:
+        result = _mix(result ^ column.astype(np.uint64))
+    return result
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """Spread the bits of uint64[n] (the finaliser of SplitMix64)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

@@ -1,0 +1,217 @@
+"""The autoregressive generator: both slots learnt by likelihood, sampled column by column and record by record.
+
+    generator = AutoregressiveGenerator(schema, AutoregressiveSettings())
+    generator.prepare(encoded, seed=1, steps=10_000)
+    while not generator.done:
+        generator.step()
+    synthetic = generator.sample(1000, seed=2)
+
+Three nets are trained side by side (metadata; lengths given metadata; records given both), each until its own loss on
+held-back flows stops falling, which is what keeps it from reciting flows that it has seen. `steps` is an upper bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from netshare.generators.autoregressive.flow_split import hold_back
+from netshare.generators.autoregressive.lengths import LengthCode
+from netshare.generators.autoregressive.networks import LengthNet, MetadataNet, RecordNet
+from netshare.generators.autoregressive.part_training import PartTraining
+from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+from netshare.generators.autoregressive.record_sampling import sample_records
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.tokens import TokenLayout
+from netshare.generators.base import Generator
+from preprocess.encoded import Encoded, Schema
+from preprocess.errors import TrainingError
+
+METADATA_BATCH = 16_384  # rows sampled at once
+SERIES_BATCH = 16_384  # series sampled side by side
+
+
+class AutoregressiveGenerator(Generator):
+    """See the module's docstring; `settings` are documented at their declaration."""
+
+    def __init__(self, schema: Schema, settings: AutoregressiveSettings | None = None, device: str = "cpu") -> None:
+        super().__init__(schema, device)
+        self.settings = settings or AutoregressiveSettings()
+        self.length_code = LengthCode(schema.max_length)
+        self.metadata_layout = TokenLayout(schema.metadata, self.settings.continuous_bins)
+        self.record_layout = TokenLayout(schema.measurements, self.settings.continuous_bins)
+        self.length_layout = TokenLayout(self.length_code.columns, self.settings.continuous_bins)
+        self.steps = 0
+        self._trainings: dict[str, PartTraining] = {}
+        self._build(seed=0)
+
+    def prepare(
+        self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """See `Generator.prepare`; each of the three nets gets the share of `steps` that it needs."""
+        if len(data) == 0:
+            raise TrainingError("there are no series to learn from; give a trace with records")
+        if data.schema != self.schema:
+            raise TrainingError("the data's schema is not the one that the generator was built for")
+        self._build(seed)
+        if initial_weights is not None:
+            self._load(initial_weights)
+        self.steps, self.steps_done = steps, 0
+        train, held = hold_back(data, self.settings.validation, seed)
+        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(data.metadata, np.float32)))
+        common = (data, self.settings, self.device)
+        parts = {
+            "metadata": MetadataPart(self.metadata_net, tokens, *common),
+            "length": LengthPart(self.length_net, tokens, self.length_code, *common),
+            "record": RecordPart(self.record_net, tokens, *common),
+        }
+        factor = 1.0 if initial_weights is None else self.settings.fine_tuning_rate
+        self._trainings = {}
+        for number, (name, part) in enumerate(parts.items()):
+            part.set_marginals(train, initialise=initial_weights is None)
+            part.net.train()
+            self._trainings[name] = PartTraining(
+                part, name=name, settings=self.settings, seed=3 * seed + number, train=train, held=held,
+                rate_factor=factor,
+            )  # fmt: skip
+
+    @property
+    def done(self) -> bool:
+        """All nets have stopped improving, or the steps are used up."""
+        return self.steps_done >= self.steps or all(training.finished for training in self._trainings.values())
+
+    def step(self) -> dict[str, float]:
+        """One step of the net that has made the fewest passes over the data among those still learning."""
+        if not self._trainings:
+            raise TrainingError("prepare must be called before step")
+        learning = [training for training in self._trainings.values() if not training.finished]
+        training = min(learning, key=lambda one: one.progress)
+        rows = training.step()
+        self.steps_done += 1
+        metrics = {"records": float(rows) if training is self._trainings["record"] else 0.0}
+        for name, one in self._trainings.items():
+            if one.steps:
+                metrics[name] = one.loss
+            if np.isfinite(one.validation_loss):
+                metrics[f"{name}_validation"] = one.validation_loss
+        return metrics
+
+    def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """See `Generator.training_state`."""
+        tensors: dict[str, torch.Tensor] = {}
+        scalars: dict[str, Any] = {"steps_done": self.steps_done}
+        for name, training in self._trainings.items():
+            own, scalars[name] = training.state()
+            tensors |= {f"{name}.{key}": value for key, value in own.items()}
+        return tensors, scalars
+
+    def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
+        """See `Generator.restore`."""
+        self.steps_done = scalars["steps_done"]
+        for name, training in self._trainings.items():
+            own = {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
+            training.restore(own, scalars[name])
+
+    def training_weights(self) -> dict[str, torch.Tensor]:
+        """The best weights: fine-tuning starts from what was best on held-back flows."""
+        return self.sampling_weights()
+
+    def sampling_weights(self) -> dict[str, torch.Tensor]:
+        """The weights that were best on held-back flows."""
+        weights: dict[str, torch.Tensor] = {}
+        for name, net in self._nets().items():
+            training = self._trainings.get(name)
+            own = training.best_weights() if training is not None else net.state_dict()
+            weights |= {f"{name}.{key}": value.detach().cpu().clone() for key, value in own.items()}
+        return weights
+
+    def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """See `Generator.load_sampling_weights`; ends training."""
+        self._trainings = {}
+        self._load(weights)
+
+    def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
+        """See `Generator.sample_metadata`."""
+        random, layout = torch.Generator().manual_seed(seed), self.metadata_layout
+        rows = [np.zeros((0, len(layout)), np.float32)]
+        with _Sampling(self):
+            for begin in range(0, n, METADATA_BATCH):
+                count = min(METADATA_BATCH, n - begin)
+                uniform = torch.rand(count, len(layout), generator=random).to(self.device)
+                tokens = self.metadata_net.rows.sample(uniform).cpu()
+                rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
+        return np.concatenate(rows)
+
+    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Generator.sample_measurements`."""
+        random = torch.Generator().manual_seed(seed)
+        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(metadata, np.float32)))
+        with _Sampling(self):
+            lengths = self._sample_lengths(tokens, random)
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            measurements = np.zeros((int(offsets[-1]), len(self.record_layout)), np.float32)
+            for begin in range(0, len(lengths), SERIES_BATCH):
+                end = min(begin + SERIES_BATCH, len(lengths))
+                measurements[offsets[begin] : offsets[end]] = sample_records(
+                    self.record_net, tokens[begin:end].to(self.device), lengths[begin:end], random
+                )
+        return measurements, offsets
+
+    def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
+        layout, lengths = self.length_layout, [np.zeros(0, np.int64)]
+        for batch in torch.split(tokens, METADATA_BATCH):
+            uniform = torch.rand(len(batch), len(layout) + 1, generator=random)
+            context = self.length_net.contexts(batch.to(self.device))
+            drawn = self.length_net.rows.sample(uniform[:, :-1].to(self.device), context).cpu()
+            rows = layout.decode(drawn, torch.zeros(drawn.shape)).numpy()
+            lengths.append(self.length_code.decode(rows, uniform[:, -1].double().numpy()))
+        return np.concatenate(lengths)
+
+    def _nets(self) -> dict[str, torch.nn.Module]:
+        return {"metadata": self.metadata_net, "length": self.length_net, "record": self.record_net}
+
+    def _build(self, seed: int) -> None:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            self.metadata_net = MetadataNet(self.metadata_layout, self.settings)
+            self.length_net = LengthNet(self.metadata_layout, self.length_layout, self.settings)
+            self.record_net = RecordNet(self.metadata_layout, self.record_layout, self.settings)
+        for net in self._nets().values():
+            net.to(self.device)
+
+    def _load(self, weights: dict[str, torch.Tensor]) -> None:
+        for name, net in self._nets().items():
+            own = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
+            expected = {key: value.shape for key, value in net.state_dict().items()}
+            if {key: value.shape for key, value in own.items()} != expected:
+                raise TrainingError(
+                    f"the weights of the {name} net do not fit the fields and settings; train again with these settings"
+                )
+            net.load_state_dict(own)
+
+
+class _Sampling:
+    """Within it, the nets hold their best weights, without dropout and gradients; afterwards they go on as before."""
+
+    def __init__(self, generator: AutoregressiveGenerator) -> None:
+        self._generator = generator
+        self._no_grad = torch.no_grad()
+
+    def __enter__(self) -> None:
+        self._no_grad.__enter__()
+        self._present: dict[str, dict[str, torch.Tensor]] = {}
+        for name, net in self._generator._nets().items():
+            training = self._generator._trainings.get(name)
+            if training is not None:
+                self._present[name] = {key: value.clone() for key, value in net.state_dict().items()}
+                net.load_state_dict(training.best_weights())
+            net.eval()
+
+    def __exit__(self, *error: object) -> None:
+        for name, net in self._generator._nets().items():
+            if name in self._present:
+                net.load_state_dict(self._present[name])
+                net.train()
+        self._no_grad.__exit__(*error)

@@ -1,0 +1,154 @@
+"""The three nets of the autoregressive generator: metadata, lengths given metadata, records given both.
+
+`MetadataNet` is P(A), `LengthNet` P(number of records | A) and `RecordNet` P(records | A, number of records): a gated
+recurrent unit reads the record before, the metadata's encoding and where in the series we are, and a `RowModel` draws
+the next record's columns one after another from its state. All three see tokens only (`TokenLayout`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from netshare.generators.autoregressive.row_model import RowModel
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.tokens import TokenLayout
+
+EXACT_POSITIONS = 16
+POSITION_BINS_PER_DOUBLING = 2
+POSITION_BINS = EXACT_POSITIONS + POSITION_BINS_PER_DOUBLING * 28  # positions up to 2**32
+
+
+class MetadataNet(nn.Module):
+    """P(A): the metadata columns one after another."""
+
+    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        self.rows = RowModel(
+            layout,
+            state=settings.metadata_state,
+            hidden=settings.metadata_hidden,
+            dropout=settings.dropout,
+            column_dropout=settings.column_dropout,
+        )
+
+
+class LengthNet(nn.Module):
+    """P(number of records | A)."""
+
+    def __init__(self, metadata: TokenLayout, lengths: TokenLayout, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        self.condition = Condition(metadata, settings)
+        self.context = nn.Linear(settings.condition, settings.record_state)
+        self.rows = RowModel(
+            lengths, state=settings.record_state, hidden=settings.record_hidden, dropout=settings.dropout
+        )
+
+    def contexts(self, metadata: torch.Tensor) -> torch.Tensor:
+        """float32[n, state]: what the row model is given; metadata: int64[n, A] tokens."""
+        context: torch.Tensor = self.context(self.condition(metadata))
+        return context
+
+
+class RecordNet(nn.Module):
+    """P(records | A, number of records)."""
+
+    def __init__(self, metadata: TokenLayout, records: TokenLayout, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        state = settings.record_state
+        self.layout = records
+        self.column_dropout = settings.column_dropout
+        self.condition = Condition(metadata, settings)
+        self.from_condition = nn.Linear(settings.condition, 2 * state)
+        self.previous = nn.EmbeddingBag(records.total + 1, state, mode="sum")  # the last token: no record before
+        self.index = nn.Embedding(POSITION_BINS, 2 * state)
+        self.remaining = nn.Embedding(POSITION_BINS, 2 * state)
+        for table in (self.previous, self.index, self.remaining):
+            nn.init.normal_(table.weight, std=0.1)
+        self.recurrent = nn.GRU(state, state)
+        self.to_rows = nn.Linear(state, state)
+        self.rows = RowModel(
+            records,
+            state=state,
+            hidden=settings.record_hidden,
+            dropout=settings.dropout,
+            column_dropout=settings.column_dropout,
+        )
+
+    def conditioned(self, metadata: torch.Tensor) -> torch.Tensor:
+        """float32[n, 2 * state]: what the metadata (int64[n, A] tokens) adds to each record's input and context."""
+        encoded: torch.Tensor = self.from_condition(self.condition(metadata))
+        return encoded
+
+    def contexts(
+        self, previous: torch.Tensor, first: torch.Tensor, place: torch.Tensor, sizes: torch.Tensor
+    ) -> torch.Tensor:
+        """float32[n, state]: the row model's context of each record of a packed batch.
+
+        Args:
+            previous: int64[n, F], tokens of the record before each record, anything where there is none.
+            first: bool[n], whether there is none.
+            place: float32[n, 2 * state], the sum of `conditioned` and `places` of each record.
+            sizes: int64[steps], series at each step, on the CPU.
+        """
+        into, beside = place.chunk(2, dim=1)
+        packed = PackedSequence(functional.relu(self.recall(previous, first) + into), sizes)
+        states, _ = self.recurrent(packed)
+        context: torch.Tensor = self.to_rows(states.data) + beside
+        return context
+
+    def recall(self, previous: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        """float32[n, state]: what the record before adds to each record's input."""
+        numbered = self.layout.numbered(previous)
+        if self.training and self.column_dropout > 0:
+            keep = torch.rand(numbered.shape, device=numbered.device) >= self.column_dropout
+            weights = keep.to(self.previous.weight.dtype)
+        else:
+            weights = torch.ones(numbered.shape, device=numbered.device)
+        none = first.unsqueeze(1)
+        numbered = torch.where(none, self.layout.total, numbered)
+        weights = torch.where(none, 1.0 / max(len(self.layout), 1), weights)
+        recalled: torch.Tensor = self.previous(numbered, per_sample_weights=weights)
+        return recalled
+
+    def places(self, index: torch.Tensor, remaining: torch.Tensor) -> torch.Tensor:
+        """float32[n, 2 * state]: what being record `index` with `remaining` more to come (int64[n]) adds."""
+        places: torch.Tensor = self.index(position_bin(index)) + self.remaining(position_bin(remaining))
+        return places
+
+
+class Condition(nn.Module):
+    """Encoding of a metadata row: one learnt vector a token, summed, and two layers."""
+
+    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        self.layout = layout
+        self.column_dropout = settings.column_dropout
+        width = settings.condition
+        self.table = nn.Embedding(layout.total, width)
+        nn.init.normal_(self.table.weight, std=0.1)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """float32[n, condition] of int64[n, A] tokens."""
+        known = self.table(self.layout.numbered(tokens))
+        if self.training and self.column_dropout > 0:
+            keep = torch.rand(tokens.shape, device=tokens.device) >= self.column_dropout
+            known = known * keep.unsqueeze(2)
+        total = known.sum(dim=1)
+        h = self.dropout(functional.relu(self.first(total)))
+        out: torch.Tensor = total + self.dropout(functional.relu(self.second(h)))
+        return out
+
+
+def position_bin(position: torch.Tensor) -> torch.Tensor:
+    """Positions (int64, from 0) as bins: 16 exact ones, then two for each doubling."""
+    log = torch.log2(position.clamp(min=EXACT_POSITIONS).float() / EXACT_POSITIONS)
+    coarse = EXACT_POSITIONS + (log * POSITION_BINS_PER_DOUBLING).long()
+    return torch.where(position < EXACT_POSITIONS, position, coarse).clamp_(max=POSITION_BINS - 1)
+
+

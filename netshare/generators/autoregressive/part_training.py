@@ -1,0 +1,185 @@
+"""Training of one net until flows held back say stop.
+
+After every pass over the data the likelihood of the validation flows is taken; the best weights are kept. Where it has
+not improved for `patience` passes, training goes back to the best weights and goes on at a lower learning rate, and
+ends when that has been done `rate_decays` times. Everything random follows from the seed and the step, so that a
+training that is continued from `state` is bit by bit the one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from preprocess.errors import TrainingError
+
+
+class PartTraining:
+    """Optimiser, schedule and early stopping of one part."""
+
+    def __init__(
+        self, part: Part, *, name: str, settings: AutoregressiveSettings, seed: int, train: np.ndarray, held: np.ndarray,
+        rate_factor: float,
+    ) -> None:  # fmt: skip
+        self.part, self.name, self.settings, self.seed = part, name, settings, seed
+        self.train, self.held = train, held
+        self.batch_rows = part.default_batch(train)
+        self.peak_rate = settings.learning_rate * rate_factor
+        self.epoch = 0
+        self.position = 0
+        self.steps = 0
+        self.decays = 0
+        self.bad_epochs = 0
+        self.best_loss = math.inf
+        self.validation_loss = math.inf
+        self.loss = 0.0
+        self.finished = not any(size > 1 for size in part.layout.sizes)
+        self.best = self._weights()
+        self.optimizer = self._new_optimizer()
+        self._batches = self._draw_batches()
+
+    @property
+    def progress(self) -> float:
+        """Passes over the data made."""
+        return self.epoch + self.position / len(self._batches)
+
+    def step(self) -> int:
+        """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        with self._randomness(self.steps):
+            rows = self._optimise(self._batches[self.position])
+        self.steps += 1
+        self.position += 1
+        if self.position == len(self._batches):
+            self.epoch, self.position = self.epoch + 1, 0
+            self._batches = self._draw_batches()
+            self._end_of_pass()
+        return rows
+
+    def keep_best(self) -> None:
+        """Put the best weights so far into the net, unless there has been no validation yet."""
+        if self.best_loss < math.inf:
+            self.part.net.load_state_dict(self.best)
+
+    def best_weights(self) -> dict[str, torch.Tensor]:
+        """The weights with the best validation loss so far, or the present ones before the first validation."""
+        return self.best if self.best_loss < math.inf else self._weights()
+
+    def validate(self, chosen: np.ndarray) -> list[float]:
+        """Mean negative log-likelihood of each column over all rows of the chosen series, in nats."""
+        rng = np.random.default_rng(0)
+        batches = self.part.batches(chosen, VALIDATION_BATCH * self.batch_rows, rng)
+        sums, rows = np.zeros(len(self.part.layout)), 0
+        self.part.net.eval()
+        with torch.no_grad():
+            for batch in batches:
+                losses, count = self.part.losses(batch, 0.0)
+                sums += [0.0 if loss is None else float(loss) for loss in losses]
+                rows += count
+        self.part.net.train()
+        return list(sums / max(rows, 1))
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors and JSON-able scalars that `restore` takes."""
+        tensors = {f"weights.{key}": value for key, value in self._weights().items()}
+        tensors |= {f"best.{key}": value for key, value in self.best.items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{key}": value.clone() for key, value in moments.items()}
+        counters = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
+        scalars = {key: getattr(self, key) for key in counters}
+        losses = {key: getattr(self, key) for key in ("best_loss", "validation_loss")}
+        return tensors, scalars | {key: value if math.isfinite(value) else None for key, value in losses.items()}
+
+    def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
+        """Set what `state` returned."""
+        for key, value in scalars.items():
+            setattr(self, key, math.inf if value is None else value)
+        parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+        for key, value in tensors.items():
+            kind, _, rest = key.partition(".")
+            parts[kind][rest] = value
+        self.part.net.load_state_dict(parts["weights"])
+        self.best = {key: value.clone().to(self.part.device) for key, value in parts["best"].items()}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in parts["optimizer"].items():
+            number, _, name = key.partition(".")
+            state.setdefault(int(number), {})[name] = value.clone()
+        self.optimizer = self._new_optimizer()
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self._batches = self._draw_batches()
+
+    def _optimise(self, batch: object) -> int:
+        warm = min(1.0, (self.steps + 1) / (self.settings.warmup_steps + 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak_rate * warm * self.settings.rate_decay**self.decays
+        losses, rows = self.part.losses(batch, self.settings.label_smoothing)
+        present = [loss for loss in losses if loss is not None]
+        if not present:
+            return rows
+        total = torch.stack(present).sum() / rows
+        self.loss = float(total.detach())
+        if not math.isfinite(self.loss):
+            raise TrainingError(f"the loss of the {self.name} net became {self.loss}; lower generator.learning_rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.part.net.parameters(), self.settings.gradient_norm)
+        self.optimizer.step()
+        return rows
+
+    def _end_of_pass(self) -> None:
+        settings = self.settings
+        if len(self.held) == 0:
+            self.finished = self.epoch >= min(settings.epochs_without_validation, settings.epochs)
+            return
+        self.validation_loss = float(sum(self.validate(self.held)))
+        if self.validation_loss < self.best_loss:
+            self.best_loss, self.bad_epochs, self.best = self.validation_loss, 0, self._weights()
+        else:
+            self.bad_epochs += 1
+        if self.bad_epochs >= settings.patience:
+            self.keep_best()
+            self.bad_epochs = 0
+            self.decays += 1
+        self.finished = self.decays > settings.rate_decays or self.epoch >= settings.epochs
+
+    def _draw_batches(self) -> list[object]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        return self.part.batches(self.train, self.batch_rows, rng)
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        parameters = list(self.part.net.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {key: value.detach().clone() for key, value in self.part.net.state_dict().items()}
+
+    def _randomness(self, step: int) -> _Seeded:
+        return _Seeded(self.part.device, self.seed, step)
+
+
+class _Seeded:
+    """Within it, torch draws numbers that depend on seed and step alone; afterwards its generators are as before."""
+
+    def __init__(self, device: torch.device, seed: int, step: int) -> None:
+        devices = [device] if device.type == "cuda" else []
+        self._fork = torch.random.fork_rng(devices)
+        self._seed = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error: object) -> None:
+        self._fork.__exit__(*error)

@@ -1,0 +1,188 @@
+"""What one of the generator's three nets is trained on: its batches of an epoch and its loss on each.
+
+Every part gives a batch's loss summed over what it counts (rows of columns), so that training and validation divide by
+the same number: the records or series looked at.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import nn
+
+from netshare.generators.autoregressive.lengths import LengthCode
+from netshare.generators.autoregressive.networks import LengthNet, MetadataNet, RecordNet
+from netshare.generators.autoregressive.row_model import RowModel
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.tokens import TokenLayout
+from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
+from preprocess.encoded import Encoded
+
+MARGINAL_ROWS = 200_000  # rows that a column's overall distribution is counted on
+VALIDATION_BATCH = 4  # a validation batch is so many times as large as one for training
+
+
+class Part(ABC):
+    """One net with the series that it learns from (`chosen` numbers of them)."""
+
+    net: nn.Module
+    rows: RowModel
+
+    def __init__(self, data: Encoded, settings: AutoregressiveSettings, device: torch.device) -> None:
+        self.data, self.settings, self.device = data, settings, device
+        self.marginals: list[torch.Tensor] = []
+
+    @property
+    @abstractmethod
+    def layout(self) -> TokenLayout:
+        """The columns that the net learns."""
+
+    @abstractmethod
+    def size(self, chosen: np.ndarray) -> int:
+        """How many rows the chosen series have."""
+
+    @abstractmethod
+    def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        """The chosen series in random batches of about `rows` rows."""
+
+    @abstractmethod
+    def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        """Summed negative log-likelihood of each column, and the number of rows."""
+
+    @abstractmethod
+    def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        """int64[n, columns]: tokens of the chosen series' rows, or of some of them."""
+
+    def default_batch(self, chosen: np.ndarray) -> int:
+        """Rows of a training batch."""
+        return int(np.clip(self.size(chosen) // 64, 64, 1024))
+
+    def set_marginals(self, chosen: np.ndarray, initialise: bool) -> None:
+        """Count the columns' overall distributions; `initialise` starts the net's heads there."""
+        counts = self.layout.counts(self.example_rows(chosen))
+        self.marginals = [((c + 0.5) / (c + 0.5).sum()).to(self.device) for c in counts]
+        if initialise:
+            self.rows.set_marginals([c.to(self.device) for c in counts])
+
+
+class MetadataPart(Part):
+    """Metadata rows."""
+
+    def __init__(
+        self, net: MetadataNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        super().__init__(data, settings, device)
+        self.net = net
+        self.rows = net.rows
+        self.tokens = tokens
+
+    @property
+    def layout(self) -> TokenLayout:
+        return self.rows.layout
+
+    def size(self, chosen: np.ndarray) -> int:
+        return len(chosen)
+
+    def default_batch(self, chosen: np.ndarray) -> int:
+        return self.settings.batch_series or super().default_batch(chosen)
+
+    def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        return [*np.array_split(rng.permutation(chosen), max(1, round(len(chosen) / rows)))]
+
+    def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        assert isinstance(batch, np.ndarray)
+        tokens = self.tokens[torch.from_numpy(batch)].to(self.device)
+        return self.rows.negative_log_likelihood(tokens, None, smoothing, self.marginals), len(batch)
+
+    def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        return self.tokens[torch.from_numpy(chosen)]
+
+
+class LengthPart(MetadataPart):
+    """Lengths of series, given their metadata."""
+
+    def __init__(
+        self, net: LengthNet, tokens: torch.Tensor, code: LengthCode, data: Encoded,
+        settings: AutoregressiveSettings, device: torch.device,
+    ) -> None:  # fmt: skip
+        Part.__init__(self, data, settings, device)
+        self.net = net
+        self.length_net = net
+        self.rows = net.rows
+        self.tokens = tokens
+        self.length_tokens = self.rows.layout.encode(torch.from_numpy(code.encode(data.lengths)))
+
+    def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        assert isinstance(batch, np.ndarray)
+        index = torch.from_numpy(batch)
+        context = self.length_net.contexts(self.tokens[index].to(self.device))
+        tokens = self.length_tokens[index].to(self.device)
+        return self.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(batch)
+
+    def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        return self.length_tokens[torch.from_numpy(chosen)]
+
+
+class RecordPart(Part):
+    """Records of series, given their metadata and lengths."""
+
+    def __init__(
+        self, net: RecordNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        super().__init__(data, settings, device)
+        self.net = net
+        self.record_net = net
+        self.rows = net.rows
+        self.tokens = tokens
+
+    @property
+    def layout(self) -> TokenLayout:
+        return self.rows.layout
+
+    def size(self, chosen: np.ndarray) -> int:
+        return int(self.data.lengths[chosen].sum())
+
+    def default_batch(self, chosen: np.ndarray) -> int:
+        return self.settings.batch_records or int(np.clip(self.size(chosen) // 64, 256, 4096))
+
+    def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        windows = cut_windows(
+            chosen, self.data.lengths[chosen], window=self.settings.window_records, burn_in=self.settings.burn_in_records
+        )
+        return [windows.take(index) for index in batches_of(windows, rows, rng)]
+
+    def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        packed = pack(batch)  # type: ignore[arg-type]
+        series = batch.series[packed.order]  # type: ignore[attr-defined]
+        record = self.data.offsets[series][packed.window] + packed.position
+        remaining = self.data.lengths[series][packed.window] - 1 - packed.position
+        tokens = self._tokens(record)
+        first = torch.from_numpy(packed.position == 0)
+        previous = self._tokens(np.maximum(record - 1, 0))
+        net, device = self.record_net, self.device
+        conditioned = net.conditioned(self.tokens[torch.from_numpy(series)].to(device))
+        place = conditioned[torch.from_numpy(packed.window).to(device)] + net.places(
+            torch.from_numpy(packed.position).to(device), torch.from_numpy(remaining).to(device)
+        )
+        context = net.contexts(previous.to(device), first.to(device), place, torch.from_numpy(packed.sizes))
+        counted = int(packed.counted.sum())
+        tokens = tokens.to(device)
+        if counted < len(tokens):
+            select = torch.from_numpy(np.flatnonzero(packed.counted))
+            context, tokens = context[select.to(device)], tokens[select.to(device)]
+        return self.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), counted
+
+    def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        total = self.size(chosen)
+        picked = np.linspace(0, total - 1, min(total, MARGINAL_ROWS)).astype(np.int64)
+        ends = np.cumsum(self.data.lengths[chosen])
+        owner = np.searchsorted(ends, picked, side="right")
+        within = picked - (ends - self.data.lengths[chosen])[owner]
+        return self._tokens(self.data.offsets[chosen][owner] + within)
+
+    def _tokens(self, record: np.ndarray) -> torch.Tensor:
+        return self.layout.encode(torch.from_numpy(np.asarray(self.data.measurements[record])))

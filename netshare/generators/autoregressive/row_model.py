@@ -1,0 +1,143 @@
+"""Rows of columns, one column after another: a neural autoregressive distribution estimator.
+
+P(row | context) is the product over columns of P(column | columns before it, context), after Larochelle and Murray,
+"The Neural Autoregressive Distribution Estimator" (AISTATS 2011): a running sum of one learnt vector for each token
+already known is all that a column's head sees. In training all columns of all rows are evaluated at once; in sampling
+a token adds one vector to the sum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from netshare.generators.autoregressive.tokens import TokenLayout
+
+
+class RowModel(nn.Module):
+    """Distribution of rows of tokens, given a context vector of `state` numbers a row.
+
+    Args:
+        layout: the columns.
+        state: width of the running sum, and of the context that it starts from.
+        hidden: hidden units of each column's head.
+        dropout: share of a head's hidden units left out in training.
+        column_dropout: share of earlier columns hidden from a head in training.
+    """
+
+    def __init__(
+        self, layout: TokenLayout, *, state: int, hidden: int, dropout: float = 0.0, column_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.column_dropout = column_dropout
+        self.start = nn.Parameter(torch.zeros(state))
+        self.table = nn.Embedding(layout.total, state)
+        nn.init.normal_(self.table.weight, std=0.1)
+        learnt = [i for i, size in enumerate(layout.sizes) if size > 1]
+        self.heads = nn.ModuleDict({str(i): _Head(state, hidden, layout.sizes[i], dropout) for i in learnt})
+
+    def set_marginals(self, counts: list[torch.Tensor]) -> None:
+        """Start each head at the overall distribution of its column; counts: float32[size] a column."""
+        with torch.no_grad():
+            for i, head in self._heads():
+                smoothed = counts[i] + 0.5
+                head.out.bias.copy_((smoothed / smoothed.sum()).log())
+
+    def negative_log_likelihood(
+        self, tokens: torch.Tensor, context: torch.Tensor | None = None, smoothing: float = 0.0,
+        marginals: list[torch.Tensor] | None = None,
+    ) -> list[torch.Tensor | None]:
+        """Sum over rows of -ln P(column | ...), a number a column; None where no row of the batch is open.
+
+        Args:
+            tokens: int64[n, columns].
+            context: float32[n, state].
+            smoothing: share of each target taken from `marginals` (float32[size] a column) instead.
+        """
+        known = self.table(self.layout.numbered(tokens))
+        if self.training and self.column_dropout > 0:
+            keep = torch.rand(tokens.shape, device=tokens.device) >= self.column_dropout
+            known = known * keep.unsqueeze(2)
+        total = self._begin(len(tokens), context)
+        losses: list[torch.Tensor | None] = []
+        for i in range(len(self.layout)):
+            losses.append(self._column_loss(i, tokens, total, smoothing, marginals))
+            if i + 1 < len(self.layout):
+                total = total + known[:, i]
+        return losses
+
+    @torch.no_grad()
+    def sample(self, uniform: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """int64[n, columns]: rows drawn with the uniform numbers float32[n, columns]."""
+        rows, columns = uniform.shape
+        tokens = torch.empty(rows, columns, dtype=torch.int64, device=uniform.device)
+        total = self._begin(rows, context).clone()
+        for i, size in enumerate(self.layout.sizes):
+            open_rows = self.layout.open_rows(tokens, i)
+            if size == 1:
+                drawn = torch.zeros(rows if open_rows is None else len(open_rows), dtype=torch.int64)
+            else:
+                head = self.heads[str(i)]
+                if open_rows is None:
+                    drawn = _draw(head(total), uniform[:, i])
+                else:
+                    drawn = _draw(head(total[open_rows]), uniform[open_rows, i])
+            if open_rows is None:
+                tokens[:, i] = drawn
+            else:
+                tokens[:, i] = size
+                tokens[open_rows, i] = drawn
+            if i + 1 < columns:
+                total += functional.embedding(tokens[:, i] + self.layout.offsets[i], self.table.weight)
+        return tokens
+
+    def _begin(self, rows: int, context: torch.Tensor | None) -> torch.Tensor:
+        return self.start.expand(rows, -1) if context is None else context + self.start
+
+    def _heads(self) -> list[tuple[int, _Head]]:
+        return [(int(name), head) for name, head in self.heads.items() if isinstance(head, _Head)]
+
+    def _column_loss(
+        self, column: int, tokens: torch.Tensor, total: torch.Tensor, smoothing: float,
+        marginals: list[torch.Tensor] | None,
+    ) -> torch.Tensor | None:
+        if self.layout.sizes[column] == 1:
+            return None
+        target = tokens[:, column]
+        open_rows = self.layout.open_rows(tokens, column)
+        if open_rows is not None:
+            if len(open_rows) == 0:
+                return None
+            total, target = total[open_rows], target[open_rows]
+        logits = self.heads[str(column)](total)
+        if smoothing == 0 or marginals is None:
+            return functional.cross_entropy(logits, target, reduction="sum")
+        log_p = functional.log_softmax(logits, dim=1)
+        exact = functional.nll_loss(log_p, target, reduction="sum")
+        return (1 - smoothing) * exact - smoothing * (log_p @ marginals[column]).sum()
+
+
+class _Head(nn.Module):
+    """Logits of one column from the running sum: two hidden layers, the second around a shortcut."""
+
+    def __init__(self, state: int, hidden: int, size: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Linear(state, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(hidden, size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, total: torch.Tensor) -> torch.Tensor:
+        h = self.dropout(functional.relu(self.first(total)))
+        h = h + self.dropout(functional.relu(self.second(h)))
+        out: torch.Tensor = self.out(h)
+        return out
+
+
+def _draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """int64[n]: one category a row by inverting the cumulative distribution."""
+    cumulative = torch.softmax(logits, dim=1).cumsum(dim=1)
+    threshold = uniform.unsqueeze(1) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)

@@ -1,0 +1,116 @@
+"""DoppelGANger's networks (Lin et al., IMC 2020, section 4): metadata first, measurements given metadata, critics.
+
+Widths are in units of a `ColumnLayout`. A record has two units more than its columns, the generation flag: a softmax
+over *continue* and *stop*. After the record that says stop there is nothing: zeros, flag included.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from netshare.generators.doppelganger.layout import ColumnLayout, uniform_like
+
+FLAG_UNITS = 2
+
+
+class Perceptron(nn.Module):
+    """Noise (and whatever it is given) -> units of a layout, not yet activated; normalised by layer, not by batch, so
+    that a sample does not depend on which others are drawn with it."""
+
+    def __init__(self, inputs: int, layers: int, units: int, outputs: int) -> None:
+        super().__init__()
+        stack: list[nn.Module] = []
+        for width_in, width_out in pairwise([inputs] + [units] * layers):
+            stack += [nn.Linear(width_in, width_out), nn.LayerNorm(width_out), nn.ReLU()]
+        self.stack = nn.Sequential(*stack, nn.Linear(units, outputs)) if outputs else None
+        self.outputs = outputs
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """float32[n, inputs] -> float32[n, outputs]."""
+        return self.stack(inputs) if self.stack is not None else inputs.new_zeros(len(inputs), 0)
+
+
+class MeasurementGenerator(nn.Module):
+    """An LSTM that emits `records_per_pass` records a pass from noise and, at every pass, the same condition.
+
+    All records of all passes leave through one output layer; the LSTM is called once for all passes.
+    """
+
+    def __init__(self, condition: int, noise: int, units: int, layout: ColumnLayout, records_per_pass: int) -> None:
+        super().__init__()
+        self.layout = layout
+        self.noise = noise
+        self.units = units
+        self.records_per_pass = records_per_pass
+        self.lstm = nn.LSTM(condition + noise, units, batch_first=True)
+        self.output = nn.Linear(units, records_per_pass * (layout.width + FLAG_UNITS))
+
+    def forward(
+        self, condition: torch.Tensor, noise: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Emit `passes * records_per_pass` records for each series.
+
+        Args:
+            condition: float32[n, condition], metadata units (and ranges).
+            noise: float32[n, passes, noise].
+            state: the LSTM's, each float32[1, n, units].
+
+        Returns:
+            units float32[n, records, width], flags float32[n, records, 2] (continue, stop), and the LSTM's state.
+        """
+        steps = condition.unsqueeze(1).expand(-1, noise.shape[1], -1)
+        hidden, state = self.lstm(torch.cat([steps, noise], -1), state)
+        logits = self.output(hidden).reshape(len(noise), -1, self.layout.width + FLAG_UNITS)
+        flags = torch.softmax(logits[..., self.layout.width :].float(), -1)
+        return self.layout.activate(logits[..., : self.layout.width]), flags, state
+
+
+class Critic(nn.Module):
+    """A ReLU perceptron over one flat row: metadata units, then records one after another, zeros after the end.
+
+    It takes rows shorter than `inputs` too, and gives them the score of the row padded with zeros to `inputs`: zeros
+    contribute nothing to the first layer, so only the part of its matrix that meets the row is multiplied. Looking at
+    prefixes of h records therefore costs h / max_length of looking at whole series, and is exact.
+    """
+
+    def __init__(self, inputs: int, layers: int, units: int) -> None:
+        super().__init__()
+        first = nn.Linear(inputs, units)
+        self.first = nn.Parameter(first.weight.detach().T.contiguous())  # [inputs, units]: a prefix is contiguous
+        self.first_bias = nn.Parameter(first.bias.detach().clone())
+        self.hidden = nn.ModuleList(nn.Linear(units, units) for _ in range(layers - 1))
+        self.last = nn.Linear(units, 1)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32[n, width <= inputs] -> scores float32[n]."""
+        return self.score(self.enter(rows))
+
+    def enter(self, rows: torch.Tensor) -> torch.Tensor:
+        """The first layer before its ReLU: an affine map of the rows."""
+        return torch.addmm(self.first_bias, rows, self.first[: rows.shape[1]])
+
+    def score(self, entered: torch.Tensor) -> torch.Tensor:
+        """Scores float32[n] from what `enter` gave."""
+        x = torch.relu(entered)
+        for layer in self.hidden:
+            x = torch.relu(layer(x))
+        return self.last(x).squeeze(-1).float()
+
+
+def mask_after_stop(flags: torch.Tensor, sample: bool, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which records exist, bool[n, records]: those up to and including the first whose flag says stop; and which series
+    have not stopped by the last of them, bool[n].
+
+    Args:
+        flags: float32[n, records, 2], probabilities of continue and stop.
+        sample: draw stop from its probability; else it stops where that is above a half.
+        random: on the CPU.
+    """
+    going = flags[..., 0]
+    continues = ((uniform_like(going, random) if sample else 0.5) < going).cumprod(1).bool()
+    exists = torch.ones_like(continues)
+    exists[:, 1:] = continues[:, :-1]
+    return exists, continues[:, -1]

@@ -5,14 +5,15 @@
 
 As in IP2Vec (Ring et al., 2017) and NetShare (section 4.2), a flow is a sentence, and words that stand in one sentence
 get similar vectors (gensim's Word2Vec, skip-gram, one worker, fixed seed and hash function: the same arguments build
-the same bytes). A sentence names a destination port, the protocol, the class of service, and the range that the client's
-port comes from. The facts are two tables beside this file: `services.csv` (ports, from IANA's Service Name and
+the same bytes). A sentence names a destination port, the protocol, the class of service, and the range that the
+client's port comes from. The facts are two tables beside this file: `services.csv` (ports, from IANA's Service Name and
 Transport Protocol Port Number Registry, and where `source` says "usual" from common practice) and `protocols.csv`
 (IANA's Assigned Internet Protocol Numbers); and the port ranges of RFC 6335 and of Linux.
 
 A port without a service of its own shares the word of its range, so its vector would be that of thousands of ports.
 Two further dimensions, the upper and the lower byte of the port, tell them apart: an error of a generator lands on
-a port nearby in the same range, a named service keeps its distance in the other ten. Values are k / 255: 12 bytes a port.
+a port nearby in the same range, a named service keeps its distance in the other ten. Values are k / 255:
+12 bytes a port.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import csv
 import hashlib
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +144,7 @@ def _fact_sentences(services: list[dict[str, str]], protocols: list[dict[str, st
 def _range_sentences() -> list[Sentence]:
     """Each range with its kind and with its neighbour, so that neighbouring ranges get similar vectors."""
     sentences: list[Sentence] = []
-    for (start, name), (following, _) in zip(RANGES, RANGES[1:], strict=False):
+    for (start, name), (following, _) in pairwise(RANGES):
         sentences += [[f"range {start}", f"range {following}"]] * FACT_REPEATS * 2
         sentences += [[f"range {start}", *(f"kind {kind}" for kind in name.split(", "))]] * FACT_REPEATS
     return sentences + [[f"range {RANGES[-1][0]}", "kind dynamic"]] * FACT_REPEATS
@@ -206,9 +208,9 @@ def _stable_hash(word: str) -> int:
 
 def _in_levels(words: dict[str, np.ndarray], names: list[str], number: np.ndarray) -> np.ndarray:
     """float32[n, 12] in multiples of 1/255: the words' vectors scaled to [0, 1] per dimension, then `number`."""
-    fallback = np.mean(list(words.values()), axis=0)
+    fallback: np.ndarray = np.mean(list(words.values()), axis=0)
     distinct = sorted(set(names))
-    table = np.stack([words.get(name, fallback) for name in distinct]).astype(np.float64)
+    table = np.stack([words[name] if name in words else fallback for name in distinct]).astype(np.float64)
     table = (table - table.min(axis=0)) / np.maximum(np.ptp(table, axis=0), 1e-9)
     position = {name: index for index, name in enumerate(distinct)}
     vectors = np.hstack([table[[position[name] for name in names]], number])

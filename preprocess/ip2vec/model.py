@@ -73,7 +73,7 @@ class IP2Vec:
         return model
 
     def save(self, folder: Path) -> None:
-        """Write ports.npy, protocols.npy (one byte a value where that loses nothing) and ip2vec.json, each atomically."""
+        """Write ports.npy, protocols.npy (a byte a value where that loses nothing), ip2vec.json, each atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         for word, vectors in (("ports", self.ports), ("protocols", self.protocols)):
             levels = np.rint(vectors * 255).astype(np.uint8)

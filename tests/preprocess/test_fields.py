@@ -218,7 +218,7 @@ def test_values_out_of_range_are_refused_with_the_fields_name(encoding, value):
 
 def test_negative_values_on_a_logarithmic_scale_are_refused():
     for encoding in ("log1p", "tokens"):
-        with pytest.raises(FieldError, match="bytes.*-3.*linear"):
+        with pytest.raises(FieldError, match=r"bytes.*-3.*linear"):
             fit_field("bytes", np.array([-3, 4, 5]), encoding)
 
 

@@ -51,7 +51,7 @@ NOT_RESERVED_PORTS = (1024, 65535)  # RFC 6335, section 6: user and dynamic port
 
 DEFAULTS: dict[Style, dict[str, str]] = {
     "gan": {
-        "address": "bits", "src_port": "bits", "dst_port": "bits", "protocol": "onehot", "category": "onehot",
+        "address": "bits", "src_port": "ip2vec", "dst_port": "ip2vec", "protocol": "onehot", "category": "onehot",
         "small": "exact", "start": "linear", "span": "log1p", "numeric": "log1p",
     },
     "autoregressive": {

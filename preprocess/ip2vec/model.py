@@ -60,10 +60,7 @@ class IP2Vec:
             FieldError: the folder holds no model, or its files were changed.
         """
         try:
-            ports, protocols = (
-                np.load(folder / f"{word}.npy", allow_pickle=False).astype(np.float32)
-                for word in ("ports", "protocols")
-            )
+            ports, protocols = (_load_vectors(folder / f"{word}.npy") for word in ("ports", "protocols"))
             details = json.loads((folder / "ip2vec.json").read_text())
         except (OSError, ValueError) as error:
             raise FieldError(
@@ -76,11 +73,11 @@ class IP2Vec:
         return model
 
     def save(self, folder: Path) -> None:
-        """Write ports.npy, protocols.npy (float16 where that loses nothing) and ip2vec.json, each atomically."""
+        """Write ports.npy, protocols.npy (a byte a value where that loses nothing), ip2vec.json, each atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         for word, vectors in (("ports", self.ports), ("protocols", self.protocols)):
-            half = vectors.astype(np.float16)
-            small = half if bool(np.all(half.astype(np.float32) == vectors)) else vectors
+            levels = np.rint(vectors * 255).astype(np.uint8)
+            small = levels if bool(np.all(_from_levels(levels) == vectors)) else vectors
             partial = folder / f".{word}.npy"
             with partial.open("wb") as file:
                 np.save(file, small)
@@ -120,8 +117,18 @@ class IP2Vec:
     def _nearest(self, word: str, vectors: np.ndarray) -> np.ndarray:
         trees: dict[str, cKDTree] = self._trees  # type: ignore[attr-defined]
         if word not in trees:
-            trees[word] = cKDTree(getattr(self, word))
+            trees[word] = cKDTree(getattr(self, word), leafsize=128)
         return trees[word].query(np.asarray(vectors, np.float64))[1]
+
+
+def _load_vectors(path: Path) -> np.ndarray:
+    """float32[n, d] of an npy file of float32, or of uint8 levels 0-255 that stand for k / 255."""
+    vectors = np.load(path, allow_pickle=False)
+    return _from_levels(vectors) if vectors.dtype == np.uint8 else vectors
+
+
+def _from_levels(levels: np.ndarray) -> np.ndarray:
+    return (levels / 255).astype(np.float32)
 
 
 @cache

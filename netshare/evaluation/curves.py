@@ -13,6 +13,7 @@ import numpy as np
 
 from netshare.evaluation.distances import popularity
 from netshare.evaluation.fields import FieldSpec, TimeFrame
+from preprocess.protocols import protocol_name
 from preprocess.trace import Kind
 
 Values = Mapping[str, Mapping[str, np.ndarray]]  # role -> field -> values
@@ -21,10 +22,6 @@ Scale = Literal["linear", "log", "log1p"]
 CDF_POINTS = 160
 RANK_POINTS = 80
 TOP_VALUES = 12
-PROTOCOL_NAMES = {
-    1: "ICMP", 2: "IGMP", 4: "IPv4", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH", 58: "ICMPv6",
-    88: "EIGRP", 89: "OSPF", 103: "PIM", 112: "VRRP", 132: "SCTP",
-}  # fmt: skip  # IANA assigned internet protocol numbers
 FLAG_LETTERS = "FSRPAUECN"  # lowest bit first: FIN SYN RST PSH ACK URG ECE CWR NS
 
 _WIDE = {"flow_size", "interarrival", "flow_duration", "flow_volume", "duration", "packets", "bytes", "rate"}
@@ -117,7 +114,7 @@ def _bar_chart(spec: FieldSpec, values: Values, categories: Mapping[str, tuple[s
 
 def _value_text(field: str, value: int, categories: Mapping[str, tuple[str, ...]]) -> str:
     if field == "protocol":
-        return PROTOCOL_NAMES.get(value, str(value))
+        return str(protocol_name([value])[0])
     if field == "tcp_flags":
         return flag_text(value)
     if field in ("label", "attack_type"):

@@ -28,7 +28,7 @@ from netshare.evaluation.fields import (
     shared_fields,
     with_common_categories,
 )
-from netshare.evaluation.flows import count_flows, sample_flows
+from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
 from preprocess.errors import ConfigError, InputError
@@ -36,6 +36,7 @@ from preprocess.trace import Trace
 
 Values = dict[str, np.ndarray]
 
+ELEPHANT = 0.2  # share of a trace's records in one flow from which the report warns of it
 HALVES = 0x48414C56  # so that halving a part that was itself split with the same seed does not give it back whole
 
 
@@ -81,7 +82,7 @@ def evaluate(
     nothing_held_back = training_half is train
     held_back = reference.take(np.zeros(0, np.int64)) if nothing_held_back else reference
     compared, sizes = _equal_flows({"train": real, "holdout": reference, "synthetic": made}, rng)
-    notes += _size_notes(sizes)
+    notes += _size_notes(sizes) + _elephant_notes(compared)
     frame = frame_of([compared["train"], compared["holdout"]])
     values = {role: extract(trace, frame) for role, trace in compared.items()}
     copies = [extract(_bootstrap(compared["train"], rng), frame) for _ in range(bootstrap)]
@@ -156,6 +157,18 @@ def _size_notes(sizes: dict[str, TraceSize]) -> list[str]:
     )
     few = " So few flows make every distance unsteady." if fewest < 100 else ""
     return [note + few]
+
+
+def _elephant_notes(traces: dict[str, Trace]) -> list[str]:
+    shares = {role: float(group_by_flow(trace).sizes.max()) / len(trace) for role, trace in traces.items()}
+    role = max(shares, key=lambda each: shares[each])
+    if shares[role] < ELEPHANT or len(traces[role]) < 100:
+        return []
+    where = {"train": "the training trace", "holdout": "the held-back trace", "synthetic": "the synthetic trace"}[role]
+    return [
+        f"A single flow holds {100 * shares[role]:.0f}% of the records of {where}: distances over records depend on "
+        "which trace it happens to be in; read those over flows."
+    ]
 
 
 def _bootstrap(trace: Trace, rng: np.random.Generator) -> Trace:

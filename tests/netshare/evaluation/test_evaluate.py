@@ -161,3 +161,12 @@ def test_the_html_file_is_written_atomically(tmp_path: Path) -> None:
     train, holdout, other = thirds(packet_trace(300))
     write_html(evaluate(train, other, holdout, bootstrap=0), tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_flow_that_holds_most_records_is_told_of() -> None:
+    train, holdout, other = thirds(packet_trace(900))
+    size = len(other)
+    elephant = other.take(np.concatenate([np.arange(size), np.zeros(size, np.int64)]))
+    assert not any("single flow" in note for note in evaluate(train, other, holdout, bootstrap=0).notes)
+    notes = evaluate(train, elephant, holdout, bootstrap=0).notes
+    assert any("A single flow holds" in note and "synthetic" in note for note in notes)

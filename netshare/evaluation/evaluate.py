@@ -37,6 +37,7 @@ from preprocess.trace import Trace
 Values = dict[str, np.ndarray]
 
 ELEPHANT = 0.2  # share of a trace's records in one flow from which the report warns of it
+OUTSIDE = 0.1  # share of synthetic records outside the real time span from which the report warns of it
 HALVES = 0x48414C56  # so that halving a part that was itself split with the same seed does not give it back whole
 
 
@@ -84,6 +85,7 @@ def evaluate(
     compared, sizes = _equal_flows({"train": real, "holdout": reference, "synthetic": made}, rng)
     notes += _size_notes(sizes) + _elephant_notes(compared)
     frame = frame_of([compared["train"], compared["holdout"]])
+    notes += _time_notes(compared["synthetic"], frame)
     values = {role: extract(trace, frame) for role, trace in compared.items()}
     copies = [extract(_bootstrap(compared["train"], rng), frame) for _ in range(bootstrap)]
     specs = shared_fields(train.kind, values)
@@ -168,6 +170,17 @@ def _elephant_notes(traces: dict[str, Trace]) -> list[str]:
     return [
         f"A single flow holds {100 * shares[role]:.0f}% of the records of {where}: distances over records depend on "
         "which trace it happens to be in; read those over flows."
+    ]
+
+
+def _time_notes(synthetic: Trace, frame: TimeFrame) -> list[str]:
+    time = synthetic["time"]
+    outside = float(np.mean((time < frame.start) | (time > frame.end)))
+    if outside < OUTSIDE:
+        return []
+    return [
+        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in time "
+        "on purpose, disregard the distances of arrival times and of records a time bin."
     ]
 
 

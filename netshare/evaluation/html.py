@@ -105,7 +105,7 @@ def _ratio_chart(report: Report) -> str:
 
 def _distance_table(report: Report) -> str:
     figures = ["ratio", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
-    heads = ["Field", "Distance", *figures, "values S / A / B", "a value is one"]
+    heads = ["Field", "Distance", *figures, "values S / A / B"]
     table = _table(heads, (_distance_cells(row) for row in report.distances), numeric_from=2)
     return f"<details open><summary>All figures</summary>{table}</details>"
 
@@ -114,7 +114,7 @@ def _distance_cells(row: DistanceRow) -> list[str]:
     boot = "" if row.bootstrap is None else f"{row.bootstrap:.4f}"
     counts = f"{row.n_synthetic:,} / {row.n_train:,} / {row.n_holdout:,}"
     figures = [f"{row.ratio:.2f}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", boot]
-    return [row.title, row.measure, *figures, counts, row.of]
+    return [row.title, row.measure, *figures, counts]
 
 
 def _charts(report: Report) -> str:
@@ -272,7 +272,7 @@ vertical-align:middle;margin:0 .4em 0 1em}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;width:100%}
 th,td{padding:.28rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 @media (max-width:600px){table{font-size:.8rem}th,td{padding:.25rem .35rem}}
-th{font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td:first-child{min-width:8.5em}th{font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 summary{cursor:pointer;font-weight:600;margin:.5rem 0}
 pre{overflow-x:auto;background:var(--card);padding:.6rem;font-size:.85rem}
 @media print{details{display:block}}

@@ -170,3 +170,11 @@ def test_a_flow_that_holds_most_records_is_told_of() -> None:
     assert not any("single flow" in note for note in evaluate(train, other, holdout, bootstrap=0).notes)
     notes = evaluate(train, elephant, holdout, bootstrap=0).notes
     assert any("A single flow holds" in note and "synthetic" in note for note in notes)
+
+
+def test_a_synthetic_trace_at_another_time_is_told_of() -> None:
+    train, holdout, other = thirds(packet_trace(300))
+    later = replace(other, columns={**other.columns, "time": other["time"] + 10**15})
+    report = evaluate(train, later, holdout, bootstrap=0)
+    assert any(note.startswith("100% of the synthetic records lie outside") for note in report.notes)
+    assert row(report, "time", "JSD").synthetic == pytest.approx(1)

@@ -76,6 +76,19 @@ def test_a_wild_synthetic_value_does_not_squeeze_the_real_ones() -> None:
     assert max(ticks) < 20
 
 
+def test_every_point_lies_within_its_chart(page: str) -> None:
+    for points in re.findall(r'points="([^"]+)"', page):
+        xy = np.array([[float(v) for v in point.split(",")] for point in points.split()])
+        assert (xy >= [0, 0]).all()
+        assert (xy <= [360, 230]).all()
+
+
+def test_a_synthetic_burst_stays_within_the_chart() -> None:
+    train, holdout = split_by_flow(packet_trace(300), 0.5, 0)
+    burst = Trace("packet", {**train.columns, "time": np.full(len(train), train["time"][0])})
+    test_every_point_lies_within_its_chart(to_html(evaluate(train, burst, holdout, bootstrap=0)))
+
+
 def test_distribution_functions_are_exact_when_small_and_thinned_when_large() -> None:
     x, y = cumulative(np.array([3, 1, 1, 2]))
     assert (x.tolist(), y.tolist()) == ([1, 2, 3], [0.5, 0.75, 1])

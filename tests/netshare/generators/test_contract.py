@@ -188,7 +188,9 @@ def test_no_series_is_refused(build):
         pytest.param(random_series(40, Schema(SCHEMA.metadata, SCHEMA.measurements, 1)), id="one record at most"),
         pytest.param(random_series(40, Schema(SCHEMA.metadata[3:4], SCHEMA.measurements[1:2], 10)), id="constants"),
         pytest.param(random_series(40, Schema(SCHEMA.metadata[2:3], SCHEMA.measurements[:1], 10)), id="numbers only"),
-        pytest.param(random_series(40, Schema(SCHEMA.metadata[4:], SCHEMA.measurements[3:4], 10)), id="categories only"),
+        pytest.param(
+            random_series(40, Schema(SCHEMA.metadata[4:], SCHEMA.measurements[3:4], 10)), id="categories only"
+        ),
     ],
 )
 def test_small_and_odd_data(build, data):

@@ -43,7 +43,7 @@ class Planner:
     def plan(self) -> list[Action]:
         """All actions, by start time."""
         counts: list[tuple[int, Callable[[], Iterator[Action]]]] = [
-            (230, self.browse), (22, self.upload), (150, self.look_up), (45, self.ask_time), (16, self.ssh_session),
+            (330, self.browse), (22, self.upload), (110, self.look_up), (45, self.ask_time), (16, self.ssh_session),
             (8, self.copy_file), (45, self.send_mail), (14, self.use_redis), (16, self.use_postgres), (22, self.ping),
             (10, self.trace_route), (40, self.knock), (6, self.call),
         ]  # fmt: skip
@@ -81,7 +81,9 @@ class Planner:
         client = self.person()
         words: list[str] = []
         for _ in range(self.chance.randint(2, 12)):
-            name = self.chance.choice([*SITES, f"{self.person()}.{MAIL_DOMAIN}", f"long{self.chance.randint(1, 8)}.{MAIL_DOMAIN}"])
+            name = self.chance.choice(
+                [*SITES, f"{self.person()}.{MAIL_DOMAIN}", f"long{self.chance.randint(1, 8)}.{MAIL_DOMAIN}"]
+            )
             if self.chance.random() < 0.2:
                 name = f"{self.chance.randbytes(self.chance.randint(2, 12)).hex()}.{name}"
             words += [name, self.chance.choices(("A", "AAAA", "TXT", "MX", "SRV"), (6, 4, 2, 1, 1))[0]]
@@ -112,7 +114,9 @@ class Planner:
         server = self.server(client, "ssh")
         remote = f"root@[{server}]" if ":" in server else f"root@{server}"
         file = self.folder / "www" / f"{self.chance.randrange(OBJECTS)}.bin"
-        ends = self.chance.choice(((f"{remote}:{file}", f"{self.folder}/fetched"), (str(file), f"{remote}:{self.folder}/got")))
+        ends = self.chance.choice(
+            ((f"{remote}:{file}", f"{self.folder}/fetched"), (str(file), f"{remote}:{self.folder}/got"))
+        )
         yield self.action("scp", client, "sh", "-c", f"scp -q {self.ssh_options()} {' '.join(ends)}")
 
     def send_mail(self) -> Iterator[Action]:
@@ -120,7 +124,9 @@ class Planner:
         client = self.person()
         refused = self.chance.random() < 0.12
         to = "someone@example.edu" if refused else f"{self.person()}@{MAIL_DOMAIN}"
-        body = "".join(f"{self.chance.randbytes(36).hex()}\\n" for _ in range(int(self.chance.lognormvariate(3.2, 1.0))))
+        body = "".join(
+            f"{self.chance.randbytes(36).hex()}\\n" for _ in range(int(self.chance.lognormvariate(3.2, 1.0)))
+        )
         options = ["-tls"] if self.chance.random() < 0.5 else []
         yield Action(self.when(), "mail", client, (
             "swaks", "--server", self.server(client, "mail"), "--port", self.chance.choice(("25", "25", "587")),
@@ -131,7 +137,7 @@ class Planner:
         """A short run of redis-benchmark: small requests over a few connections."""
         client = self.worker()
         yield self.action("redis", client, "redis-benchmark", "-h", self.server(client, "redis"), "-q",
-                          "-n", str(self.chance.randint(40, 160)), "-c", str(self.chance.randint(1, 3)),
+                          "-n", str(self.chance.randint(30, 110)), "-c", str(self.chance.randint(1, 3)),
                           "-d", str(self.chance.choice((3, 64, 700))), "-r", "500", "-t", "set,get,lpush")  # fmt: skip
 
     def use_postgres(self) -> Iterator[Action]:
@@ -143,15 +149,19 @@ class Planner:
                               "-t", str(self.chance.randint(4, 16)), "postgres")  # fmt: skip
         else:
             query = f"select * from pgbench_accounts limit {int(self.chance.lognormvariate(5, 1))}"
-            yield self.action("postgres", client, "psql", "-h", host, "-U", "postgres", "-qAtc", query, "-o", "/dev/null")
+            yield self.action(
+                "postgres", client, "psql", "-h", host, "-U", "postgres", "-qAtc", query, "-o", "/dev/null"
+            )
 
     def ping(self) -> Iterator[Action]:
         """ICMP echo; large ones come as fragments."""
         client = self.person()
         target = self.chance.choice(("web1", "web2", "ssh", "redis", "ntp"))
         size = self.chance.choices(("56", "32", "1000", "3200"), (6, 2, 1, 1))[0]
-        yield self.action("ping", client, "ping", "-q", "-c", str(self.chance.randint(3, 12)), "-i", "0.3", "-s", size,
-                          "-Q", self.chance.choice(("0", "0", "0x28")), self.server(client, target), may_fail=True)  # fmt: skip
+        tos = self.chance.choice(("0", "0", "0x28"))
+        count = str(self.chance.randint(3, 12))
+        yield self.action("ping", client, "ping", "-q", "-c", count, "-i", "0.3", "-s", size, "-Q", tos,
+                          self.server(client, target), may_fail=True)  # fmt: skip
 
     def trace_route(self) -> Iterator[Action]:
         """UDP probes with growing TTL, answered by routers and, at last, by a port unreachable."""
@@ -163,7 +173,9 @@ class Planner:
         """Connections to ports where nobody listens: TCP resets and ICMP port unreachables."""
         client = self.person()
         server = self.server(client, self.chance.choice(("web1", "web2", "mail", "bulk", "postgres")))
-        port = str(self.chance.choice((23, 81, 110, 139, 445, 3306, 3389, 5900, 8443, self.chance.randint(1024, 65000))))
+        port = str(
+            self.chance.choice((23, 81, 110, 139, 445, 3306, 3389, 5900, 8443, self.chance.randint(1024, 65000)))
+        )
         udp = ["-u"] if self.chance.random() < 0.25 else []
         yield self.action("knock", client, "nc", "-z", "-w", "2", *udp, server, port, may_fail=True)
 
@@ -188,20 +200,20 @@ class Planner:
 
     def bulk(self) -> Iterator[Action]:
         """Large transfers: a backup in jumbo frames, downloads and uploads over the long links, a UDP stream."""
-        yield self.iperf("5201", "backup", 20, "-n", "5M", "-b", "40M")
-        yield self.iperf("5202", "backup", 70, "-n", "4M", "-b", "30M", "-R", version=6)
-        yield self.iperf("5201", "home1", 40, "-n", "2M", "-R", version=6)
-        yield self.iperf("5201", "abroad1", 60, "-n", "1500K", "-R", "-S", "0x20")
-        yield self.iperf("5202", "desk1", 30, "-n", "1800K", "-R")
-        yield self.iperf("5202", "home2", 95, "-n", "1500K")
-        yield self.iperf("5201", "pc4", 110, "-n", "2M", "-b", "20M", version=6)
-        yield self.iperf("5203", "home3", 50, "-u", "-b", "1200k", "-l", "1200", "-t", "10", "-R", version=4)
+        yield self.iperf("5201", "backup", 20, "-n", "4M", "-b", "40M")
+        yield self.iperf("5202", "backup", 70, "-n", "3M", "-b", "30M", "-R", version=6)
+        yield self.iperf("5201", "home1", 40, "-n", "1500K", "-R", version=6)
+        yield self.iperf("5201", "abroad1", 60, "-n", "1200K", "-R", "-S", "0x20")
+        yield self.iperf("5202", "desk1", 30, "-n", "1300K", "-R")
+        yield self.iperf("5202", "home2", 95, "-n", "1M")
+        yield self.iperf("5201", "pc4", 110, "-n", "1500K", "-b", "20M", version=6)
+        yield self.iperf("5202", "home3", 50, "-u", "-b", "1200k", "-l", "1200", "-t", "10", "-R", version=4)
 
     def scan(self) -> Iterator[Action]:
         """The scanner: a SYN scan over IPv4, a connect scan over IPv6, some UDP ports."""
         slow = ("nmap", "-n", "-Pn", "--max-retries", "1", "--host-timeout", "40s", "--max-rate", "45")
         v4 = [address(server, 4) for server in ("web1", "mail", "postgres")]
-        yield Action(25, "scan", "scanner", (*slow, "-sS", "-p", "1-400", *v4), limit=45)
+        yield Action(25, "scan", "scanner", (*slow, "-sS", "-p", "1-130", *v4), limit=45)
         yield Action(75, "scan", "scanner", (*slow, "-6", "-sT", "-F", address("web2", 6), address("ssh", 6)), limit=45)
         yield Action(100, "scan", "scanner", (*slow, "-sU", "--top-ports", "30", v4[0]), limit=45)
         yield Action(105, "scan", "scanner", (*slow, "-sn", "-PE", "-PS443", "192.0.2.0/26"), limit=45, may_fail=True)
@@ -219,7 +231,11 @@ class Planner:
 
     def when(self) -> float:
         """A start time: busier in the middle of the capture than at its ends."""
-        return self.chance.uniform(1, self.seconds) if self.chance.random() < 0.6 else self.chance.triangular(1, self.seconds)
+        return (
+            self.chance.uniform(1, self.seconds)
+            if self.chance.random() < 0.6
+            else self.chance.triangular(1, self.seconds)
+        )
 
     def person(self) -> str:
         """A client, by Zipf popularity."""

@@ -19,21 +19,24 @@ PCAP_LITTLE_ENDIAN = 0xA1B2C3D4
 
 
 def cut_capture(source: Path, target: Path) -> int:
-    """Copy a little-endian pcap, every frame cut after its headers; returns the number of records."""
+    """Copy a little-endian pcap, every frame cut after its headers; returns the number of records.
+
+    Records are put into the order of their times: two processors may hand frames to the capture a little out of order.
+    """
     data = source.read_bytes()
     if struct.unpack_from("<I", data)[0] != PCAP_LITTLE_ENDIAN:
         raise ValueError(f"{source}: not a little-endian microsecond pcap")
-    pieces = [data[:24]]
-    position, records = 24, 0
+    records: list[tuple[tuple[int, int], bytes]] = []
+    position = 24
     while position + 16 <= len(data):
         seconds, fraction, captured, wire = struct.unpack_from("<IIII", data, position)
         frame = data[position + 16 : position + 16 + captured]
         kept = frame[: header_length(frame)]
-        pieces += [struct.pack("<IIII", seconds, fraction, len(kept), wire), kept]
+        records.append(((seconds, fraction), struct.pack("<IIII", seconds, fraction, len(kept), wire) + kept))
         position += 16 + captured
-        records += 1
-    target.write_bytes(b"".join(pieces))
-    return records
+    records.sort(key=lambda record: record[0])
+    target.write_bytes(data[:24] + b"".join(record for _, record in records))
+    return len(records)
 
 
 def header_length(frame: bytes) -> int:

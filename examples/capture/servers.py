@@ -146,7 +146,7 @@ def start_mail(folder: Path) -> subprocess.Popen[bytes]:
                 if line.strip() and not line.startswith(("#", " ", "\t"))]  # fmt: skip
     for words in services:
         words[4] = "n"  # no chroot
-    services.append("587 inet n - n - - smtpd".split())
+    services.append(["587", "inet", "n", "-", "n", "-", "-", "smtpd"])
     (config / "master.cf").write_text("\n".join(" ".join(words) for words in services) + "\n")
     (config / "main.cf").write_text(f"""
 compatibility_level = 3.6

@@ -48,7 +48,7 @@ class Planner:
             (10, self.trace_route), (40, self.knock), (6, self.call),
         ]  # fmt: skip
         actions = [action for count, draw in counts for _ in range(count) for action in draw()]
-        actions += [*self.watch(), *self.bulk(), *self.scan()]
+        actions += [*self.watch(), *self.large_pings(), *self.bulk(), *self.scan()]
         return sorted(actions, key=lambda action: action.start)
 
     def browse(self) -> Iterator[Action]:
@@ -197,6 +197,12 @@ class Planner:
                 url = f"http://{address(server, 4)}/0.bin"
                 yield Action(start + 2, "watch", "monitor", ("curl", "-s", "-I", "-o", "/dev/null", "-m", "5", url))
             yield Action(start + 2.5, "watch", "monitor", ("dig", f"@{address('dns2', 6)}", "www.example.net", "A"))
+
+    def large_pings(self) -> Iterator[Action]:
+        """Pings larger than the MTU: every one is three fragments there and three back."""
+        for start, client, version in ((15, "pc3", 4), (65, "home2", 4), (85, "desk2", 6)):
+            command = ("ping", "-q", "-c", "4", "-i", "0.5", "-s", "4000", address("web2", version))
+            yield Action(start, "ping", client, command, may_fail=True)
 
     def bulk(self) -> Iterator[Action]:
         """Large transfers: a backup in jumbo frames, downloads and uploads over the long links, a UDP stream."""

@@ -2,8 +2,8 @@
 
 | dialect | columns that it is known by | times |
 |---|---|---|
-| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in seconds |
-| nfdump `-o csv` | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
+| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in s |
+| nfdump csv | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
 | Zeek conn | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts orig_ip_bytes ... | seconds |
 
 Ports of ICMP records stay as the exporter gives them. Rows with a value that cannot be read are left out and counted

@@ -29,7 +29,7 @@ READABLE = (
     "bzip2 or xz"
 )
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-_CHUNK = 16 << 20
+_CHUNK = 1 << 20
 _LAYERS = 3  # a .gz in a .gz happens; endless nesting is an attack
 _FIRST_LINE = 1 << 16
 
@@ -84,11 +84,11 @@ def _decompress(path: Path, buffer: np.ndarray, notes: list[str]) -> np.ndarray 
     name = next((name for start, name in _COMPRESSED.items() if magic.startswith(start)), None)
     if name is None:
         return None
-    opener: Callable[..., Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}[name]
+    openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
     plain = bytearray()
     try:
-        with opener(io.BytesIO(buffer.data), "rb") as stream:
-            while block := stream.read(_CHUNK):
+        with openers[name](io.BytesIO(buffer.data), "rb") as stream:
+            while block := stream.read1(_CHUNK):
                 plain += block
     except EOFError:
         notes.append(f"truncated: the {name} data end early, {len(plain)} bytes of what they hold were read")

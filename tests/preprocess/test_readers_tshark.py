@@ -13,12 +13,13 @@ from preprocess.addresses import format_addresses, parse_addresses
 
 pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="needs tshark, which is not installed")
 
-FIELDS = (
+FIELD_LIST = (
     "frame.time_epoch frame.protocols ip.src ip.dst ip.len ip.ttl ip.dsfield ip.id ip.flags.rb ip.flags.df ip.flags.mf "
     "ip.frag_offset ip.proto ipv6.src ipv6.dst ipv6.plen ipv6.hlim ipv6.tclass ipv6.fraghdr.more ipv6.fraghdr.offset "
     "tcp.srcport tcp.dstport tcp.flags tcp.window_size_value tcp.hdr_len udp.srcport udp.dstport sctp.srcport "
     "sctp.dstport icmp.type icmp.code icmpv6.type icmpv6.code vlan.id ieee8021ad.id"
-).split()
+)
+FIELDS = FIELD_LIST.split()
 PREFERENCES = ("ip.defragment:FALSE", "ipv6.defragment:FALSE", "tcp.desegment_tcp_streams:FALSE",
                "tcp.relative_sequence_numbers:FALSE", "ip.tso_support:TRUE")  # fmt: skip
 COMPARED = ("time", "ip_version", "src", "dst", "length", "ttl", "tos", "ip_id", "ip_flags", "fragment_offset",
@@ -81,7 +82,8 @@ def expected(row: dict) -> dict | None:
                    "fragment_offset": number("ip.frag_offset"), "protocol": number("ip.proto")}  # fmt: skip
     else:
         packet |= {"ip_version": 6, "src": row["ipv6.src"], "dst": row["ipv6.dst"],
-                   "length": number("ipv6.plen") + 40 if number("ipv6.plen") else None, "ttl": number("ipv6.hlim"), "tos": number("ipv6.tclass"),
+                   "length": number("ipv6.plen") + 40 if number("ipv6.plen") else None,
+                   "ttl": number("ipv6.hlim"), "tos": number("ipv6.tclass"),
                    "ip_flags": number("ipv6.fraghdr.more"), "fragment_offset": number("ipv6.fraghdr.offset"),
                    "protocol": TRANSPORT.get(transport)}  # fmt: skip
     if transport in ("tcp", "udp", "sctp", "udplite"):

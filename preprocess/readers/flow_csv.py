@@ -28,7 +28,7 @@ from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nf
 from preprocess.trace import Source, Trace, make_trace
 
 _HEADER_BYTES = 1 << 16
-_SHOWN = 80
+_SHOWN = 120
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
 
 
@@ -70,13 +70,12 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
     names = [name.strip().lower() for name in header]
     dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
     if dialect is None:
-        shown = ",".join(header)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+        shown = _shorten(delimiter.join(header))
         raise NotATraceError(f"{path}: not a trace (a text that begins with {shown!r}), expected {READABLE}")
     missing = [name for name in dialect.required if name not in names]
     if missing:
         raise InputError(
-            f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {', '.join(header)})"
+            f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {_shorten(', '.join(header))})"
         )
     twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
     if twice:
@@ -98,6 +97,10 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
         details={"header": header, "delimiter": delimiter, **flows.details},
     )
     return make_trace("flow", flows.columns, categories=flows.categories, sources=[source]).take(index)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _header(buffer: np.ndarray) -> tuple[list[str], str]:

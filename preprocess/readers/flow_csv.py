@@ -12,8 +12,8 @@ by reason.
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ from preprocess.trace import Source, Trace, make_trace
 
 _HEADER_BYTES = 1 << 16
 _SHOWN = 120
+_CHECKED_AT_ONCE = 1 << 20
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
 
 
@@ -74,9 +75,8 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
         raise NotATraceError(f"{path}: not a trace (a text that begins with {shown!r}), expected {READABLE}")
     missing = [name for name in dialect.required if name not in names]
     if missing:
-        raise InputError(
-            f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {_shorten(', '.join(header))})"
-        )
+        found = _shorten(", ".join(header))
+        raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
     twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
     if twice:
         raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
@@ -129,18 +129,24 @@ def _parse(path: str, buffer: np.ndarray, names: list[str], delimiter: str) -> t
     read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=1, block_size=1 << 24)
     parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
     convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
-    for data in (buffer.data, None):
-        if data is None:  # not UTF-8
-            data = io.BytesIO(buffer.tobytes().decode("latin-1").encode()).getbuffer()
-        try:
-            return pa_csv.read_csv(pa.BufferReader(pa.py_buffer(data)), read, parse, convert), skipped
-        except pa.ArrowInvalid as error:
-            if "UTF8" in str(error):
-                continue
-            if "Empty CSV" in str(error):
-                break
+    try:
+        return pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert), skipped
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
             raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
     return pa.table({name: pa.array([], pa.string()) for name in positions}), skipped
+
+
+def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
+    """The text as UTF-8; what is none is taken as Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
+            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())
+    return pa.py_buffer(buffer)
 
 
 def _texts(table: pa.Table, name: str) -> pa.Array:

@@ -62,7 +62,7 @@ class Exact(FieldEncoding):
     @property
     def encoding(self) -> str:
         """The name under which a user chooses this encoding."""
-        return "onehot" if self.other else "exact"
+        return "onehot"
 
     @classmethod
     def fit(

@@ -18,6 +18,7 @@ from preprocess.fields.digits import Digits
 from preprocess.fields.embedding import Embedded
 from preprocess.fields.numeric import Numeric, NumericTokens
 from preprocess.ip2vec import IP2Vec
+from preprocess.ip2vec.registry import named_ports
 
 Style = Literal["gan", "autoregressive"]
 Choice = str | Mapping[str, Any]
@@ -47,12 +48,19 @@ SMALL = (
     "ttl", "tos", "ip_flags", "tcp_flags", "tcp_header_length", "icmp_type", "icmp_code", "vlan", "direction",
     "starts_here", "continues", "continued",
 )  # fmt: skip
+DURATIONS = ("span", "interarrival", "duration")
+DURATION_SHARE = 0.002  # scaling at decoding blurs lesser spikes anyway, and fewer tokens are learnt better
 NOT_RESERVED_PORTS = (1024, 65535)  # RFC 6335, section 6: user and dynamic ports
+
+USUAL_PROTOCOLS = (1, 2, 6, 17, 41, 47, 50, 51, 58, 89, 103, 112, 132)
+USUAL_LENGTHS = (28, 40, 44, 48, 52, 56, 60, 64, 76, 84, 576, 1280, 1420, 1440, 1452, 1480, 1492, 1500)
+TCP_HEADER_LENGTHS = (0, *range(20, 61, 4))  # RFC 9293, 3.1; 0 where not TCP
+COUNTER_MAXIMUM = 2**32 - 1  # of packets, bytes and milliseconds: NetFlow v5's fields have 32 bits
 
 DEFAULTS: dict[Style, dict[str, str]] = {
     "gan": {
         "address": "bits", "src_port": "ip2vec", "dst_port": "ip2vec", "protocol": "onehot", "category": "onehot",
-        "small": "exact", "start": "linear", "span": "log1p", "numeric": "log1p",
+        "small": "exact", "start": "quantile", "span": "log1p", "numeric": "log1p",
     },
     "autoregressive": {
         "address": "bytes", "src_port": "tokens", "dst_port": "tokens", "protocol": "onehot", "category": "onehot",
@@ -69,7 +77,7 @@ OPTIONS = {
     "linear": {"atoms", "minimum", "maximum"},
     "log1p": {"atoms", "minimum", "maximum"},
     "quantile": {"atoms", "minimum", "maximum"},
-    "tokens": {"values", "cap", "spikes", "maximum", "bins"},
+    "tokens": {"values", "cap", "share", "spikes", "maximum"},
 }
 
 
@@ -98,13 +106,52 @@ def default_choice(name: str, style: Style, *, chunk_width: int, is_category: bo
     if is_category:
         return defaults["category"]
     if name == "start":
-        choice = {"encoding": defaults["start"], "maximum": chunk_width}
-        return choice if style == "autoregressive" else {**choice, "atoms": False}
+        choice = {"encoding": defaults["start"], "maximum": chunk_width - 1}
+        return choice if style == "autoregressive" else {**choice, "minimum": 0, "atoms": False}
     if name == "span" and style == "gan":
-        return {"encoding": "log1p", "maximum": chunk_width, "atoms": [0]}
+        return {"encoding": "log1p", "maximum": chunk_width - 1, "atoms": [0]}
+    if name in DURATIONS and style == "autoregressive":
+        return {"encoding": "tokens", "share": DURATION_SHARE, "cap": 128}
     if dtype.kind == "f":
         return "linear"
     return defaults.get(name) or defaults["small" if name in SMALL else "numeric"]
+
+
+def public_choice(name: str, style: Style, *, chunk_width: int) -> Choice:
+    """An encoding of field `name` that measures nothing, for differential privacy: constants from RFCs and registries.
+
+    Raises:
+        FieldError: nothing public is known about this field, so its bounds must be declared.
+    """
+    scale = "log1p" if style == "gan" else "tokens"
+    spikes = "atoms" if style == "gan" else "spikes"
+    match name:
+        case "src_ip" | "dst_ip":
+            return DEFAULTS[style]["address"]
+        case "src_port" | "dst_port":
+            return "ip2vec" if style == "gan" else {"encoding": "tokens", "values": named_ports()}
+        case "protocol":
+            return {"encoding": "onehot", "values": USUAL_PROTOCOLS}
+        case "tcp_header_length":
+            return {"encoding": "onehot", "values": TCP_HEADER_LENGTHS}
+        case "tcp_flags" | "vlan":
+            return "bits"
+        case "start":
+            linear = {"encoding": "linear", "maximum": chunk_width - 1, "atoms": False}
+            return linear if style == "gan" else {"encoding": "tokens", "maximum": chunk_width - 1, "spikes": []}
+        case "span" | "interarrival":
+            return {"encoding": scale, "maximum": chunk_width - 1, spikes: [0]}
+        case "duration":
+            return {"encoding": scale, "maximum": COUNTER_MAXIMUM * 1_000_000, spikes: [0]}
+        case "packets" | "bytes" | "packets_rev" | "bytes_rev":
+            return {"encoding": scale, "maximum": COUNTER_MAXIMUM, spikes: [0, 1]}
+        case "length":
+            return {"encoding": scale, "maximum": 65535, spikes: USUAL_LENGTHS}  # RFC 791, 3.1
+        case "tcp_window" | "fragment_offset":
+            return {"encoding": scale, "maximum": PUBLIC_MAXIMUM[name], spikes: [0]}
+        case _ if name in SMALL:
+            return {"encoding": "exact", "values": "all"}
+    raise FieldError(f"field {name}: nothing public is known of it; declare its maximum and atoms, or its values")
 
 
 def fit_field(
@@ -139,7 +186,9 @@ def fit_field(
                 return PortTokens.declared(name, options["values"])
             return PortTokens.fit(name, values, **{key: item for key, item in options.items() if key == "cap"})
         case "tokens" if name == "start" and "maximum" in options:
-            return NumericTokens.equal_bins(name, options["maximum"], options.get("bins", 128))
+            public = "spikes" in options
+            equal_bins, measured = NumericTokens.equal_bins, NumericTokens.over_chunk
+            return equal_bins(name, options["maximum"]) if public else measured(name, values, options["maximum"])
         case "tokens":
             return NumericTokens.fit(name, values, **options)
         case _:

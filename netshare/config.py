@@ -94,8 +94,15 @@ class GeneratorSection(Section):
 class TrainingSection(Section):
     """How long and on what to train."""
 
-    steps: int = Field(3000, ge=1, description="Optimisation steps of the seed model (first non-empty chunk).")
-    finetune_steps: int = Field(1000, ge=1, description="Optimisation steps of every other chunk's model.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for doppelganger, "
+        "until the validation loss stops falling for autoregressive.",
+    )
+    finetune_steps: int | None = Field(
+        None, ge=1, description="The same for every other chunk's model; default: 1,000, or until the loss stops falling."
+    )
     threads: int = Field(1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable.")
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
     checkpoint_seconds: float = Field(20.0, gt=0, description="At most this much training is lost by a kill.")

@@ -44,6 +44,7 @@ from preprocess.readers import list_files
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
 
@@ -296,11 +297,12 @@ class _Run:
     def _jobs(self, key: str, device: str) -> list[TrainingJob]:
         chunks = [int(chunk) for chunk in self._facts()["chunks"]]
         training = self.config.training
+        seed_steps, other_steps = DEFAULT_STEPS[self.config.generator.kind]
         return [
             TrainingJob(
                 name=f"{chunk:03d}",
                 chunk=chunk,
-                steps=training.steps if position == 0 else training.finetune_steps,
+                steps=(training.steps or seed_steps) if position == 0 else (training.finetune_steps or other_steps),
                 seed=derive_seed(self.config.seed, "train", chunk),
                 fingerprint=fingerprint(key, chunk),
                 generator=self.config.generator,

@@ -22,21 +22,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.evaluation.flows import group_by_flow
+from preprocess.protocols import ICMP, ICMPV6, TCP, UDP
 from preprocess.trace import Trace
 
 MAX_PACKET = 65_535  # RFC 791, 3.1: total length is 16 bits
 IPV4_HEADER = 20  # RFC 791, 3.1
 IPV6_HEADER = 40  # RFC 8200, 3
 TRANSPORT_MINIMUM = {
-    1: 8,  # ICMP, RFC 792
-    6: 20,  # TCP, RFC 9293, 3.1
-    17: 8,  # UDP, RFC 768
-    58: 4,  # ICMPv6, RFC 4443, 2.1
+    ICMP: 8,  # RFC 792
+    TCP: 20,  # RFC 9293, 3.1
+    UDP: 8,  # RFC 768
+    ICMPV6: 4,  # RFC 4443, 2.1
     132: 12,  # SCTP common header, RFC 9260, 3.1
 }
-PROTOCOLS_WITH_PORTS = (6, 17, 33, 132, 136)  # TCP, UDP, DCCP, SCTP, UDP-Lite
-ICMP = (1, 58)
-TCP, UDP = 6, 17
+PROTOCOLS_WITH_PORTS = (TCP, UDP, 33, 132, 136)  # and DCCP, SCTP, UDP-Lite
 
 # IANA service names registry and common use: services that are spoken over one transport only. Left out are those that
 # use both (DNS 53, Kerberos 88, HTTPS and QUIC 443, SIP 5060, remote desktop 3389 ...).
@@ -105,7 +104,7 @@ def ports_fit_protocol(trace: Trace) -> np.ndarray:
     wrong = (only_tcp & ~only_udp & (protocol == UDP)) | (only_udp & ~only_tcp & (protocol == TCP))
     portless = (src_port == 0) & (dst_port == 0)
     if trace.kind == "flow":
-        portless |= np.isin(protocol, ICMP)
+        portless |= np.isin(protocol, (ICMP, ICMPV6))
     return np.where(has_ports, ~wrong, portless)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from netshare.evaluation.distances import popularity
 from netshare.evaluation.fields import FieldSpec, TimeFrame
+from preprocess.protocols import protocol_name
 from preprocess.trace import Kind
 
 Values = Mapping[str, Mapping[str, np.ndarray]]  # role -> field -> values
@@ -21,10 +22,6 @@ Scale = Literal["linear", "log", "log1p"]
 CDF_POINTS = 160
 RANK_POINTS = 80
 TOP_VALUES = 12
-PROTOCOL_NAMES = {
-    1: "ICMP", 2: "IGMP", 4: "IPv4", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH", 58: "ICMPv6",
-    88: "EIGRP", 89: "OSPF", 103: "PIM", 112: "VRRP", 132: "SCTP",
-}  # fmt: skip  # IANA assigned internet protocol numbers
 FLAG_LETTERS = "FSRPAUECN"  # lowest bit first: FIN SYN RST PSH ACK URG ECE CWR NS
 
 _WIDE = {"flow_size", "interarrival", "flow_duration", "flow_volume", "duration", "packets", "bytes", "rate"}
@@ -58,7 +55,7 @@ def charts_of(
     """All charts for the fields that are compared, in the order: rate, distribution functions, bars, ranks."""
     by_name = {spec.name: spec for spec in specs}
     charts = [_rate_chart(kind, values, frame)]
-    charts += [_cdf_chart(spec, values) for spec in specs if spec.name in _CDF_FIELDS]
+    charts += [_cdf_chart(spec, values, frame) for spec in specs if spec.name in _CDF_FIELDS]
     charts += [_bar_chart(spec, values, categories) for spec in specs if spec.name in {*_BAR_FIELDS, "dst_port"}]
     charts += [_rank_chart(by_name[name], values) for name in by_name if name in _RANK_FIELDS]
     return tuple(charts)
@@ -84,13 +81,14 @@ def flag_text(flags: int) -> str:
     return letters or "none"
 
 
-def _cdf_chart(spec: FieldSpec, values: Values) -> Chart:
+def _cdf_chart(spec: FieldSpec, values: Values, frame: TimeFrame) -> Chart:
     series = {role: cumulative(each[spec.name]) for role, each in values.items()}
     label = f"{spec.unit} (log)" if spec.name in _WIDE else spec.unit
     scale: Scale = "log1p" if spec.name in _WIDE else "linear"
     if spec.name == "time":
-        series = {role: (x / 1e3, y) for role, (x, y) in series.items()}
-        label = "seconds since the real traces' start"
+        size, unit = _time_unit(frame)
+        series = {role: (x / size, y) for role, (x, y) in series.items()}
+        label = f"{unit} since the real traces' start"
     return Chart(spec.name, spec.title, "steps", label or spec.title.lower(), "share at or below", series, scale)
 
 
@@ -117,7 +115,7 @@ def _bar_chart(spec: FieldSpec, values: Values, categories: Mapping[str, tuple[s
 
 def _value_text(field: str, value: int, categories: Mapping[str, tuple[str, ...]]) -> str:
     if field == "protocol":
-        return PROTOCOL_NAMES.get(value, str(value))
+        return str(protocol_name([value])[0])
     if field == "tcp_flags":
         return flag_text(value)
     if field in ("label", "attack_type"):
@@ -137,9 +135,17 @@ def _rank_chart(spec: FieldSpec, values: Values) -> Chart:
 
 
 def _rate_chart(kind: Kind, values: Values, frame: TimeFrame) -> Chart:
-    edges = frame.edges / 1e3
-    middle, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
-    series = {role: (middle, each["rate"] / width) for role, each in values.items()}
+    size, unit = _time_unit(frame)
+    edges = frame.edges / size
+    series = {role: ((edges[1:] + edges[:-1]) / 2, each["rate"]) for role, each in values.items()}
     what = "packets" if kind == "packet" else "records"
-    label = "seconds since the real traces' start"
-    return Chart("rate_over_time", f"{what.capitalize()} a second over time", "line", label, f"{what} a second", series)
+    label = f"{unit} since the real traces' start"
+    bins = f"{what} in each of {len(edges) - 1} time bins"
+    return Chart("rate_over_time", f"{what.capitalize()} over time", "line", label, bins, series)
+
+
+def _time_unit(frame: TimeFrame) -> tuple[float, str]:
+    """Milliseconds in the largest unit of which the time span holds at least two, and the unit's name."""
+    span = (frame.end - frame.start) / 1e6
+    units = ((86_400_000.0, "days"), (3_600_000.0, "hours"), (60_000.0, "minutes"), (1000.0, "seconds"))
+    return next((unit for unit in units if span >= 2 * unit[0]), (1.0, "milliseconds"))

@@ -28,7 +28,7 @@ from netshare.evaluation.fields import (
     shared_fields,
     with_common_categories,
 )
-from netshare.evaluation.flows import count_flows, sample_flows
+from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
 from preprocess.errors import ConfigError, InputError
@@ -36,6 +36,8 @@ from preprocess.trace import Trace
 
 Values = dict[str, np.ndarray]
 
+ELEPHANT = 0.2  # share of a trace's records in one flow from which the report warns of it
+OUTSIDE = 0.1  # share of synthetic records outside the real time span from which the report warns of it
 HALVES = 0x48414C56  # so that halving a part that was itself split with the same seed does not give it back whole
 
 
@@ -81,8 +83,9 @@ def evaluate(
     nothing_held_back = training_half is train
     held_back = reference.take(np.zeros(0, np.int64)) if nothing_held_back else reference
     compared, sizes = _equal_flows({"train": real, "holdout": reference, "synthetic": made}, rng)
-    notes += _size_notes(sizes)
+    notes += _size_notes(sizes) + _elephant_notes(compared)
     frame = frame_of([compared["train"], compared["holdout"]])
+    notes += _time_notes(compared["synthetic"], frame)
     values = {role: extract(trace, frame) for role, trace in compared.items()}
     copies = [extract(_bootstrap(compared["train"], rng), frame) for _ in range(bootstrap)]
     specs = shared_fields(train.kind, values)
@@ -156,6 +159,29 @@ def _size_notes(sizes: dict[str, TraceSize]) -> list[str]:
     )
     few = " So few flows make every distance unsteady." if fewest < 100 else ""
     return [note + few]
+
+
+def _elephant_notes(traces: dict[str, Trace]) -> list[str]:
+    shares = {role: float(group_by_flow(trace).sizes.max()) / len(trace) for role, trace in traces.items()}
+    role = max(shares, key=lambda each: shares[each])
+    if shares[role] < ELEPHANT or len(traces[role]) < 100:
+        return []
+    where = {"train": "the training trace", "holdout": "the held-back trace", "synthetic": "the synthetic trace"}[role]
+    return [
+        f"A single flow holds {100 * shares[role]:.0f}% of the records of {where}: distances over records depend on "
+        "which trace it happens to be in; read those over flows."
+    ]
+
+
+def _time_notes(synthetic: Trace, frame: TimeFrame) -> list[str]:
+    time = synthetic["time"]
+    outside = float(np.mean((time < frame.start) | (time > frame.end)))
+    if outside < OUTSIDE:
+        return []
+    return [
+        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in time "
+        "on purpose, disregard the distances of arrival times and of records a time bin."
+    ]
 
 
 def _bootstrap(trace: Trace, rng: np.random.Generator) -> Trace:

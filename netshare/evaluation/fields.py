@@ -18,12 +18,12 @@ import numpy as np
 
 from netshare.evaluation import distances
 from netshare.evaluation.flows import destination_keys, group_by_flow, source_keys
+from preprocess.protocols import TCP
 from preprocess.trace import CATEGORY_COLUMNS, Kind, Trace
 
 Measure = Literal["jsd", "jsd_rank", "jsd_bins", "jsd_time", "emd", "emd_log", "share"]
 
 TIME_BINS = 100  # of the real traces' common time span
-TCP = 6
 
 MEASURE_TEXT: dict[Measure, str] = {
     "jsd": "JSD, values",

@@ -174,7 +174,10 @@ class Report:
         near = "about as close to real traffic as real traffic is to itself"
         levels = [(1.3, near), (CLOSE, "close to real traffic"), (4.0, "recognisably different from real traffic")]
         level = next((text for limit, text in levels if self.ratio <= limit), "far from real traffic")
-        worst = sorted(self.distances, key=lambda row: -row.ratio)[:3]
+        by_field: dict[str, DistanceRow] = {}
+        for row in sorted(self.distances, key=lambda row: -row.ratio):
+            by_field.setdefault(row.field, row)
+        worst = list(by_field.values())[:3]
         sentence = (
             f"{level}: its distances to held-back real traffic are {self.ratio:.2f} times the training trace's own, "
             f"on the geometric mean over {len(self.distances)} distances"
@@ -214,8 +217,10 @@ class Report:
         )
 
     def _less_consistent_than_real(self) -> bool:
-        pairs = zip(self.consistency["synthetic"], self.consistency["train"], strict=True)
-        return any(synthetic.share < real.share - LESS_CONSISTENT for synthetic, real in pairs)
+        real = [self.consistency[role] for role in ("train", "holdout") if role in self.consistency]
+        lowest = [min(result.share for result in results) for results in zip(*real, strict=True)]
+        ours = [result.share for result in self.consistency["synthetic"]]
+        return any(share < least - LESS_CONSISTENT for share, least in zip(ours, lowest, strict=True))
 
 
 def write_json(report: Report, path: Path | str) -> None:

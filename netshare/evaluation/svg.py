@@ -34,8 +34,8 @@ def draw_ratios(rows: list[tuple[str, float, float | None]]) -> str:
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.
     """
-    left, step = 232.0, 19.0
-    width, height = 480.0, step * len(rows) + 30
+    left, step = 226.0, 17.0
+    width, height = 400.0, step * len(rows) + 30
     values = [value for _, ratio, boot in rows for value in (ratio, boot) if value is not None]
     low, high = np.log10(min(0.5, *values)), np.log10(max(4.0, *values) * 1.15)
 
@@ -153,7 +153,7 @@ def _bounds(chart: Chart, axis: int, scale: Scale) -> tuple[float, float]:
         return (1.0, 10.0) if scale == "log" else (0.0, 1.0)
     low, high = float(everything.min()), float(everything.max())
     real = np.concatenate([values for role, values in arrays.items() if role != "synthetic"])
-    if scale == "linear" and len(real):
+    if scale == "linear" and axis == 0 and len(real):
         reach = OVERHANG * max(float(real.max() - real.min()), abs(float(real.max())) * 0.1, 1e-9)
         low, high = max(low, float(real.min()) - reach), min(high, float(real.max()) + reach)
     if scale == "log1p":

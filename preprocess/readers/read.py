@@ -41,12 +41,7 @@ def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None =
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}, it must be at least 1 record")
-    entries = [source] if isinstance(source, (str, Path)) else list(source)
-    if not entries:
-        raise InputError("no input given, name at least one file, pattern or folder")
-    files: list[tuple[Path, bool]] = []  # the file, and whether it was found in a folder
-    for entry in entries:
-        files += _expand(entry)
+    files = _expand_all(source)
     traces: list[Trace] = []
     left_out: list[str] = []
     read = 0
@@ -72,6 +67,27 @@ def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None =
         noted = replace(first, notes=(*first.notes, *left_out))
         traces[0] = replace(traces[0], sources=(noted, *traces[0].sources[1:]))
     return merge_traces(traces)
+
+
+def list_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The files that `read_trace` would read, in its order.
+
+    Raises:
+        InputError: a file is missing, a pattern matches nothing, or a folder holds no files.
+    """
+    files = [path for path, _ in _expand_all(source)]
+    for path in files:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+    return files
+
+
+def _expand_all(source: str | Path | Sequence[str | Path]) -> list[tuple[Path, bool]]:
+    """The files that are meant, each with whether it was found in a folder."""
+    entries = [source] if isinstance(source, (str, Path)) else list(source)
+    if not entries:
+        raise InputError("no input given, name at least one file, pattern or folder")
+    return [found for entry in entries for found in _expand(entry)]
 
 
 def _expand(entry: str | Path) -> list[tuple[Path, bool]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import torch
 
-from netshare.generators.doppelganger.modules import Critic
+from netshare.generators.doppelganger.modules import Critic, at_least_single
 
 TINY = 1e-12  # keeps the square root's derivative finite where a gradient vanishes
 
@@ -55,7 +55,7 @@ def input_gradient_norms(critic: Critic, entered: torch.Tensor, width: int) -> t
     for layer, units in zip(reversed(critic.hidden), reversed(active[:-1]), strict=True):
         gradient = (gradient @ layer.get_parameter("weight")) * units
     gradient = gradient @ critic.first[:width].T
-    return (gradient.float().square().sum(1) + TINY).sqrt()
+    return (at_least_single(gradient).square().sum(1) + TINY).sqrt()
 
 
 def input_gradient_norms_by_autograd(critic: Critic, rows: torch.Tensor) -> torch.Tensor:

@@ -97,7 +97,7 @@ class Critic(nn.Module):
         x = torch.relu(entered)
         for layer in self.hidden:
             x = torch.relu(layer(x))
-        return self.last(x).squeeze(-1).float()
+        return at_least_single(self.last(x).squeeze(-1))
 
 
 def mask_after_stop(flags: torch.Tensor, sample: bool, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,3 +114,8 @@ def mask_after_stop(flags: torch.Tensor, sample: bool, random: torch.Generator) 
     exists = torch.ones_like(continues)
     exists[:, 1:] = continues[:, :-1]
     return exists, continues[:, -1]
+
+
+def at_least_single(tensor: torch.Tensor) -> torch.Tensor:
+    """In single precision where it is in half (under autocast); double stays double."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

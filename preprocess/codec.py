@@ -160,12 +160,13 @@ class Codec:
         return self.decode_measurements(self.decode_metadata(encoded.metadata, seed=seed), encoded, seed=seed)
 
     def encode_metadata(self, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
-        """float32[n, A]: the metadata alone, to generate measurements for.
+        """float32[n, A]: the metadata alone, to generate measurements for; a value that the codec has never seen and
+        has no code for (a span that was cut at the chunk's end, say) is encoded as the nearest that it has.
 
         Raises:
-            FieldError: a column is missing, or a value is outside its field's range.
+            FieldError: a column is missing.
         """
-        return self._encode(self.metadata, metadata, len(metadata["protocol"]))
+        return self._encode(self.metadata, metadata, len(metadata["protocol"]), nearest=True)
 
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
@@ -249,10 +250,13 @@ class Codec:
             return tuple(columns)
         return tuple(Column(column.name, column.field, column.kind, column.cardinality) for column in columns)
 
-    def _encode(self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+    def _encode(
+        self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int, *, nearest: bool = False
+    ) -> np.ndarray:
         blocks = [np.zeros((rows, 0), np.float32)]
         for part in parts:
-            blocks.append(part.encode(natural_values(part.name, columns)))
+            values = natural_values(part.name, columns)
+            blocks.append(part.encode(part.nearest(values) if nearest else values))
         return np.ascontiguousarray(np.hstack(blocks), np.float32)
 
     def _decode(

@@ -16,7 +16,7 @@ import numpy as np
 
 from preprocess.encoded import Column
 from preprocess.errors import FieldError
-from preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find
+from preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find, nearest_of
 
 ATOM_MASS = 0.01
 QUANTILES = 1001
@@ -127,6 +127,14 @@ class Numeric(FieldEncoding):
         if self.atoms:
             encoded[:, 0] = np.where(is_atom, position, len(self.atoms))
         return encoded
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Values beyond the bounds that are no atoms move to the bound; where there are only atoms, to one of them."""
+        atoms = np.asarray(self.atoms, values.dtype)
+        if self.minimum is None or self.maximum is None:
+            return nearest_of(atoms, values)
+        clipped = np.clip(values, self.minimum, self.maximum).astype(values.dtype)
+        return np.where(find(atoms, values)[1], values, clipped)
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
@@ -258,6 +266,13 @@ class NumericTokens(FieldEncoding):
         encoded[~is_spike, 0] = len(self.spikes) + index
         encoded[~is_spike, 1] = (middle - low) / (high - low)
         return encoded
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Values beyond the bins that are no spikes move to the outer bin, or where there are no bins to a spike."""
+        values, spikes = values.astype(np.int64), np.asarray(self.spikes, np.int64)
+        if self.bins == 0:
+            return nearest_of(spikes, values)
+        return np.where(find(spikes, values)[1], values, np.clip(values, self.edges[0], self.edges[-1] - 1))
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""

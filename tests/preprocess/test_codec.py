@@ -172,6 +172,19 @@ def test_whatever_a_generator_emits_decodes_to_a_valid_table(style, table, seed)
     assert_valid(codec.decode(random_encoded(codec, 40, seed), seed=seed), table)
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("table", (packet_series(60), packet_series(60, mixed=True), flow_series(60)), ids="pmf")
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_decoded_metadata_can_be_encoded_again_to_generate_measurements_for(style, table, seed):
+    codec = Codec.fit([table], style=style)
+    metadata = codec.decode_metadata(random_encoded(codec, 40, seed).metadata, seed=seed)
+    metadata["span"] //= 7
+    metadata["continued"][:] = 1
+    again = codec.decode_metadata(codec.encode_metadata(metadata), seed=seed)
+    assert all(np.array_equal(again[name], metadata[name]) for name in FIVE_TUPLE)
+
+
 def test_series_keep_microseconds_where_the_capture_has_them():
     codec = Codec.fit([packet_series()], style="autoregressive")
     assert codec.resolution == 1000

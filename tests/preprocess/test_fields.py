@@ -226,6 +226,18 @@ def test_values_out_of_range_are_refused_with_the_fields_name(encoding, value):
         field.encode(np.array([value]))
 
 
+@pytest.mark.parametrize("encoding", ("linear", "log1p", "quantile", "tokens", "bits", "exact"))
+@given(st.lists(st.integers(0, 999), min_size=1), st.lists(st.integers(0, 65535), min_size=1))
+@settings(deadline=None)
+def test_the_nearest_value_is_one_that_can_be_encoded(encoding, seen, values):
+    seen, values = np.array(seen), np.array(values)
+    field = fit_field("tcp_window", seen, encoding)
+    near = field.nearest(values)
+    field.encode(near)
+    assert np.array_equal(field.nearest(seen), seen)
+    assert np.array_equal(field.nearest(near), near)
+
+
 def test_negative_values_on_a_logarithmic_scale_are_refused():
     for encoding in ("log1p", "tokens"):
         with pytest.raises(FieldError, match=r"bytes.*-3.*linear"):

@@ -47,7 +47,9 @@ class Constant(FieldEncoding):
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
-        value = np.asarray(self.value)
+        value = np.asarray(
+            self.value, np.uint64 if isinstance(self.value, tuple) else None
+        )  # halves of an address, tags
         return np.broadcast_to(value, (len(encoded), *value.shape)).copy()
 
 

@@ -6,7 +6,7 @@ Options that declare what would else be measured (`maximum`, `atoms`, `spikes`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +81,26 @@ OPTIONS = {
 }
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_number(item) for item in value)
+
+
+OPTION_IS_VALID: dict[str, Callable[[Any], bool]] = {
+    "value": _is_number,
+    "values": lambda value: value == "all" or _is_list(value),
+    "cap": lambda value: isinstance(value, int) and value > 0,
+    "share": lambda value: _is_number(value) and 0 <= value <= 1,
+    "atoms": lambda value: isinstance(value, bool) or _is_list(value),
+    "spikes": _is_list,
+    "minimum": _is_number,
+    "maximum": _is_number,
+}
+
+
 def split_choice(name: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     """Encoding name and options of a user's choice.
 
@@ -95,6 +115,9 @@ def split_choice(name: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     if unknown:
         possible = ", ".join(sorted(OPTIONS[encoding])) or "none"
         raise FieldError(f"field {name}: encoding {encoding} has no option {unknown[0]!r}; its options: {possible}")
+    for option, value in options.items():
+        if not OPTION_IS_VALID[option](value):
+            raise FieldError(f"field {name}: option {option} of encoding {encoding} cannot be {value!r}")
     return encoding, options
 
 
@@ -170,7 +193,7 @@ def fit_field(
     top = PUBLIC_MAXIMUM.get(name)
     match encoding:
         case "constant":
-            return Constant(name=name, value=options["value"])
+            return constant_field(name, values, options)
         case "bits" | "bytes":
             if top is None:
                 raise FieldError(f"field {name}: no public maximum, so no {encoding}; choose log1p or tokens")
@@ -193,6 +216,20 @@ def fit_field(
             return NumericTokens.fit(name, values, **options)
         case _:
             return Numeric.fit(name, values, scale=encoding, **options)  # type: ignore[arg-type]
+
+
+def constant_field(name: str, values: np.ndarray, options: Mapping[str, Any]) -> Constant:
+    """The constant that was declared, or else the one value there is.
+
+    Raises:
+        FieldError: none is declared and the values differ.
+    """
+    if "value" in options:
+        return Constant(name=name, value=options["value"])
+    constant = Constant.fit(name, values)
+    if constant is None:
+        raise FieldError(f"field {name}: encoding constant, but its values differ; choose another encoding")
+    return constant
 
 
 def _exact(name: str, values: np.ndarray, top: int | None, labels: int | None, options: dict[str, Any]) -> Exact:

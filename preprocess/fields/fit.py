@@ -9,7 +9,15 @@ import numpy as np
 from preprocess.errors import FieldError
 from preprocess.fields.base import FieldEncoding
 from preprocess.fields.category import Constant, Exact
-from preprocess.fields.choose import Choice, Style, default_choice, fit_field, public_choice, split_choice
+from preprocess.fields.choose import (
+    Choice,
+    Style,
+    constant_field,
+    default_choice,
+    fit_field,
+    public_choice,
+    split_choice,
+)
 from preprocess.fields.digits import Address, Tags
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
@@ -72,7 +80,7 @@ class FieldFitter:
     def _fit_version(self, values: np.ndarray) -> FieldEncoding:
         encoding, options = split_choice("ip_version", self.chosen.get("ip_version", "exact"))
         if encoding == "constant":
-            return Constant(name="ip_version", value=options["value"])
+            return constant_field("ip_version", values, options)
         return Exact.declared("ip_version", (4, 6))
 
     def _fit_address(self, name: str) -> FieldEncoding:

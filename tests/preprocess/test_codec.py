@@ -286,6 +286,9 @@ def test_records_outside_the_fitted_range_are_refused_by_name():
         ({"src_port": "bitz"}, "src_port.*bitz"),
         ({"ttl": {"encoding": "log1p", "max": 3}}, "ttl.*max"),
         ({"src_ip": "ip2vec"}, "src_ip"),
+        ({"ttl": "constant"}, "ttl.*differ"),
+        ({"length": {"encoding": "log1p", "maximum": "large"}}, "length.*maximum.*large"),
+        ({"ttl": {"encoding": "exact", "values": "some"}}, "ttl.*values.*some"),
         ({"interarrival": "bits"}, "interarrival"),
     ],
 )

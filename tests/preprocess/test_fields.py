@@ -116,6 +116,13 @@ def test_constants_come_back_without_columns(values):
     assert Constant.fit("vlan", np.append(values, values[0] + 1)) is None
 
 
+def test_a_constant_ipv6_address_keeps_all_its_bits():
+    values = np.full((3, 2), 2**64 - 1, np.uint64)
+    values[:, 1] = 5
+    field = Constant.fit("src_ip", values)
+    assert field is not None and back(field, values).tolist() == [[2**64 - 1, 5]] * 3
+
+
 @given(st.integers(1, 2**33), st.sampled_from([1, 8]), st.data())
 def test_digits_hold_everything_up_to_the_maximum_and_decode_nothing_above(maximum, width, data):
     field = Digits(name="n", maximum=maximum, width=width)

@@ -75,7 +75,7 @@ def train_on_ray(
     """
     import ray
 
-    with _connected(cluster):
+    with _connected(cluster), _explained():
         _check_resources(cluster)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
@@ -208,6 +208,18 @@ class _Worker:
             hand_over()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        hint = "install this version of netshare on every node" if "Error:" in last and "import" in str(error) else "run again"
+        raise ClusterError(f"the Ray cluster failed ({last[:200]}); {hint}, or set cluster.mode to inline") from error
 
 
 @contextmanager

@@ -275,9 +275,7 @@ def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) 
     fixed = header.view(np.uint8).reshape(len(chosen), rules.TCP_MIN_HEADER)
     if width == rules.TCP_MIN_HEADER:
         return fixed
-    options = tcp_option_rows(
-        width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], rows["time"][chosen]
-    )
+    options = tcp_option_rows(width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], rows["time"][chosen])
     return np.concatenate([fixed, options], axis=1)
 
 

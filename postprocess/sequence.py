@@ -40,8 +40,8 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     ahead = forward[order]
     own = np.where(ahead, along, against)
     other = np.where(ahead, against, along)
-    first = _mix(source + _mix(destination) + np.uint64(seed))[order]
-    answer = _mix(destination + _mix(source) + np.uint64(seed))[order]
+    first = mix(source + mix(destination) + np.uint64(seed))[order]
+    answer = mix(destination + mix(source) + np.uint64(seed))[order]
     sequence[rows[order]] = (first + own.astype(np.uint64)) & np.uint64(0xFFFFFFFF)
     expected = (answer + other.astype(np.uint64)) & np.uint64(0xFFFFFFFF)
     acknowledgement[rows[order]] = np.where(flags[order] & rules.TCP_ACK, expected, 0)
@@ -60,7 +60,7 @@ def echo_numbers(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
         source, destination = endpoints(trace, rows)
         pair = _pair(source, destination)
         identifier[rows] = pair & np.uint64(0xFFFF)
-        order, starts = _grouped(_mix(pair + kind[rows]))
+        order, starts = _grouped(mix(pair + kind[rows]))
         sequence[rows[order]] = (np.arange(len(rows)) - starts + 1).astype(np.uint16)
     return identifier, sequence
 
@@ -95,7 +95,7 @@ def fragment_keys(trace: Trace, rows: np.ndarray) -> np.ndarray:
     addresses = [trace[name][rows] for name in ("src_hi", "src_lo", "dst_hi", "dst_lo")]
     mixed = np.zeros(len(rows), dtype=np.uint64)
     for part in (*addresses, trace["protocol"][rows], trace["ip_id"][rows], trace["ip_version"][rows]):
-        mixed = _mix(mixed + part.astype(np.uint64))
+        mixed = mix(mixed + part.astype(np.uint64))
     return mixed
 
 
@@ -105,7 +105,7 @@ def endpoints(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     extra = trace["ip_version"][rows].astype(np.uint64) << np.uint64(8) | trace["protocol"][rows].astype(np.uint64)
     for side in ("src", "dst"):
         port = trace[f"{side}_port"][rows].astype(np.uint64) << np.uint64(16)
-        hashed = _mix(trace[f"{side}_lo"][rows] + _mix(trace[f"{side}_hi"][rows] + (port | extra)))
+        hashed = mix(trace[f"{side}_lo"][rows] + mix(trace[f"{side}_hi"][rows] + (port | extra)))
         ends.append(hashed)
     return ends[0], ends[1]
 
@@ -120,10 +120,10 @@ def ranks(keys: np.ndarray) -> np.ndarray:
 
 def _pair(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     """uint64: the same number for both directions."""
-    return _mix(source) + _mix(destination)
+    return mix(source) + mix(destination)
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def mix(values: np.ndarray) -> np.ndarray:
     """A 64-bit finaliser: well spread, the same on every machine."""
     mixed = values.astype(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(_MULTIPLIERS[0])

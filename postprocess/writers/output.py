@@ -29,9 +29,11 @@ def atomic_output(path: Path) -> Iterator[IO[bytes]]:
                     yield cast(IO[bytes], packed)
             else:
                 yield raw
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        raise NetshareError(f"{path}: cannot be written ({error.strerror or error}); check folder and free space") from error
+        raise NetshareError(
+            f"{path}: cannot be written ({error.strerror or error}); check folder and free space"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

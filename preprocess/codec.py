@@ -24,20 +24,15 @@ from preprocess.errors import FieldError
 from preprocess.fields import (
     Address,
     Choice,
-    Constant,
-    Exact,
     FieldEncoding,
     Style,
-    Tags,
-    default_choice,
     field_from_json,
-    fit_field,
-    split_choice,
 )
+from preprocess.fields.fit import FieldFitter, natural_values
 from preprocess.fields.times import round_to_unit, spread_over_span
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
-from preprocess.trace import CATEGORY_COLUMNS, Kind
+from preprocess.trace import Kind
 
 # Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
 # between whom), then what depends on it (when the flow starts, how long it lasts, which chunks it reaches).
@@ -91,6 +86,7 @@ class Codec:
         gate: bool = True,
         constants: bool = True,
         resolution: int | None = None,
+        public: bool = False,
     ) -> Codec:
         """Choose and measure the encodings of all fields over all chunks.
 
@@ -106,14 +102,19 @@ class Codec:
             constants: whether a field that has one value in the whole trace (measured) takes no column; fields named
                 in `encodings` are encoded as asked.
             resolution: ns, of all times; measured by default.
+            public: measure nothing, as differential privacy requires: defaults are those that RFCs and registries
+                give, constants must be declared, `resolution` is 1 and `max_length` must be given. What `encodings`
+                asks for is done all the same; `describe` tells whether it is measured.
 
         Raises:
             FieldError: no tables or tables that do not go together, an encoding that does not exist or does not fit
                 its field, values outside a field's range.
         """
+        if public and max_length is None:
+            raise FieldError("a codec that measures nothing needs max_length, the records of the longest series")
         merged = _merge(tables)
         chosen = dict(encodings or {})
-        choices = _Choices(merged, style, chosen, ip2vec, constants)
+        choices = FieldFitter(merged, style, chosen, ip2vec, constants and not public, public)
         metadata = [*_metadata_fields(merged.metadata)]
         measurements = _ordered(merged.measurements, MEASUREMENT_ORDER)
         unknown = sorted(set(chosen) - set(metadata) - set(measurements))
@@ -131,7 +132,7 @@ class Codec:
             categories=merged.categories,
             chunk_width=merged.chunk_width,
             max_length=int(max_length or merged.lengths.max(initial=1)),
-            resolution=resolution or _resolution(merged),
+            resolution=resolution or (1 if public else _resolution(merged)),
             gate=gate,
         )
 
@@ -159,12 +160,13 @@ class Codec:
         return self.decode_measurements(self.decode_metadata(encoded.metadata, seed=seed), encoded, seed=seed)
 
     def encode_metadata(self, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
-        """float32[n, A]: the metadata alone, to generate measurements for.
+        """float32[n, A]: the metadata alone, to generate measurements for; a value that the codec has never seen and
+        has no code for (a span that was cut at the chunk's end, say) is encoded as the nearest that it has.
 
         Raises:
-            FieldError: a column is missing, or a value is outside its field's range.
+            FieldError: a column is missing.
         """
-        return self._encode(self.metadata, metadata, len(metadata["protocol"]))
+        return self._encode(self.metadata, metadata, len(metadata["protocol"]), nearest=True)
 
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
@@ -248,10 +250,13 @@ class Codec:
             return tuple(columns)
         return tuple(Column(column.name, column.field, column.kind, column.cardinality) for column in columns)
 
-    def _encode(self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+    def _encode(
+        self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int, *, nearest: bool = False
+    ) -> np.ndarray:
         blocks = [np.zeros((rows, 0), np.float32)]
         for part in parts:
-            blocks.append(part.encode(_natural(part.name, columns)))
+            values = natural_values(part.name, columns)
+            blocks.append(part.encode(part.nearest(values) if nearest else values))
         return np.ascontiguousarray(np.hstack(blocks), np.float32)
 
     def _decode(
@@ -274,73 +279,6 @@ class Codec:
             else:
                 columns[part.name] = values.astype(self.dtypes[part.name])
         return columns
-
-
-class _Choices:
-    """Fits one field after the other; addresses depend on the version."""
-
-    def __init__(
-        self,
-        table: SeriesTable,
-        style: Style,
-        chosen: Mapping[str, Choice],
-        ip2vec: IP2Vec | None,
-        constants: bool,
-    ) -> None:
-        self.table, self.style, self.chosen, self.ip2vec, self.constants = table, style, chosen, ip2vec, constants
-        self.columns = {**table.metadata, **table.measurements}
-        self.version: FieldEncoding | None = None
-
-    def fit(self, name: str) -> FieldEncoding:
-        """The encoding of field `name`."""
-        values = _natural(name, self.columns)
-        if self.constants and name not in self.chosen and (constant := Constant.fit(name, values)):
-            encoding: FieldEncoding = constant
-        elif name == "ip_version":
-            encoding = self._fit_version(values)
-        elif name == "chunk_tags":
-            encoding = Tags(name=name, count=values.shape[1])
-        elif name in ("src_ip", "dst_ip"):
-            encoding = self._fit_address(name)
-        else:
-            labels = self.table.categories.get(name)
-            is_category = labels is not None or name in CATEGORY_COLUMNS
-            default = default_choice(
-                name, self.style, chunk_width=self.table.chunk_width, is_category=is_category, dtype=values.dtype
-            )
-            count = len(labels) if labels is not None else None
-            choice = self.chosen.get(name, default)
-            encoding = fit_field(name, values, choice, labels=count, ip2vec=self.ip2vec)
-        encoding.encode(values[:0])
-        if name == "ip_version":
-            self.version = encoding
-        return encoding
-
-    def _fit_version(self, values: np.ndarray) -> FieldEncoding:
-        encoding, options = split_choice("ip_version", self.chosen.get("ip_version", "exact"))
-        if encoding == "constant":
-            return Constant(name="ip_version", value=options["value"])
-        return Exact.declared("ip_version", (4, 6))
-
-    def _fit_address(self, name: str) -> FieldEncoding:
-        default = default_choice(name, self.style, chunk_width=1, is_category=False, dtype=np.dtype(np.uint64))
-        encoding, _ = split_choice(name, self.chosen.get(name, default))
-        if encoding not in ("bits", "bytes"):
-            raise FieldError(f"field {name}: addresses are encoded in bits or bytes, not {encoding}")
-        assert self.version is not None
-        only = self.version.value if isinstance(self.version, Constant) else None
-        versions = (4, 6) if only is None else (int(only),)  # type: ignore[arg-type]
-        return Address(name=name, versions=versions, width=1 if encoding == "bits" else 8, bounds=self.version.bounds)
-
-
-def _natural(name: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The values of a field: a column, or the two halves of an address as uint64[n, 2]."""
-    if name in ("src_ip", "dst_ip"):
-        side = name.removesuffix("_ip")
-        return np.stack([_natural(f"{side}_hi", columns), _natural(f"{side}_lo", columns)], axis=1)
-    if name not in columns:
-        raise FieldError(f"field {name}: missing from these series, but the codec was fitted with it")
-    return columns[name]
 
 
 def _metadata_fields(columns: Mapping[str, np.ndarray]) -> list[str]:

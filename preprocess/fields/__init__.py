@@ -6,7 +6,7 @@ from typing import Any
 
 from preprocess.fields.base import Bounds, FieldEncoding
 from preprocess.fields.category import Constant, Exact, PortTokens
-from preprocess.fields.choose import Choice, Style, default_choice, fit_field, split_choice
+from preprocess.fields.choose import Choice, Style, default_choice, fit_field, public_choice, split_choice
 from preprocess.fields.digits import Address, Digits, Tags
 from preprocess.fields.embedding import Embedded
 from preprocess.fields.numeric import Numeric, NumericTokens
@@ -29,6 +29,7 @@ __all__ = [
     "default_choice",
     "field_from_json",
     "fit_field",
+    "public_choice",
     "split_choice",
 ]
 

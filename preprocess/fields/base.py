@@ -48,6 +48,10 @@ class FieldEncoding(ABC):
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Natural values of float32[n, k]; any valid input gives valid values. `rng` serves what is drawn, if any."""
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """`values` with those that `encode` would refuse replaced by the nearest that it takes."""
+        return values
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able form, `kind` included."""
         return {"kind": self.kind, **asdict(self)}
@@ -75,6 +79,13 @@ def find(known: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         return np.zeros(len(values), np.int64), np.zeros(len(values), bool)
     position = np.minimum(np.searchsorted(known, values), len(known) - 1)
     return position, known[position] == values
+
+
+def nearest_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The member of the sorted, non-empty array `known` nearest to each of `values`, the lower of two."""
+    above = np.clip(np.searchsorted(known, values), 1, max(len(known) - 1, 1))
+    low, high = known[above - 1], known[np.minimum(above, len(known) - 1)]
+    return np.where(values - low <= high - values, low, high)
 
 
 def category(column: np.ndarray, cardinality: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from preprocess.encoded import Column
 from preprocess.errors import FieldError
-from preprocess.fields.base import FieldEncoding, category, check_range, find
+from preprocess.fields.base import FieldEncoding, category, check_range, find, nearest_of
 
 EXACT_CAP = 512
 PORT_TOKENS = 1024
@@ -41,9 +41,15 @@ class Constant(FieldEncoding):
             raise FieldError(f"field {self.name}: declared as always {self.value}, but other values are in the trace")
         return np.zeros((len(values), 0), np.float32)
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """The constant, throughout."""
+        return np.broadcast_to(np.asarray(self.value, values.dtype), values.shape)
+
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
-        value = np.asarray(self.value)
+        value = np.asarray(
+            self.value, np.uint64 if isinstance(self.value, tuple) else None
+        )  # halves of an address, tags
         return np.broadcast_to(value, (len(encoded), *value.shape)).copy()
 
 
@@ -62,7 +68,7 @@ class Exact(FieldEncoding):
     @property
     def encoding(self) -> str:
         """The name under which a user chooses this encoding."""
-        return "onehot" if self.other else "exact"
+        return "onehot"
 
     @classmethod
     def fit(
@@ -102,6 +108,10 @@ class Exact(FieldEncoding):
                 raise FieldError(f"field {self.name}: {value} is not among its {len(self.values)} known values")
             position = np.where(found, position, len(self.values))
         return position[:, None].astype(np.float32)
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Unlisted values become the nearest listed one, unless there is a category for them."""
+        return values if self.other else nearest_of(np.asarray(self.values, np.int64), values.astype(np.int64))
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""

@@ -6,7 +6,7 @@ Options that declare what would else be measured (`maximum`, `atoms`, `spikes`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from preprocess.fields.digits import Digits
 from preprocess.fields.embedding import Embedded
 from preprocess.fields.numeric import Numeric, NumericTokens
 from preprocess.ip2vec import IP2Vec
+from preprocess.ip2vec.registry import named_ports
 
 Style = Literal["gan", "autoregressive"]
 Choice = str | Mapping[str, Any]
@@ -47,12 +48,19 @@ SMALL = (
     "ttl", "tos", "ip_flags", "tcp_flags", "tcp_header_length", "icmp_type", "icmp_code", "vlan", "direction",
     "starts_here", "continues", "continued",
 )  # fmt: skip
+DURATIONS = ("span", "interarrival", "duration")
+DURATION_SHARE = 0.002  # scaling at decoding blurs lesser spikes anyway, and fewer tokens are learnt better
 NOT_RESERVED_PORTS = (1024, 65535)  # RFC 6335, section 6: user and dynamic ports
+
+USUAL_PROTOCOLS = (1, 2, 6, 17, 41, 47, 50, 51, 58, 89, 103, 112, 132)
+USUAL_LENGTHS = (28, 40, 44, 48, 52, 56, 60, 64, 76, 84, 576, 1280, 1420, 1440, 1452, 1480, 1492, 1500)
+TCP_HEADER_LENGTHS = (0, *range(20, 61, 4))  # RFC 9293, 3.1; 0 where not TCP
+COUNTER_MAXIMUM = 2**32 - 1  # of packets, bytes and milliseconds: NetFlow v5's fields have 32 bits
 
 DEFAULTS: dict[Style, dict[str, str]] = {
     "gan": {
         "address": "bits", "src_port": "ip2vec", "dst_port": "ip2vec", "protocol": "onehot", "category": "onehot",
-        "small": "exact", "start": "linear", "span": "log1p", "numeric": "log1p",
+        "small": "exact", "start": "quantile", "span": "log1p", "numeric": "log1p",
     },
     "autoregressive": {
         "address": "bytes", "src_port": "tokens", "dst_port": "tokens", "protocol": "onehot", "category": "onehot",
@@ -69,7 +77,27 @@ OPTIONS = {
     "linear": {"atoms", "minimum", "maximum"},
     "log1p": {"atoms", "minimum", "maximum"},
     "quantile": {"atoms", "minimum", "maximum"},
-    "tokens": {"values", "cap", "spikes", "maximum", "bins"},
+    "tokens": {"values", "cap", "share", "spikes", "maximum"},
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_number(item) for item in value)
+
+
+OPTION_IS_VALID: dict[str, Callable[[Any], bool]] = {
+    "value": _is_number,
+    "values": lambda value: value == "all" or _is_list(value),
+    "cap": lambda value: isinstance(value, int) and value > 0,
+    "share": lambda value: _is_number(value) and 0 <= value <= 1,
+    "atoms": lambda value: isinstance(value, bool) or _is_list(value),
+    "spikes": _is_list,
+    "minimum": _is_number,
+    "maximum": _is_number,
 }
 
 
@@ -87,6 +115,9 @@ def split_choice(name: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     if unknown:
         possible = ", ".join(sorted(OPTIONS[encoding])) or "none"
         raise FieldError(f"field {name}: encoding {encoding} has no option {unknown[0]!r}; its options: {possible}")
+    for option, value in options.items():
+        if not OPTION_IS_VALID[option](value):
+            raise FieldError(f"field {name}: option {option} of encoding {encoding} cannot be {value!r}")
     return encoding, options
 
 
@@ -98,13 +129,52 @@ def default_choice(name: str, style: Style, *, chunk_width: int, is_category: bo
     if is_category:
         return defaults["category"]
     if name == "start":
-        choice = {"encoding": defaults["start"], "maximum": chunk_width}
-        return choice if style == "autoregressive" else {**choice, "atoms": False}
+        choice = {"encoding": defaults["start"], "maximum": chunk_width - 1}
+        return choice if style == "autoregressive" else {**choice, "minimum": 0, "atoms": False}
     if name == "span" and style == "gan":
-        return {"encoding": "log1p", "maximum": chunk_width, "atoms": [0]}
+        return {"encoding": "log1p", "maximum": chunk_width - 1, "atoms": [0]}
+    if name in DURATIONS and style == "autoregressive":
+        return {"encoding": "tokens", "share": DURATION_SHARE, "cap": 128}
     if dtype.kind == "f":
         return "linear"
     return defaults.get(name) or defaults["small" if name in SMALL else "numeric"]
+
+
+def public_choice(name: str, style: Style, *, chunk_width: int) -> Choice:
+    """An encoding of field `name` that measures nothing, for differential privacy: constants from RFCs and registries.
+
+    Raises:
+        FieldError: nothing public is known about this field, so its bounds must be declared.
+    """
+    scale = "log1p" if style == "gan" else "tokens"
+    spikes = "atoms" if style == "gan" else "spikes"
+    match name:
+        case "src_ip" | "dst_ip":
+            return DEFAULTS[style]["address"]
+        case "src_port" | "dst_port":
+            return "ip2vec" if style == "gan" else {"encoding": "tokens", "values": named_ports()}
+        case "protocol":
+            return {"encoding": "onehot", "values": USUAL_PROTOCOLS}
+        case "tcp_header_length":
+            return {"encoding": "onehot", "values": TCP_HEADER_LENGTHS}
+        case "tcp_flags" | "vlan":
+            return "bits"
+        case "start":
+            linear = {"encoding": "linear", "maximum": chunk_width - 1, "atoms": False}
+            return linear if style == "gan" else {"encoding": "tokens", "maximum": chunk_width - 1, "spikes": []}
+        case "span" | "interarrival":
+            return {"encoding": scale, "maximum": chunk_width - 1, spikes: [0]}
+        case "duration":
+            return {"encoding": scale, "maximum": COUNTER_MAXIMUM * 1_000_000, spikes: [0]}
+        case "packets" | "bytes" | "packets_rev" | "bytes_rev":
+            return {"encoding": scale, "maximum": COUNTER_MAXIMUM, spikes: [0, 1]}
+        case "length":
+            return {"encoding": scale, "maximum": 65535, spikes: USUAL_LENGTHS}  # RFC 791, 3.1
+        case "tcp_window" | "fragment_offset":
+            return {"encoding": scale, "maximum": PUBLIC_MAXIMUM[name], spikes: [0]}
+        case _ if name in SMALL:
+            return {"encoding": "exact", "values": "all"}
+    raise FieldError(f"field {name}: nothing public is known of it; declare its maximum and atoms, or its values")
 
 
 def fit_field(
@@ -123,7 +193,7 @@ def fit_field(
     top = PUBLIC_MAXIMUM.get(name)
     match encoding:
         case "constant":
-            return Constant(name=name, value=options["value"])
+            return constant_field(name, values, options)
         case "bits" | "bytes":
             if top is None:
                 raise FieldError(f"field {name}: no public maximum, so no {encoding}; choose log1p or tokens")
@@ -139,11 +209,27 @@ def fit_field(
                 return PortTokens.declared(name, options["values"])
             return PortTokens.fit(name, values, **{key: item for key, item in options.items() if key == "cap"})
         case "tokens" if name == "start" and "maximum" in options:
-            return NumericTokens.equal_bins(name, options["maximum"], options.get("bins", 128))
+            public = "spikes" in options
+            equal_bins, measured = NumericTokens.equal_bins, NumericTokens.over_chunk
+            return equal_bins(name, options["maximum"]) if public else measured(name, values, options["maximum"])
         case "tokens":
             return NumericTokens.fit(name, values, **options)
         case _:
             return Numeric.fit(name, values, scale=encoding, **options)  # type: ignore[arg-type]
+
+
+def constant_field(name: str, values: np.ndarray, options: Mapping[str, Any]) -> Constant:
+    """The constant that was declared, or else the one value there is.
+
+    Raises:
+        FieldError: none is declared and the values differ.
+    """
+    if "value" in options:
+        return Constant(name=name, value=options["value"])
+    constant = Constant.fit(name, values)
+    if constant is None:
+        raise FieldError(f"field {name}: encoding constant, but its values differ; choose another encoding")
+    return constant
 
 
 def _exact(name: str, values: np.ndarray, top: int | None, labels: int | None, options: dict[str, Any]) -> Exact:

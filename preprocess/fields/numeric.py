@@ -16,7 +16,7 @@ import numpy as np
 
 from preprocess.encoded import Column
 from preprocess.errors import FieldError
-from preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find
+from preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find, nearest_of
 
 ATOM_MASS = 0.01
 QUANTILES = 1001
@@ -128,6 +128,14 @@ class Numeric(FieldEncoding):
             encoded[:, 0] = np.where(is_atom, position, len(self.atoms))
         return encoded
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Values beyond the bounds that are no atoms move to the bound; where there are only atoms, to one of them."""
+        atoms = np.asarray(self.atoms, values.dtype)
+        if self.minimum is None or self.maximum is None:
+            return nearest_of(atoms, values)
+        clipped = np.clip(values, self.minimum, self.maximum).astype(values.dtype)
+        return np.where(find(atoms, values)[1], values, clipped)
+
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
         dtype = np.int64 if self.integer else np.float64
@@ -183,11 +191,19 @@ class NumericTokens(FieldEncoding):
         values: np.ndarray,
         *,
         cap: int = SPIKE_CAP,
+        share: float = SPIKE_SHARE,
         spikes: Sequence[int] | None = None,
         maximum: int | None = None,
     ) -> NumericTokens:
-        """Measure spikes (values seen often) and bins (by quantiles, the widest cut again on the log scale); with
-        `maximum` and `spikes` given, bins are logarithmic up to there and nothing is measured.
+        """Measure spikes and bins (by quantiles, the widest cut again on the log scale); with `maximum` and `spikes`
+        given, bins are logarithmic up to there and nothing is measured.
+
+        Args:
+            values: integers.
+            cap: spikes at most.
+            share: of all values, that a spike must have at least (and at least 3 of them).
+            spikes: declares the spikes.
+            maximum: declares the largest value, counts only together with `spikes`.
 
         Raises:
             FieldError: there are negative values.
@@ -199,7 +215,7 @@ class NumericTokens(FieldEncoding):
         if spikes is not None and maximum is not None:
             kept, edges, bounds = np.unique(np.asarray(spikes, np.int64)), _log_edges(0, maximum + 1, 64), "public"
         else:
-            kept = _frequent_values(values, cap) if spikes is None else np.unique(np.asarray(spikes, np.int64))
+            kept = _frequent_values(values, cap, share) if spikes is None else np.unique(np.asarray(spikes, np.int64))
             edges = _measured_edges(values[~find(kept, values)[1]])
         return cls(name=name, bounds=bounds, spikes=tuple(kept.tolist()), edges=tuple(edges.tolist()))
 
@@ -208,6 +224,15 @@ class NumericTokens(FieldEncoding):
         """Bins of equal width over 0..maximum, no spikes; nothing is measured."""
         edges = [(maximum + 1) * i // bins for i in range(bins + 1)]
         return cls(name=name, spikes=(), edges=tuple(sorted(set(edges))), scale="linear")
+
+    @classmethod
+    def over_chunk(cls, name: str, values: np.ndarray, maximum: int, bins: int = 64) -> NumericTokens:
+        """Bins of equal width over 0..maximum, cut again at as many quantiles of `values`: a burst has its own bins."""
+        equal = np.asarray(cls.equal_bins(name, maximum, bins).edges, np.int64)
+        levels = np.linspace(0, 1, bins + 1)[1:-1]
+        quantiles = np.quantile(values, levels, method="nearest") if len(values) else np.zeros(0, np.int64)
+        edges = np.unique(np.concatenate([equal, np.clip(quantiles, 0, maximum + 1)]))
+        return cls(name=name, spikes=(), edges=tuple(edges.tolist()), scale="linear", bounds="measured")
 
     @property
     def bins(self) -> int:
@@ -242,6 +267,13 @@ class NumericTokens(FieldEncoding):
         encoded[~is_spike, 1] = (middle - low) / (high - low)
         return encoded
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Values beyond the bins that are no spikes move to the outer bin, or where there are no bins to a spike."""
+        values, spikes = values.astype(np.int64), np.asarray(self.spikes, np.int64)
+        if self.bins == 0:
+            return nearest_of(spikes, values)
+        return np.where(find(spikes, values)[1], values, np.clip(values, self.edges[0], self.edges[-1] - 1))
+
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
         token = category(encoded[:, 0], len(self.spikes) + self.bins)
@@ -267,9 +299,9 @@ def _heavy_values(values: np.ndarray) -> np.ndarray:
     return seen[((counts >= ATOM_MASS * len(values)) & (counts > 1)) | (seen == 0)]
 
 
-def _frequent_values(values: np.ndarray, cap: int) -> np.ndarray:
+def _frequent_values(values: np.ndarray, cap: int, share: float) -> np.ndarray:
     seen, counts = np.unique(values, return_counts=True)
-    often = (counts >= max(SPIKE_COUNT, SPIKE_SHARE * len(values))) | (seen == 0)
+    often = (counts >= max(SPIKE_COUNT, share * len(values))) | (seen == 0)
     seen, counts = seen[often], np.where(seen[often] == 0, len(values) + 1, counts[often])
     return np.sort(seen[np.argsort(-counts, kind="stable")[:cap]])
 

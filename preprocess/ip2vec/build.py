@@ -19,7 +19,6 @@ a port nearby in the same range, a named service keeps its distance in the other
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ import numpy as np
 
 from preprocess.errors import NetshareError
 from preprocess.ip2vec.model import PORTS, PROTOCOLS, IP2Vec
+from preprocess.ip2vec.registry import TABLES, read_table
 
 VECTOR_SIZE = 10  # as in NetShare
 EPOCHS = 15
@@ -58,7 +58,6 @@ RANGES = (  # first port of each; RFC 6335, section 6; Linux' ip_local_port_rang
     (61000, "dynamic"),
 )
 CLIENT_RANGES = tuple(start for start, name in RANGES if "ephemeral" in name or "dynamic" in name)
-TABLES = Path(__file__).parent
 Sentence = list[str]
 
 
@@ -68,7 +67,7 @@ def build(traffic: Sequence[Path] = (), *, seed: int = SEED, epochs: int = EPOCH
     Raises:
         InputError: a traffic file cannot be read.
     """
-    services, protocols = _read_table("services.csv"), _read_table("protocols.csv")
+    services, protocols = read_table("services.csv"), read_table("protocols.csv")
     sentences = [*_fact_sentences(services, protocols, seed), *_range_sentences()]
     named = {int(row["port"]) for row in services}
     facts = len(sentences)
@@ -116,11 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(error.exit_code, f"{error}\n")
     model.save(options.output)
     print(f"{options.output}: {PORTS} ports and {PROTOCOLS} protocols, {model.size} values each, sha256 {model.sha256}")
-
-
-def _read_table(name: str) -> list[dict[str, str]]:
-    with (TABLES / name).open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _fact_sentences(services: list[dict[str, str]], protocols: list[dict[str, str]], seed: int) -> list[Sentence]:
@@ -208,9 +202,9 @@ def _stable_hash(word: str) -> int:
 
 def _in_levels(words: dict[str, np.ndarray], names: list[str], number: np.ndarray) -> np.ndarray:
     """float32[n, 12] in multiples of 1/255: the words' vectors scaled to [0, 1] per dimension, then `number`."""
-    fallback: np.ndarray = np.mean(list(words.values()), axis=0)
+    fallback = np.stack(list(words.values())).mean(axis=0)
     distinct = sorted(set(names))
-    table = np.stack([words[name] if name in words else fallback for name in distinct]).astype(np.float64)
+    table = np.stack([words.get(name, fallback) for name in distinct]).astype(np.float64)
     table = (table - table.min(axis=0)) / np.maximum(np.ptp(table, axis=0), 1e-9)
     position = {name: index for index, name in enumerate(distinct)}
     vectors = np.hstack([table[[position[name] for name in names]], number])

@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.chunks import cut_series, plan_chunks, take_series
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
 from preprocess.errors import FieldError
 from preprocess.fields.times import spread_over_span
+from preprocess.flows import group_flows
+from preprocess.readers import read_trace
 from preprocess.series import SeriesTable
 from preprocess.trace import FIVE_TUPLE, PACKET_COLUMNS
 
@@ -169,6 +172,19 @@ def test_whatever_a_generator_emits_decodes_to_a_valid_table(style, table, seed)
     assert_valid(codec.decode(random_encoded(codec, 40, seed), seed=seed), table)
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("table", (packet_series(60), packet_series(60, mixed=True), flow_series(60)), ids="pmf")
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_decoded_metadata_can_be_encoded_again_to_generate_measurements_for(style, table, seed):
+    codec = Codec.fit([table], style=style)
+    metadata = codec.decode_metadata(random_encoded(codec, 40, seed).metadata, seed=seed)
+    metadata["span"] //= 7
+    metadata["continued"][:] = 1
+    again = codec.decode_metadata(codec.encode_metadata(metadata), seed=seed)
+    assert all(np.array_equal(again[name], metadata[name]) for name in FIVE_TUPLE)
+
+
 def test_series_keep_microseconds_where_the_capture_has_them():
     codec = Codec.fit([packet_series()], style="autoregressive")
     assert codec.resolution == 1000
@@ -270,6 +286,9 @@ def test_records_outside_the_fitted_range_are_refused_by_name():
         ({"src_port": "bitz"}, "src_port.*bitz"),
         ({"ttl": {"encoding": "log1p", "max": 3}}, "ttl.*max"),
         ({"src_ip": "ip2vec"}, "src_ip"),
+        ({"ttl": "constant"}, "ttl.*differ"),
+        ({"length": {"encoding": "log1p", "maximum": "large"}}, "length.*maximum.*large"),
+        ({"ttl": {"encoding": "exact", "values": "some"}}, "ttl.*values.*some"),
         ({"interarrival": "bits"}, "interarrival"),
     ],
 )
@@ -288,6 +307,7 @@ def test_declared_constants_make_every_field_public():
         "starts_here": "bits",
         "continues": "bits",
         "continued": "bits",
+        "start": {"encoding": "linear", "atoms": False, "maximum": WIDTH},
         "span": {"encoding": "tokens", "spikes": [0], "maximum": WIDTH},
         "interarrival": {"encoding": "log1p", "atoms": [0], "maximum": WIDTH},
         "length": {"encoding": "linear", "atoms": [40, 1500], "maximum": 65535},
@@ -302,6 +322,50 @@ def test_declared_constants_make_every_field_public():
     assert all(np.array_equal(back.metadata[name], table.metadata[name]) for name in FIVE_TUPLE)
     for name in ("ttl", "length", "tcp_window", "icmp_type"):
         assert np.array_equal(back.measurements[name], table.measurements[name]), name
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("table", (packet_series(mixed=True), flow_series()), ids=("packets", "flows"))
+def test_a_public_codec_does_not_depend_on_the_data(style, table):
+    some = Codec.fit([take_series(table, np.arange(10))], style=style, public=True, max_length=50)
+    codec = Codec.fit([table], style=style, public=True, max_length=50)
+    assert {row["field"] for row in codec.describe() if row["bounds"] == "measured"} <= {"label"}
+    of_label = ("label",)
+    assert [part for part in codec.metadata if part.name not in of_label] == [
+        part for part in some.metadata if part.name not in of_label
+    ]
+    assert codec.measurements == some.measurements and codec.resolution == some.resolution == 1
+    back = codec.decode(codec.encode(table), seed=0)
+    assert_valid(back, table)
+    assert all(np.array_equal(back.metadata[name], table.metadata[name]) for name in FIVE_TUPLE)
+    with pytest.raises(FieldError, match="max_length"):
+        Codec.fit([table], public=True)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("capture", ("p1_isp-2007.pcap.gz", "p4_ipv6-web.pcap.gz", "n3_enterprise-v9.csv.gz"))
+def test_real_traces_come_back(development_traces, style, capture):
+    trace = read_trace(development_traces / capture).sorted_by_time()
+    tables = cut_series(trace, group_flows(trace), plan_chunks(trace["time"], count=3), max_records_per_segment=100)
+    codec = Codec.fit(list(tables.values()), style=style)
+    close = {
+        "start": 2**-22 * codec.chunk_width,
+        "duration": 0,
+        "bytes": 0,
+        "span": codec.resolution,
+        "interarrival": 0,
+    }
+    for table in tables.values():
+        back = codec.decode(codec.encode(table), seed=0)
+        assert_valid(back, table)
+        for found, real in ((back.metadata, table.metadata), (back.measurements, table.measurements)):
+            for name, values in real.items():
+                if name in close:
+                    atol = max(close[name], codec.resolution)
+                    assert np.allclose(found[name].astype(float), values.astype(float), rtol=2e-4, atol=atol), name
+                else:
+                    assert np.array_equal(found[name], values), name
+        assert_valid(codec.decode(random_encoded(codec, 100, 0), seed=0), table)
 
 
 def test_numbers_that_are_not_finite_are_refused():

@@ -116,6 +116,13 @@ def test_constants_come_back_without_columns(values):
     assert Constant.fit("vlan", np.append(values, values[0] + 1)) is None
 
 
+def test_a_constant_ipv6_address_keeps_all_its_bits():
+    values = np.full((3, 2), 2**64 - 1, np.uint64)
+    values[:, 1] = 5
+    field = Constant.fit("src_ip", values)
+    assert field is not None and back(field, values).tolist() == [[2**64 - 1, 5]] * 3
+
+
 @given(st.integers(1, 2**33), st.sampled_from([1, 8]), st.data())
 def test_digits_hold_everything_up_to_the_maximum_and_decode_nothing_above(maximum, width, data):
     field = Digits(name="n", maximum=maximum, width=width)
@@ -208,12 +215,34 @@ def test_equal_bins_cover_the_chunk_and_are_public():
     assert len(NumericTokens.equal_bins("start", 5).edges) == 7
 
 
+def test_bursts_get_bins_of_their_own():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.integers(5_000_000, 5_001_000, 900), rng.integers(0, 10**9, 100)])
+    field = NumericTokens.over_chunk("start", values, 10**9 - 1)
+    assert field.edges[0] == 0 and field.edges[-1] == 10**9
+    _, counts = np.unique(field.encode(values)[:, 0], return_counts=True)
+    assert counts.max() < 40
+    assert np.abs(back(field, values) - values).max() <= 10
+
+
 @pytest.mark.parametrize("value", (-1, 10**9))
 @pytest.mark.parametrize("encoding", ("linear", "log1p", "quantile", "tokens", "bits", "exact"))
 def test_values_out_of_range_are_refused_with_the_fields_name(encoding, value):
     field = fit_field("tcp_window", np.array([5, 9, 11, 11, 11, 700]), encoding)
     with pytest.raises(FieldError, match="tcp_window"):
         field.encode(np.array([value]))
+
+
+@pytest.mark.parametrize("encoding", ("linear", "log1p", "quantile", "tokens", "bits", "exact"))
+@given(st.lists(st.integers(0, 999), min_size=1), st.lists(st.integers(0, 65535), min_size=1))
+@settings(deadline=None)
+def test_the_nearest_value_is_one_that_can_be_encoded(encoding, seen, values):
+    seen, values = np.array(seen), np.array(values)
+    field = fit_field("tcp_window", seen, encoding)
+    near = field.nearest(values)
+    field.encode(near)
+    assert np.array_equal(field.nearest(seen), seen)
+    assert np.array_equal(field.nearest(near), near)
 
 
 def test_negative_values_on_a_logarithmic_scale_are_refused():

@@ -87,3 +87,15 @@ def test_missing_changed_or_misshapen_models_are_refused(tmp_path, model):
         IP2Vec.load(tmp_path)
     with pytest.raises(FieldError, match="65536"):
         IP2Vec(np.zeros((10, 3), np.float32), np.zeros((256, 3), np.float32))
+
+
+def test_ports_that_are_frequent_in_traffic_get_vectors_of_their_own(tmp_path):
+    rows = [f"10.0.0.{i},10.0.1.1,{50000 + i},45678,TCP,{1_600_000_000_000_000 + i},0.5,3,180" for i in range(40)]
+    traffic = tmp_path / "flows.csv"
+    traffic.write_text("srcip,dstip,srcport,dstport,proto,ts,td,pkt,byt\n" + "\n".join(rows) + "\n")
+    model = build([traffic])
+    assert model.details["traffic_sentences"] == 40
+    assert model.details["traffic"][0]["name"] == "flows.csv"
+    own, neighbour, far = model.ports[45678, :10], model.ports[45679, :10], model.ports[45800, :10]
+    assert np.array_equal(neighbour, far) and np.linalg.norm(own - neighbour) > 0.05
+    assert np.array_equal(model.vectors_to_ports(model.ports_to_vectors(PORTS)), PORTS)

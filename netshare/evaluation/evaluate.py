@@ -179,8 +179,8 @@ def _time_notes(synthetic: Trace, frame: TimeFrame) -> list[str]:
     if outside < OUTSIDE:
         return []
     return [
-        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in time "
-        "on purpose, disregard the distances of arrival times and of records a time bin."
+        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in "
+        "time on purpose, disregard the distances of arrival times and of records a time bin."
     ]
 
 

@@ -163,8 +163,8 @@ def _consistency(report: Report) -> str:
     text = (
         "<p>Share that passes the NetShare paper's tests: 1, the source is no multicast (224 to 239) nor 255.x, the "
         "destination not 0.x (IPv6: no ff00::/8 source, no :: destination); 2, a flow's bytes lie between packets × "
-        "the protocol's minimum packet and packets × 65,535; 3, ports of services that use one transport only have it, "
-        "and protocols without ports have none; 4, packets are at least their headers long.</p>"
+        "the protocol's minimum packet and packets × 65,535; 3, services spoken over TCP only or UDP only have "
+        "that protocol, and protocols without ports have none; 4, packets are at least their headers long.</p>"
     )
     names = [ROLE_NAMES.get(role, f"synthetic, {role}") for role in roles]
     return text + _table(["Test", *names], rows, numeric_from=1, is_markup=True)

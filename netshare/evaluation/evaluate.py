@@ -60,7 +60,8 @@ def evaluate(
         holdout: real traffic B that the model has not seen; without it, A is cut in two by flow, one half is compared
             with the other, and S with the latter (which the model has seen: distances are then flattering).
         before_repair: the synthetic trace before postprocessing repaired it; its consistency is shown beside.
-        repairs: counts of repairs by rule, shown as they are.
+        repairs: by rule, the number of records that broke it, or `{"before": ..., "after": ..., "rule": text}`, as in
+            `postprocess.repair.RepairReport.rules`.
         extra: settings, training figures and the like, shown as they are.
         seed: of the flow samples, the bootstraps and the halves.
         bootstrap: number of row bootstraps of A to average over; 0 for none.

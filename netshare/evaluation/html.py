@@ -7,7 +7,7 @@ which the colour-blind can tell apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -173,11 +173,13 @@ def _consistency(report: Report) -> str:
 def _repairs(report: Report) -> str:
     if not report.repairs:
         return ""
-    rows = [
-        [str(rule), json.dumps(count) if isinstance(count, dict | list) else f"{count:,}"]
-        for rule, count in report.repairs.items()
-    ]
-    return "<h3>Repairs</h3>" + _table(["Rule", "records repaired"], rows, numeric_from=1)
+    rows = []
+    for rule, found in report.repairs.items():
+        counts = found if isinstance(found, Mapping) else {"before": found}
+        figures = [f"{counts[when]:,}" if isinstance(counts.get(when), int) else "" for when in ("before", "after")]
+        rows.append([str(rule), str(counts.get("rule", "")), *figures])
+    text = "<p>Records that broke a rule, before and after repair.</p>"
+    return f"<h3>Repairs</h3>{text}" + _table(["Rule", "", "before", "after"], rows, numeric_from=2)
 
 
 def _papers(report: Report) -> str:

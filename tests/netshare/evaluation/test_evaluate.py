@@ -9,6 +9,7 @@ from evaluation_traces import flow_trace, packet_trace, shuffled
 
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.evaluation.html import to_html
+from postprocess.repair import repair
 from preprocess.errors import InputError
 from preprocess.trace import Trace
 
@@ -178,3 +179,15 @@ def test_a_synthetic_trace_at_another_time_is_told_of() -> None:
     report = evaluate(train, later, holdout, bootstrap=0)
     assert any(note.startswith("100% of the synthetic records lie outside") for note in report.notes)
     assert row(report, "time", "JSD").synthetic == pytest.approx(1)
+
+
+def test_repair_shows_in_the_consistency_tests(isp_packets: Trace) -> None:
+    train, holdout, other = thirds(isp_packets)
+    broken = shuffled(other)
+    repaired, done = repair(broken)
+    report = evaluate(train, repaired, holdout, before_repair=broken, repairs=done.rules, bootstrap=0)
+    before, after = report.consistency["before repair"], report.consistency["synthetic"]
+    assert before[2].share < 0.95
+    assert all(result.share > 0.999 for result in after if result.test[0] != "3")
+    assert after[2].share > before[2].share
+    assert report.to_json()["repairs"] == done.rules

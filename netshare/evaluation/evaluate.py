@@ -26,6 +26,7 @@ from netshare.evaluation.fields import (
     measure,
     paper_measure,
     shared_fields,
+    unshared_fields,
     with_common_categories,
 )
 from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
@@ -90,6 +91,8 @@ def evaluate(
     values = {role: extract(trace, frame) for role, trace in compared.items()}
     copies = [extract(_bootstrap(compared["train"], rng), frame) for _ in range(bootstrap)]
     specs = shared_fields(train.kind, values)
+    if missing := unshared_fields(train.kind, values):
+        notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
     papers = _paper_distances(specs, values, copies)
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}

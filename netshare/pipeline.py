@@ -30,7 +30,7 @@ from netshare.progress import Console
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
-from postprocess import repair, write_trace
+from postprocess import flows_from_packets, repair, write_trace
 from postprocess.assemble import assemble
 from preprocess import Trace, read_trace
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
@@ -103,9 +103,7 @@ def generate(
         work = _Run(config, folder, console or Console.silent())
         trace, said = work.sample(flows=flows, seed=seed)
         repaired, _ = work.repaired(trace)
-        write_trace(
-            repaired, Path(output), layout=work.real("full").sources[0], snaplen=config.postprocess.snaplen, seed=seed
-        )
+        work.write(repaired, Path(output), seed=seed)
     return said
 
 
@@ -222,15 +220,8 @@ class _Run:
             if work is not None:
                 trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
                 write_atomically(work / "repairs.json", json.dumps(repairs, indent=1))
-                layout = self.real("full").sources[0]
                 for suffix in _formats(config, trace):
-                    write_trace(
-                        trace,
-                        work / f"synthetic.{suffix}",
-                        layout=layout,
-                        snaplen=config.postprocess.snaplen,
-                        seed=config.seed,
-                    )
+                    self.write(trace, work / f"synthetic.{suffix}", seed=config.seed)
         return key
 
     def evaluate(self, before: str) -> str:
@@ -271,7 +262,19 @@ class _Run:
             return trace, {}
         empty = trace.kind == "flow" and bool((self.real("full")["packets"] == 0).any())
         repaired, said = repair(trace, allow_zero_packets=empty, seed=self.config.seed)
-        return repaired, said.to_json()
+        return repaired, said.rules
+
+    def write(self, trace: Trace, path: Path, *, seed: int) -> None:
+        """Write in the input's layout; packets asked for as CSV become the NetFlow records of these packets."""
+        to_flows = trace.kind == "packet" and ".csv" in path.suffixes
+        source = self.real("full").sources[0]
+        write_trace(
+            flows_from_packets(trace) if to_flows else trace,
+            path,
+            layout=None if to_flows else source,
+            snaplen=self.config.postprocess.snaplen,
+            seed=seed,
+        )
 
     def _report(self) -> Report:
         path = self.folder.path

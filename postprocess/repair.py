@@ -10,9 +10,9 @@ in which no rule breaks an earlier one, so that repairing twice changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,14 +43,13 @@ class RepairReport:
         """Violations mended, over all rules (a record can break several)."""
         return sum(counts["before"] - counts["after"] for counts in self.rules.values())
 
-    def to_json(self) -> str:
-        """The report as a JSON object."""
-        content = {
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return {
             "kind": self.kind,
             "records": self.records,
             "rules": {name: {**counts, "rule": self.explanations[name]} for name, counts in self.rules.items()},
         }
-        return json.dumps(content, indent=2)
 
 
 def repair(

@@ -143,7 +143,7 @@ def test_repairing_twice_is_repairing_once(seed: int, packets: bool):
 
 def test_the_report_is_json():
     report = repair(packet(ttl=0))[1]
-    content = json.loads(report.to_json())
+    content = json.loads(json.dumps(report.to_json()))
     assert content["rules"]["ttl_vlan"]["before"] == 1
     assert content["rules"]["ttl_vlan"]["rule"]
 

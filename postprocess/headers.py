@@ -20,7 +20,7 @@ from postprocess.checksums import address_sums, crc32c, fold, word_sums
 from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
 from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
-from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP
+from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from postprocess.tcp_options import tcp_option_rows
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
@@ -62,6 +62,7 @@ _TCP = np.dtype(
     ]
 )
 _FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
+_PSEUDO_HEADER_PROTOCOLS = (89, 103, 112)  # OSPF, PIM and VRRP over IPv6: RFC 5340, RFC 7761, RFC 9568
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def header_length(trace: Trace) -> np.ndarray:
     """int64[n]: bytes of IP, fragment, transport and ICMP headers that each packet holds at least."""
     protocol, version = trace["protocol"], trace["ip_version"]
     ip = rules.ip_header_length(version) + np.where(is_fragment(trace) & (version == 6), rules.FRAGMENT_HEADER, 0)
-    transport = np.where(protocol == TCP, trace["tcp_header_length"], np.where(protocol == UDP, 8, 0)).astype(np.int64)
+    transport = np.where(
+        protocol == TCP, trace["tcp_header_length"], np.where((protocol == UDP) | (protocol == UDPLITE), 8, 0)
+    ).astype(np.int64)
     transport = np.maximum(transport, rules.icmp_minimum(protocol, trace["icmp_type"]))
     return ip + np.where(trace["fragment_offset"] == 0, transport, 0)
 
@@ -235,7 +238,9 @@ def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position
         total = word_sums(header) + body_sums(plan.bodies, numbers[chosen], body)
         covered = protocol[chosen] != ICMP  # RFC 792: the one transport without a pseudo header
         checksum = fold(total + np.where(covered, pseudo[chosen], 0))
-        checksum[(checksum == 0) & (protocol[chosen] == UDP)] = 0xFFFF  # RFC 768: zero means no checksum
+        checksum[(checksum == 0) & ((protocol[chosen] == UDP) | (protocol[chosen] == UDPLITE))] = (
+            0xFFFF  # RFC 768: zero means no checksum
+        )
         header[:, checksum_at : checksum_at + 2] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
         scatter_rows(buffer, position[chosen], header)
         write_bodies(buffer, plan.bodies, numbers[chosen], position[chosen] + width, (end - position)[chosen] - width)
@@ -254,7 +259,7 @@ def _transport_headers(
     for width in np.flatnonzero(np.bincount(tcp, minlength=64)[20:]) + 20:
         chosen = np.flatnonzero(tcp == width)
         yield chosen, _tcp_headers(rows, plan, chosen, int(width)), 16
-    chosen = np.flatnonzero(first & (protocol == UDP))
+    chosen = np.flatnonzero(first & ((protocol == UDP) | (protocol == UDPLITE)))
     if len(chosen):
         yield chosen, _udp_headers(rows, plan, chosen), 6
     icmp = first & ((protocol == ICMP) | (protocol == ICMPV6))
@@ -283,7 +288,8 @@ def _udp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray) -> np.ndarra
     header = np.zeros((len(chosen), 4), dtype=">u2")
     header[:, 0] = rows["src_port"][chosen]
     header[:, 1] = rows["dst_port"][chosen]
-    header[:, 2] = plan.datagram[chosen] & 0xFFFF
+    whole = rows["protocol"][chosen] == UDPLITE  # RFC 3828, 3.1: coverage 0 means all of it
+    header[:, 2] = np.where(whole, 0, plan.datagram[chosen] & 0xFFFF)
     return header.view(np.uint8).reshape(len(chosen), 8)
 
 
@@ -306,9 +312,7 @@ def _write_other(
     summed = np.flatnonzero((offset >= 0) & (length >= offset + 2))
     if len(summed):
         number, total = numbers[summed], body_sums(bodies, numbers[summed], length[summed])
-        with_pseudo = (rows["ip_version"][summed] == 6) | (rows["protocol"][summed] == rules.UDPLITE)
-        with_ports = rules.has_ports(rows["protocol"][summed])
-        total += np.where(with_ports, rows["src_port"][summed].astype(np.int64) + rows["dst_port"][summed], 0)
+        with_pseudo = (rows["ip_version"][summed] == 6) & np.isin(rows["protocol"][summed], _PSEUDO_HEADER_PROTOCOLS)
         total += np.where(with_pseudo, pseudo[summed], 0)
         write_words(buffer, position[summed] + bodies.checksum_offset[number], fold(total))
     _write_sctp_checksums(buffer, rows, position, length)

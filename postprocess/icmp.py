@@ -100,5 +100,8 @@ def _original_ipv6(rows: Trace, chosen: np.ndarray, length: np.ndarray) -> np.nd
     ports = np.array(_TRACEROUTE_PORTS, dtype=">u2")
     header[:, 40:44] = ports.view(np.uint8)
     header[:, 44:46] = size.astype(">u2").view(np.uint8).reshape(-1, 2)
-    header[:, 46:48] = 0xFF  # IPv6 has no zero UDP checksum; this one is not ours to know
+    total = word_sums(header[:, 8:]) + size + _UDP  # pseudo header and UDP header; the payload is zeros
+    checksum = fold(total)
+    checksum[checksum == 0] = 0xFFFF
+    header[:, 46:48] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
     return header

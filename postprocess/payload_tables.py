@@ -97,7 +97,7 @@ _UDP_PORTS: dict[int, Body] = {
     3671: Body(minimum=6),
     3784: Body(minimum=24),
     3804: Body(_hex("02"), minimum=25, length_field=(4, 0)),
-    3863: Body(_hex("010100000001"), fill=32, minimum=10, length_field=(0, 2)),
+    3863: Body(_hex("01fc00000001"), fill=32, minimum=12, length_field=(1, 3)),
     4000: Body(minimum=2),
     4306: Body(minimum=5),
     4307: Body(minimum=5),
@@ -146,7 +146,7 @@ _UDP_PORTS: dict[int, Body] = {
     8211: Body(minimum=2),
     8600: Body(minimum=3),
     8767: Body(minimum=12),
-    8805: Body(),
+    8805: Body(_hex("2001000000000100"), minimum=8, unit=4, length_field=(2, 4)),
     8848: Body(minimum=8),
     9200: Body(minimum=2),
     9201: Body(fill=1),
@@ -194,10 +194,9 @@ _UDP_PORTS: dict[int, Body] = {
     34962: Body(minimum=6),
     34980: Body(minimum=2),
     37008: Body(fill=1),
-    41170: Body(),
+    41170: Body(minimum=20, unit=4),
     44818: Body(minimum=24),
     47000: Body(fill=0xA0, minimum=6),
-    54328: Body(),
 }
 
 _TCP_PORTS: dict[int, Body] = {
@@ -261,7 +260,7 @@ _NO_NEXT_HEADER = "3b00"  # RFC 8200, 4.7: 59
 _PROTOCOLS: dict[int, Body] = {
     0: Body(_hex(_NO_NEXT_HEADER + "010400000000"), minimum=8),  # RFC 8200, 4.3: PadN
     2: Body(_hex("1600"), minimum=8, checksum_offset=2),  # RFC 2236: version 2 membership report
-    4: Body(_hex("450000140000000040fd"), minimum=20, length_field=(2, 0)),  # RFC 2003
+    4: Body(_hex("450000140000000040fd"), minimum=20, length_field=(2, 0), checksum_offset=10),  # RFC 2003
     9: Body(_hex("12"), minimum=12),
     29: Body(fill=0xFF, minimum=2),
     33: Body(fill=0xFF, minimum=16),
@@ -273,7 +272,7 @@ _PROTOCOLS: dict[int, Body] = {
     48: Body(_hex(_NO_NEXT_HEADER), minimum=8),
     50: Body(minimum=8),  # RFC 4303, 2: SPI and sequence number
     51: Body(_hex("3b01000000000001"), minimum=12),  # RFC 4302, 2
-    53: Body(_hex("00026348"), fill=0xFF, minimum=41),
+    53: Body(_hex("00000000450000140000000040fd"), minimum=24, length_field=(6, 4), checksum_offset=14),
     54: Body(_hex("0001080000000000000000140018"), minimum=20),
     58: Body(minimum=8),
     60: Body(_hex(_NO_NEXT_HEADER + "010400000000"), minimum=8),
@@ -292,7 +291,6 @@ _PROTOCOLS: dict[int, Body] = {
     132: Body(bytes(12) + _hex("0003"), minimum=28, length_field=(14, 12)),  # RFC 9260, 3.3.1: a DATA chunk
     134: Body(minimum=8),
     135: Body(_hex(_NO_NEXT_HEADER), minimum=8),
-    136: Body(_hex("0000000000000000"), minimum=8, checksum_offset=6),  # RFC 3828: all of it covered
     137: Body(_hex("00000140"), fill=0xFF, minimum=5),
     139: Body(_hex("3b04010100000000"), minimum=40),
     140: Body(_hex(_NO_NEXT_HEADER + "80"), minimum=8),

@@ -68,7 +68,7 @@ def body_numbers(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarra
     Of the two ports the lower one decides, as in Wireshark, unless only the other one has an entry.
     """
     numbers = _PROTOCOL[protocol]
-    for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP)):
+    for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP), (rules.UDPLITE, _UDP)):
         rows = np.flatnonzero(protocol == transport)
         low = table[np.minimum(src_port[rows], dst_port[rows])]
         high = table[np.maximum(src_port[rows], dst_port[rows])]

@@ -11,18 +11,15 @@ in which no rule breaks an earlier one, so that repairing twice changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from postprocess.repair_flows import FLOW_RULES
 from postprocess.repair_packets import PACKET_RULES, assign_identifications
+from preprocess.errors import FieldError
 from preprocess.trace import Trace, known_columns
-
-Columns = dict[str, np.ndarray]
-# A rule mends a copy of the columns in place of the old ones and says which rows broke it.
-RuleFunction = Callable[[Columns], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,21 +54,35 @@ class RepairReport:
 
 
 def repair(
-    trace: Trace, *, allow_zero_packets: bool = False, assign_ip_id: bool = True, seed: int = 0
+    trace: Trace,
+    *,
+    allow_zero_packets: bool = False,
+    except_rules: Collection[str] = (),
+    assign_ip_id: bool = True,
+    seed: int = 0,
 ) -> tuple[Trace, RepairReport]:
     """A valid trace and the account of what was changed. Records are never dropped, added or reordered.
 
     Args:
         trace: packet or flow trace.
         allow_zero_packets: flow records may count no packets (Zeek logs such records).
+        except_rules: names of rules to leave out, where breaking them is in the real trace's nature (addresses that an
+            anonymiser scrambled break `source_address`).
         assign_ip_id: give IPv4 packets identifications that count up for each source address from a start that
-            depends on `seed` (packets that may not be fragmented have 0, RFC 6864, 4.1). False keeps the column.
+            depends on `seed`. False keeps the column.
         seed: see `assign_ip_id`.
+
+    Raises:
+        FieldError: `except_rules` names a rule that does not exist.
     """
     columns = {name: values.copy() for name, values in trace.columns.items()}
     rules = PACKET_RULES if trace.kind == "packet" else FLOW_RULES
     if trace.kind == "flow" and allow_zero_packets:
         rules = tuple(rule for rule in rules if rule.name != "packets")
+    unknown = sorted(set(except_rules) - {rule.name for rule in rules})
+    if unknown:
+        raise FieldError(f"unknown repair rule {unknown[0]!r}, choose from {', '.join(rule.name for rule in rules)}")
+    rules = tuple(rule for rule in rules if rule.name not in except_rules)
     before: dict[str, int] = {}
     for rule in rules:
         before[rule.name] = int(np.count_nonzero(rule.mend(columns)))

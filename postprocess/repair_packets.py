@@ -95,6 +95,16 @@ def _foreign_fields(columns: Columns) -> np.ndarray:
     return wrong
 
 
+def _icmp_code(columns: Columns) -> np.ndarray:
+    protocol, kind = columns["protocol"], columns["icmp_type"]
+    sole = ((protocol == ICMP) & np.isin(kind, rules.ICMP_SOLE_CODE)) | (
+        (protocol == ICMPV6) & np.isin(kind, rules.ICMPV6_SOLE_CODE)
+    )
+    wrong = sole & (columns["icmp_code"] > 0)
+    columns["icmp_code"] = np.where(wrong, 0, columns["icmp_code"]).astype(np.uint8)
+    return wrong
+
+
 def _tcp_header_length(columns: Columns) -> np.ndarray:
     tcp = (columns["protocol"] == TCP) & (columns["fragment_offset"] == 0)
     found = columns["tcp_header_length"].astype(np.int64)
@@ -161,9 +171,8 @@ def _network_headers(columns: Columns) -> np.ndarray:
 def _transport_headers(columns: Columns) -> np.ndarray:
     """Bytes of the transport headers that are built apart from the body: TCP's and UDP's."""
     protocol = columns["protocol"]
-    return np.where(protocol == TCP, columns["tcp_header_length"], np.where(protocol == rules.UDP, 8, 0)).astype(
-        np.int64
-    )
+    fixed = np.where((protocol == rules.UDP) | (protocol == rules.UDPLITE), 8, 0)
+    return np.where(protocol == TCP, columns["tcp_header_length"], fixed).astype(np.int64)
 
 
 def _transport_minimum(columns: Columns) -> np.ndarray:
@@ -186,6 +195,7 @@ PACKET_RULES = (
     PORT_ZERO_RULE,
     *ADDRESS_RULES,
     Rule("foreign_fields", "TCP fields only on TCP, ICMP fields only on ICMP, in first fragments", _foreign_fields),
+    Rule("icmp_code", "messages that IANA registers with code 0 only have it", _icmp_code),
     Rule("tcp_header_length", "a TCP header has 20 to 60 bytes in steps of 4 and fits the packet", _tcp_header_length),
     Rule("tcp_flags", "nine bits, some of them set; no SYN with FIN or RST (RFC 9293, 3.10)", _tcp_flags),
     Rule("length", "from the headers' minimum to 65,535 bytes", _length),

@@ -93,6 +93,10 @@ ICMPV6_UNIT[143] = 20  # RFC 3810, 5.2: IPv6 multicast address records
 ICMPV6_UNIT[[138, 139, 141, 142, 145, 147, 148, 149, 150, 154, 159]] = 0  # rare messages leave in their minimal form
 ICMPV6_MAXIMUM_UNITS = 255  # RFC 4861, 4.6: the length of one option is a byte
 
+# IANA, ICMP and ICMPv6 parameters: types whose only code is 0.
+ICMP_SOLE_CODE = (0, 8, 13, 14, 17, 18)
+ICMPV6_SOLE_CODE = (128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 143, 159)
+
 TCP_FIN, TCP_SYN, TCP_RST, TCP_PSH, TCP_ACK, TCP_URG = 1, 2, 4, 8, 16, 32
 TCP_FLAG_MASK = 0x1FF  # NS CWR ECE URG ACK PSH RST SYN FIN
 IP_MORE_FRAGMENTS, IP_DONT_FRAGMENT = 1, 2

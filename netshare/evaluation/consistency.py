@@ -5,14 +5,14 @@ Test 1, addresses: the source is no multicast (224.0.0.0/4) and no 255.x address
     analogues for IPv6 are: the source is not in ff00::/8, the destination is not the unspecified address `::`.
 Test 2, bytes and packets: a flow's bytes lie between packets x the protocol's minimum packet and packets x 65,535. The
     records of a flow trace are tested one by one; a packet trace is first summed up by five-tuple.
-Test 3, port and protocol: where a port says which transport it belongs to, the protocol is that transport
-    (`TCP_ONLY_PORTS`, `UDP_ONLY_PORTS`: if either port is one of these), and a protocol without ports has none (for
-    flow traces ICMP is excepted: exporters put type and code into the destination port).
+Test 3, port and protocol: a record from or to a service that is spoken over TCP only, or over UDP only
+    (`postprocess.rules.PORT_RULES`, and HTTP on port 80), has that protocol; the lower port counts as the service's. A
+    protocol without ports has none (ICMP is excepted: exporters put type and code into the destination port).
 Test 4, packet size: a packet is at least as long as its protocol's headers. Packet traces only.
 
-Minimum packets are the IP header (20 bytes, RFC 791; 40 bytes, RFC 8200) and the smallest transport header; fragments
-after the first carry no transport header. Real traces do not pass all tests in full, so the share of the real trace
-stands beside the synthetic one's.
+Minimum packets are those that repair uses (`postprocess.rules.minimum_length`): IP header plus the smallest transport
+header, such as 40 bytes for TCP and 28 for UDP over IPv4; fragments after the first carry no transport header. Real
+traces do not pass all tests in full, so the share of the real trace stands beside the synthetic one's.
 """
 
 from __future__ import annotations
@@ -22,25 +22,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.evaluation.flows import group_by_flow
-from preprocess.protocols import ICMP, ICMPV6, TCP, UDP
+from postprocess.rules import (
+    MAX_IP_LENGTH,
+    UDP,
+    first_octet,
+    is_multicast,
+    minimum_length,
+    port_protocol_violation,
+)
 from preprocess.trace import Trace
 
-MAX_PACKET = 65_535  # RFC 791, 3.1: total length is 16 bits
-IPV4_HEADER = 20  # RFC 791, 3.1
-IPV6_HEADER = 40  # RFC 8200, 3
-TRANSPORT_MINIMUM = {
-    ICMP: 8,  # RFC 792
-    TCP: 20,  # RFC 9293, 3.1
-    UDP: 8,  # RFC 768
-    ICMPV6: 4,  # RFC 4443, 2.1
-    132: 12,  # SCTP common header, RFC 9260, 3.1
-}
-PROTOCOLS_WITH_PORTS = (TCP, UDP, 33, 132, 136)  # and DCCP, SCTP, UDP-Lite
-
-# IANA service names registry and common use: services that are spoken over one transport only. Left out are those that
-# use both (DNS 53, Kerberos 88, HTTPS and QUIC 443, SIP 5060, remote desktop 3389 ...).
-TCP_ONLY_PORTS = (20, 21, 22, 23, 25, 80, 110, 143, 179, 445, 465, 587, 873, 990, 993, 995, 1433, 3306, 5432)
-UDP_ONLY_PORTS = (67, 68, 69, 123, 137, 138, 161, 500, 520, 546, 547, 1900, 4500, 5353, 5355)
+HTTP = 80  # over TCP by Ring et al., test 3; repair lets UDP pass, because some real devices do that
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,11 @@ def consistency_tests(trace: Trace) -> list[TestResult]:
 def addresses_valid(trace: Trace) -> np.ndarray:
     """bool[n_records]: test 1."""
     v4 = trace["ip_version"] == 4
-    src_first, dst_first = (trace[name] >> np.uint64(24) for name in ("src_lo", "dst_lo"))
-    v4_valid = ((src_first < 224) | ((src_first > 239) & (src_first != 255))) & (dst_first != 0)
-    v6_valid = ((trace["src_hi"] >> np.uint64(56)) != 0xFF) & ((trace["dst_hi"] | trace["dst_lo"]) != 0)
-    return np.where(v4, v4_valid, v6_valid)
+    source_multicast = is_multicast(trace["ip_version"], trace["src_hi"], trace["src_lo"])
+    source_broadcast = v4 & (first_octet(trace["src_lo"]) == 255)
+    unspecified = (trace["dst_hi"] | trace["dst_lo"]) == 0
+    destination_invalid = np.where(v4, first_octet(trace["dst_lo"]) == 0, unspecified)
+    return ~(source_multicast | source_broadcast | destination_invalid)
 
 
 def bytes_fit_packets(trace: Trace) -> np.ndarray:
@@ -89,23 +82,17 @@ def bytes_fit_packets(trace: Trace) -> np.ndarray:
     """
     if trace.kind == "flow":
         floor = trace["packets"] * minimum_packet(trace)
-        return (trace["bytes"] >= floor) & (trace["bytes"] <= trace["packets"] * MAX_PACKET)
+        return (trace["bytes"] >= floor) & (trace["bytes"] <= trace["packets"] * MAX_IP_LENGTH)
     flows = group_by_flow(trace)
     total = flows.total(trace["length"])
-    return (total >= flows.total(minimum_packet(trace))) & (total <= flows.sizes * MAX_PACKET)
+    return (total >= flows.total(minimum_packet(trace))) & (total <= flows.sizes * MAX_IP_LENGTH)
 
 
 def ports_fit_protocol(trace: Trace) -> np.ndarray:
     """bool[n_records]: test 3."""
-    protocol, src_port, dst_port = trace["protocol"], trace["src_port"], trace["dst_port"]
-    has_ports = np.isin(protocol, PROTOCOLS_WITH_PORTS)
-    only_tcp = np.isin(src_port, TCP_ONLY_PORTS) | np.isin(dst_port, TCP_ONLY_PORTS)
-    only_udp = np.isin(src_port, UDP_ONLY_PORTS) | np.isin(dst_port, UDP_ONLY_PORTS)
-    wrong = (only_tcp & ~only_udp & (protocol == UDP)) | (only_udp & ~only_tcp & (protocol == TCP))
-    portless = (src_port == 0) & (dst_port == 0)
-    if trace.kind == "flow":
-        portless |= np.isin(protocol, (ICMP, ICMPV6))
-    return np.where(has_ports, ~wrong, portless)
+    src_port, dst_port, protocol = trace["src_port"], trace["dst_port"], trace["protocol"]
+    http_over_udp = (np.minimum(src_port, dst_port) == HTTP) & (protocol == UDP)
+    return ~(http_over_udp | port_protocol_violation(src_port, dst_port, protocol))
 
 
 def sizes_reach_minimum(trace: Trace) -> np.ndarray:
@@ -115,12 +102,8 @@ def sizes_reach_minimum(trace: Trace) -> np.ndarray:
 
 def minimum_packet(trace: Trace) -> np.ndarray:
     """int64[n_records] (bytes): the smallest packet of each record's protocol and IP version."""
-    table = np.zeros(256, np.int64)
-    table[list(TRANSPORT_MINIMUM)] = list(TRANSPORT_MINIMUM.values())
-    transport = table[trace["protocol"]]
-    if "fragment_offset" in trace:
-        transport = np.where(trace["fragment_offset"] > 0, 0, transport)
-    return np.where(trace["ip_version"] == 6, IPV6_HEADER, IPV4_HEADER) + transport
+    fragments = trace.columns.get("fragment_offset")
+    return minimum_length(trace["protocol"], trace["ip_version"], fragment_offset=fragments)
 
 
 def _result(test: str, passes: np.ndarray, of: str) -> TestResult:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 RATIO_FLOOR = 0.005  # below this, a difference between two distances is noise: ratios count both as at least this
-COARSE_BINS = 40  # powers of two that sizes are binned into: 1, 2, 3-4, 5-8, ...
+COARSE_BINS = 65  # powers of two that counts are binned into: 0, 1, 2, 3-4, 5-8, ...
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray, base: float = 2.0) -> float:
@@ -65,7 +65,7 @@ def jsd_of_ranks(sample: np.ndarray, reference: np.ndarray, base: float = 2.0) -
 
 
 def jsd_of_coarse_sizes(sample: np.ndarray, reference: np.ndarray, base: float = 2.0) -> float:
-    """JSD of positive integers binned by powers of two: 1, 2, 3-4, 5-8, 9-16 ..."""
+    """JSD of counts binned by powers of two: 0, 1, 2, 3-4, 5-8, 9-16 ..."""
     return jensen_shannon(_coarse_counts(sample), _coarse_counts(reference), base)
 
 
@@ -135,8 +135,9 @@ def popularity(values: np.ndarray) -> np.ndarray:
 
 
 def _coarse_counts(sizes: np.ndarray) -> np.ndarray:
-    exponent = np.ceil(np.log2(np.maximum(np.asarray(sizes, np.float64), 1))).astype(np.int64)
-    return np.bincount(np.minimum(exponent, COARSE_BINS - 1), minlength=COARSE_BINS)
+    counts = np.asarray(sizes, np.float64)
+    bins = np.where(counts < 1, 0, 1 + np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64))
+    return np.bincount(np.minimum(bins, COARSE_BINS - 1), minlength=COARSE_BINS)
 
 
 def _sorted_or_zero(values: np.ndarray) -> np.ndarray:

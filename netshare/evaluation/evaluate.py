@@ -26,6 +26,7 @@ from netshare.evaluation.fields import (
     measure,
     paper_measure,
     shared_fields,
+    unshared_fields,
     with_common_categories,
 )
 from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
@@ -60,7 +61,8 @@ def evaluate(
         holdout: real traffic B that the model has not seen; without it, A is cut in two by flow, one half is compared
             with the other, and S with the latter (which the model has seen: distances are then flattering).
         before_repair: the synthetic trace before postprocessing repaired it; its consistency is shown beside.
-        repairs: counts of repairs by rule, shown as they are.
+        repairs: by rule, the number of records that broke it, or `{"before": ..., "after": ..., "rule": text}`, as in
+            `postprocess.repair.RepairReport.rules`.
         extra: settings, training figures and the like, shown as they are.
         seed: of the flow samples, the bootstraps and the halves.
         bootstrap: number of row bootstraps of A to average over; 0 for none.
@@ -89,6 +91,8 @@ def evaluate(
     values = {role: extract(trace, frame) for role, trace in compared.items()}
     copies = [extract(_bootstrap(compared["train"], rng), frame) for _ in range(bootstrap)]
     specs = shared_fields(train.kind, values)
+    if missing := unshared_fields(train.kind, values):
+        notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
     papers = _paper_distances(specs, values, copies)
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}
@@ -179,8 +183,8 @@ def _time_notes(synthetic: Trace, frame: TimeFrame) -> list[str]:
     if outside < OUTSIDE:
         return []
     return [
-        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in time "
-        "on purpose, disregard the distances of arrival times and of records a time bin."
+        f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in "
+        "time on purpose, disregard the distances of arrival times and of records a time bin."
     ]
 
 

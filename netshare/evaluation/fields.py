@@ -197,9 +197,12 @@ def frame_of(traces: Sequence[Trace]) -> TimeFrame:
 
 
 def shared_fields(kind: Kind, values: Mapping[str, Mapping[str, np.ndarray]]) -> list[FieldSpec]:
-    """The fields that every trace has and of which at least one has a value."""
-    return [
-        spec
-        for spec in fields_of(kind)
-        if all(spec.name in each for each in values.values()) and any(len(each[spec.name]) for each in values.values())
-    ]
+    """The fields that every trace has and of which at least one trace has a value."""
+    everywhere = [spec for spec in fields_of(kind) if all(spec.name in each for each in values.values())]
+    return [spec for spec in everywhere if any(len(each[spec.name]) for each in values.values())]
+
+
+def unshared_fields(kind: Kind, values: Mapping[str, Mapping[str, np.ndarray]]) -> list[FieldSpec]:
+    """The fields that some traces have and others lack, which cannot be compared."""
+    present = [(spec, sum(spec.name in each for each in values.values())) for spec in fields_of(kind)]
+    return [spec for spec, traces in present if 0 < traces < len(values)]

@@ -106,11 +106,15 @@ def destination_keys(trace: Trace) -> np.ndarray:
 
 
 def hash_columns(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """uint64[n]: one hash a row over integer columns of equal length."""
+    """uint64[n]: one hash a row over numeric columns of equal length."""
     key = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        key = _mix((key + np.uint64(0x9E3779B97F4A7C15)) ^ _mix(column.astype(np.uint64)))
+        key = _mix((key + np.uint64(0x9E3779B97F4A7C15)) ^ _mix(_as_integers(column)))
     return key
+
+
+def _as_integers(column: np.ndarray) -> np.ndarray:
+    return column.astype(np.float64).view(np.uint64) if column.dtype.kind == "f" else column.astype(np.uint64)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ which the colour-blind can tell apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -163,8 +163,8 @@ def _consistency(report: Report) -> str:
     text = (
         "<p>Share that passes the NetShare paper's tests: 1, the source is no multicast (224 to 239) nor 255.x, the "
         "destination not 0.x (IPv6: no ff00::/8 source, no :: destination); 2, a flow's bytes lie between packets × "
-        "the protocol's minimum packet and packets × 65,535; 3, ports of services that use one transport only have it, "
-        "and protocols without ports have none; 4, packets are at least their headers long.</p>"
+        "the protocol's minimum packet and packets × 65,535; 3, services spoken over TCP only or UDP only have "
+        "that protocol, and protocols without ports have none; 4, packets are at least their headers long.</p>"
     )
     names = [ROLE_NAMES.get(role, f"synthetic, {role}") for role in roles]
     return text + _table(["Test", *names], rows, numeric_from=1, is_markup=True)
@@ -173,11 +173,13 @@ def _consistency(report: Report) -> str:
 def _repairs(report: Report) -> str:
     if not report.repairs:
         return ""
-    rows = [
-        [str(rule), json.dumps(count) if isinstance(count, dict | list) else f"{count:,}"]
-        for rule, count in report.repairs.items()
-    ]
-    return "<h3>Repairs</h3>" + _table(["Rule", "records repaired"], rows, numeric_from=1)
+    rows = []
+    for rule, found in report.repairs.items():
+        counts = found if isinstance(found, Mapping) else {"before": found}
+        figures = [f"{counts[when]:,}" if isinstance(counts.get(when), int) else "" for when in ("before", "after")]
+        rows.append([str(rule), str(counts.get("rule", "")), *figures])
+    text = "<p>Records that broke a rule, before and after repair.</p>"
+    return f"<h3>Repairs</h3>{text}" + _table(["Rule", "", "before", "after"], rows, numeric_from=2)
 
 
 def _papers(report: Report) -> str:

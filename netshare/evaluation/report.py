@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ class Report:
 
     def summary(self) -> str:
         """The findings and all distances of ours as plain text for a terminal."""
-        lines = [f"{finding.heading}: {finding.sentence}" for finding in self.verdict()]
+        lines = [_wrapped(f"{finding.heading}: {finding.sentence}") for finding in self.verdict()]
         lines += ["", f"{'field':<40} {'measure':<30} {'d(S,B)':>9} {'d(A,B)':>9} {'boot':>9} {'ratio':>7} {'n':>8}"]
         for row in self.distances:
             boot = "" if row.bootstrap is None else f"{row.bootstrap:9.4f}"
@@ -167,7 +168,7 @@ class Report:
         for row_of_results in zip(*self.consistency.values(), strict=True):
             cells = (f"{percent(r.share)} of {r.tested}" for r in row_of_results)
             lines.append(f"{row_of_results[0].test:<40} " + " ".join(f"{cell:>22}" for cell in cells))
-        lines += [f"note: {note}" for note in self.notes]
+        lines += ["", *(_wrapped(f"Note: {note}") for note in self.notes)]
         return "\n".join(lines)
 
     def _fidelity_in_words(self) -> str:
@@ -242,6 +243,10 @@ def percent(share: float) -> str:
     if 0.999 <= share < 1:
         return f"{math.floor(share * 1e5) / 1e3:.3f}%"
     return "<0.1%" if 0 < share < 0.001 else f"{100 * share:.1f}%"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, subsequent_indent="  ")
 
 
 def _lower(title: str) -> str:

@@ -39,7 +39,7 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
             records += len(columns["time"])
             for reason, count in packets.skipped.items():
                 skipped[reason] = skipped.get(reason, 0) + count
-            link_types += [value for value in np.unique(frames.link_type).tolist() if value not in link_types]
+            link_types += [value for value in np.unique(frames.link_type).tolist() if value not in (-1, *link_types)]
             cut_frames += int(np.count_nonzero(frames.captured < frames.wire))
             cut_transport += packets.cut_transport
             if limit is not None and records >= limit:
@@ -58,7 +58,7 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
         path=path,
         format=contents.format,
         records=records,
-        link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, f"link type {value}") for value in link_types)) or None,
+        link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, str(value)) for value in link_types)) or None,
         skipped=skipped,
         notes=tuple(notes),
         details=details,

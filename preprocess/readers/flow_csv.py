@@ -2,8 +2,8 @@
 
 | dialect | columns that it is known by | times |
 |---|---|---|
-| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in seconds |
-| nfdump `-o csv` | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
+| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in s |
+| nfdump csv | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
 | Zeek conn | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts orig_ip_bytes ... | seconds |
 
 Ports of ICMP records stay as the exporter gives them. Rows with a value that cannot be read are left out and counted
@@ -12,8 +12,8 @@ by reason.
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +28,8 @@ from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nf
 from preprocess.trace import Source, Trace, make_trace
 
 _HEADER_BYTES = 1 << 16
-_SHOWN = 80
+_SHOWN = 120
+_CHECKED_AT_ONCE = 1 << 20
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
 
 
@@ -70,14 +71,12 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
     names = [name.strip().lower() for name in header]
     dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
     if dialect is None:
-        shown = ",".join(header)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+        shown = _shorten(delimiter.join(header))
         raise NotATraceError(f"{path}: not a trace (a text that begins with {shown!r}), expected {READABLE}")
     missing = [name for name in dialect.required if name not in names]
     if missing:
-        raise InputError(
-            f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {', '.join(header)})"
-        )
+        found = _shorten(", ".join(header))
+        raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
     twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
     if twice:
         raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
@@ -98,6 +97,10 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
         details={"header": header, "delimiter": delimiter, **flows.details},
     )
     return make_trace("flow", flows.columns, categories=flows.categories, sources=[source]).take(index)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _header(buffer: np.ndarray) -> tuple[list[str], str]:
@@ -126,18 +129,24 @@ def _parse(path: str, buffer: np.ndarray, names: list[str], delimiter: str) -> t
     read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=1, block_size=1 << 24)
     parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
     convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
-    for data in (buffer.data, None):
-        if data is None:  # not UTF-8
-            data = io.BytesIO(buffer.tobytes().decode("latin-1").encode()).getbuffer()
-        try:
-            return pa_csv.read_csv(pa.BufferReader(pa.py_buffer(data)), read, parse, convert), skipped
-        except pa.ArrowInvalid as error:
-            if "UTF8" in str(error):
-                continue
-            if "Empty CSV" in str(error):
-                break
+    try:
+        return pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert), skipped
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
             raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
     return pa.table({name: pa.array([], pa.string()) for name in positions}), skipped
+
+
+def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
+    """The text as UTF-8; what is none is taken as Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
+            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())
+    return pa.py_buffer(buffer)
 
 
 def _texts(table: pa.Table, name: str) -> pa.Array:

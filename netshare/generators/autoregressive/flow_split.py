@@ -14,16 +14,21 @@ ENDS = (("src_ip", "src_port"), ("dst_ip", "dst_port"))
 SMALLEST_VALIDATION = 10  # conversations; fewer say nothing
 
 
+def conversation_of(data: Encoded) -> np.ndarray:
+    """int64[n_series]: a number for each series, equal for those of the same conversation."""
+    return np.unique(_conversations(data), return_inverse=True)[1]
+
+
 def hold_back(data: Encoded, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the series to train on and of those held back, int64; the latter are none where `share` of the data
     would be fewer than ten conversations."""
-    keys = _conversations(data)
-    unique, number = np.unique(keys, return_inverse=True)
-    held = round(share * len(unique))
+    number = conversation_of(data)
+    conversations = int(number.max()) + 1
+    held = round(share * conversations)
     if held < SMALLEST_VALIDATION:
         return np.arange(len(data)), np.zeros(0, np.int64)
-    chosen = np.zeros(len(unique), dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(len(unique))[:held]] = True
+    chosen = np.zeros(conversations, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(conversations)[:held]] = True
     return np.flatnonzero(~chosen[number]), np.flatnonzero(chosen[number])
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from netshare.generators.autoregressive.flow_split import hold_back
+from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
 from netshare.generators.autoregressive.lengths import LengthCode
-from netshare.generators.autoregressive.networks import LengthNet, MetadataNet, RecordNet
+from netshare.generators.autoregressive.metadata_net import MetadataNet
+from netshare.generators.autoregressive.networks import LengthNet, RecordNet
 from netshare.generators.autoregressive.part_training import PartTraining
 from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
 from netshare.generators.autoregressive.record_sampling import sample_records
@@ -29,6 +30,7 @@ from netshare.generators.base import Generator
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
+MEMORY = "metadata.memory"  # among the weights: tokens of training rows that addresses are recalled from
 METADATA_BATCH = 16_384  # rows sampled at once
 SERIES_BATCH = 16_384  # series sampled side by side
 
@@ -63,10 +65,13 @@ class AutoregressiveGenerator(Generator):
         tokens = self.metadata_layout.encode(torch.from_numpy(np.array(data.metadata, np.float32)))
         common = (data, self.settings, self.device)
         parts = {
-            "metadata": MetadataPart(self.metadata_net, tokens, *common),
+            "metadata": MetadataPart(
+                self.metadata_net, tokens, *common, train=train, held=held, conversations=conversation_of(data)
+            ),
             "length": LengthPart(self.length_net, tokens, self.length_code, *common),
             "record": RecordPart(self.record_net, tokens, *common),
         }
+        self.metadata_net.remember(tokens)
         factor = 1.0 if initial_weights is None else self.settings.fine_tuning_rate
         self._trainings = {}
         for number, (name, part) in enumerate(parts.items()):
@@ -125,12 +130,13 @@ class AutoregressiveGenerator(Generator):
             training = self._trainings.get(name)
             own = training.best_weights() if training is not None else net.state_dict()
             weights |= {f"{name}.{key}": value.detach().cpu().clone() for key, value in own.items()}
-        return weights
+        return weights | {MEMORY: self.metadata_net.memory.clone()}
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.load_sampling_weights`; ends training."""
         self._trainings = {}
         self._load(weights)
+        self.metadata_net.remember(weights[MEMORY])
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """See `Generator.sample_metadata`."""
@@ -139,8 +145,7 @@ class AutoregressiveGenerator(Generator):
         with _Sampling(self):
             for begin in range(0, n, METADATA_BATCH):
                 count = min(METADATA_BATCH, n - begin)
-                uniform = torch.rand(count, len(layout), generator=random).to(self.device)
-                tokens = self.metadata_net.rows.sample(uniform).cpu()
+                tokens = self.metadata_net.sample(torch.rand(count, 2 * len(layout), generator=random))
                 rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
         return np.concatenate(rows)
 
@@ -183,7 +188,11 @@ class AutoregressiveGenerator(Generator):
 
     def _load(self, weights: dict[str, torch.Tensor]) -> None:
         for name, net in self._nets().items():
-            own = {key.removeprefix(f"{name}."): v for key, v in weights.items() if key.startswith(f"{name}.")}
+            own = {
+                key.removeprefix(f"{name}."): value
+                for key, value in weights.items()
+                if key.startswith(f"{name}.") and key != MEMORY
+            }
             expected = {key: value.shape for key, value in net.state_dict().items()}
             if {key: value.shape for key, value in own.items()} != expected:
                 raise TrainingError(

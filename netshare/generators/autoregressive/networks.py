@@ -1,8 +1,8 @@
-"""The three nets of the autoregressive generator: metadata, lengths given metadata, records given both.
+"""The nets of the measurement slot: lengths given metadata, records given both.
 
-`MetadataNet` is P(A), `LengthNet` P(number of records | A) and `RecordNet` P(records | A, number of records): a gated
+`LengthNet` is P(number of records | A) and `RecordNet` P(records | A, number of records): a gated
 recurrent unit reads the record before, the metadata's encoding and where in the series we are, and a `RowModel` draws
-the next record's columns one after another from its state. All three see tokens only (`TokenLayout`).
+the next record's columns one after another from its state. Both see tokens only (`TokenLayout`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,6 @@ from netshare.generators.autoregressive.tokens import TokenLayout
 EXACT_POSITIONS = 16
 POSITION_BINS_PER_DOUBLING = 2
 POSITION_BINS = EXACT_POSITIONS + POSITION_BINS_PER_DOUBLING * 28  # positions up to 2**32
-
-
-class MetadataNet(nn.Module):
-    """P(A): the metadata columns one after another."""
-
-    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings) -> None:
-        super().__init__()
-        self.rows = RowModel(
-            layout,
-            state=settings.metadata_state,
-            hidden=settings.metadata_hidden,
-            dropout=settings.dropout,
-            column_dropout=settings.column_dropout,
-        )
 
 
 class LengthNet(nn.Module):

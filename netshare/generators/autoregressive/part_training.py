@@ -1,7 +1,7 @@
 """Training of one net until flows held back say stop.
 
-After every pass over the data the likelihood of the validation flows is taken; the best weights are kept. Where it has
-not improved for `patience` passes, training goes back to the best weights and goes on at a lower learning rate, and
+After every pass over the data the likelihood of the validation flows is taken; the best weights are kept, for each
+group of weights that learns independently (`Part.groups`). Where it has not improved for `patience` passes, training goes back to the best weights and goes on at a lower learning rate, and
 ends when that has been done `rate_decays` times. Everything random follows from the seed and the step, so that a
 training that is continued from `state` is bit by bit the one that was never stopped.
 """
@@ -17,6 +17,9 @@ import torch
 from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from preprocess.errors import TrainingError
+
+COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
+LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
 class PartTraining:
@@ -35,7 +38,7 @@ class PartTraining:
         self.steps = 0
         self.decays = 0
         self.bad_epochs = 0
-        self.best_loss = math.inf
+        self.best_losses = [math.inf] * len(part.groups)
         self.validation_loss = math.inf
         self.loss = 0.0
         self.finished = not any(size > 1 for size in part.layout.sizes)
@@ -63,6 +66,11 @@ class PartTraining:
             self._batches = self._draw_batches()
             self._end_of_pass()
         return rows
+
+    @property
+    def best_loss(self) -> float:
+        """Lowest validation loss so far, group by group; infinite before the first validation."""
+        return float(sum(self.best_losses)) if self.best_losses else math.inf
 
     def keep_best(self) -> None:
         """Put the best weights so far into the net, unless there has been no validation yet."""
@@ -93,15 +101,17 @@ class PartTraining:
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{key}": value.clone() for key, value in moments.items()}
-        counters = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
-        scalars = {key: getattr(self, key) for key in counters}
-        losses = {key: getattr(self, key) for key in ("best_loss", "validation_loss")}
-        return tensors, scalars | {key: value if math.isfinite(value) else None for key, value in losses.items()}
+        scalars: dict[str, Any] = {key: getattr(self, key) for key in COUNTERS}
+        scalars["validation_loss"] = _as_json(self.validation_loss)
+        scalars["best_losses"] = [_as_json(loss) for loss in self.best_losses]
+        return tensors, scalars
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """Set what `state` returned."""
-        for key, value in scalars.items():
-            setattr(self, key, math.inf if value is None else value)
+        for key in COUNTERS:
+            setattr(self, key, scalars[key])
+        self.validation_loss = _from_json(scalars["validation_loss"])
+        self.best_losses = [_from_json(loss) for loss in scalars["best_losses"]]
         parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
         for key, value in tensors.items():
             kind, _, rest = key.partition(".")
@@ -139,11 +149,17 @@ class PartTraining:
         if len(self.held) == 0:
             self.finished = self.epoch >= min(settings.epochs_without_validation, settings.epochs)
             return
-        self.validation_loss = float(sum(self.validate(self.held)))
-        if self.validation_loss < self.best_loss:
-            self.best_loss, self.bad_epochs, self.best = self.validation_loss, 0, self._weights()
-        else:
-            self.bad_epochs += 1
+        losses = self.validate(self.held)
+        self.validation_loss = float(sum(losses))
+        before = self.best_loss
+        weights = self._weights()
+        for number, (prefix, columns) in enumerate(self.part.groups):
+            loss = float(sum(losses[column] for column in columns))
+            if loss < self.best_losses[number]:
+                self.best_losses[number] = loss
+                self.best |= {key: value for key, value in weights.items() if key.startswith(prefix)}
+        improved = self.best_loss < before - LEAST_IMPROVEMENT * abs(self.best_loss)
+        self.bad_epochs = 0 if improved else self.bad_epochs + 1
         if self.bad_epochs >= settings.patience:
             self.keep_best()
             self.bad_epochs = 0
@@ -183,3 +199,11 @@ class _Seeded:
 
     def __exit__(self, *error: object) -> None:
         self._fork.__exit__(*error)
+
+
+def _as_json(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
+
+
+def _from_json(loss: float | None) -> float:
+    return math.inf if loss is None else loss

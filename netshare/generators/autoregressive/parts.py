@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 from netshare.generators.autoregressive.lengths import LengthCode
-from netshare.generators.autoregressive.networks import LengthNet, MetadataNet, RecordNet
-from netshare.generators.autoregressive.row_model import RowModel
+from netshare.generators.autoregressive.metadata_net import MetadataNet
+from netshare.generators.autoregressive.networks import LengthNet, RecordNet
+from netshare.generators.autoregressive.recall import ContextCounts, Recalled, recall, recall_without_own
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
 from preprocess.encoded import Encoded
 
 MARGINAL_ROWS = 200_000  # rows that a column's overall distribution is counted on
+FOLDS = 8  # of conversations, each of which the counts of the others are tried on
 VALIDATION_BATCH = 4  # a validation batch is so many times as large as one for training
 
 
@@ -28,16 +30,16 @@ class Part(ABC):
     """One net with the series that it learns from (`chosen` numbers of them)."""
 
     net: nn.Module
-    rows: RowModel
+    layout: TokenLayout  # the columns that the net learns
 
     def __init__(self, data: Encoded, settings: AutoregressiveSettings, device: torch.device) -> None:
         self.data, self.settings, self.device = data, settings, device
         self.marginals: list[torch.Tensor] = []
 
     @property
-    @abstractmethod
-    def layout(self) -> TokenLayout:
-        """The columns that the net learns."""
+    def groups(self) -> list[tuple[str, list[int]]]:
+        """Sets of weights that stop learning independently: the prefix of their names, the columns they serve."""
+        return [("", list(range(len(self.layout))))]
 
     @abstractmethod
     def size(self, chosen: np.ndarray) -> int:
@@ -64,65 +66,105 @@ class Part(ABC):
         counts = self.layout.counts(self.example_rows(chosen))
         self.marginals = [((c + 0.5) / (c + 0.5).sum()).to(self.device) for c in counts]
         if initialise:
-            self.rows.set_marginals([c.to(self.device) for c in counts])
+            self.start_at([c.to(self.device) for c in counts])
+
+    @abstractmethod
+    def start_at(self, counts: list[torch.Tensor]) -> None:
+        """Start the net at the columns' overall distributions."""
 
 
-class MetadataPart(Part):
-    """Metadata rows."""
+class SeriesPart(Part):
+    """A part whose rows are series; tokens: int64[n_series, A], those of the metadata."""
 
     def __init__(
-        self, net: MetadataNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
-        device: torch.device,
-    ) -> None:  # fmt: skip
+        self, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings, device: torch.device
+    ) -> None:
         super().__init__(data, settings, device)
-        self.net = net
-        self.rows = net.rows
         self.tokens = tokens
 
-    @property
-    def layout(self) -> TokenLayout:
-        return self.rows.layout
-
     def size(self, chosen: np.ndarray) -> int:
+        """How many series there are."""
         return len(chosen)
 
     def default_batch(self, chosen: np.ndarray) -> int:
+        """Series of a training batch."""
         return self.settings.batch_series or super().default_batch(chosen)
 
     def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        """Random batches of series numbers."""
         return [*np.array_split(rng.permutation(chosen), max(1, round(len(chosen) / rows)))]
 
+
+class MetadataPart(SeriesPart):
+    """Metadata rows. What counts say about a row is taken from other conversations than its own: those of the training
+    series' other folds, or, for a row held back, all training series."""
+
+    def __init__(
+        self, net: MetadataNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
+        device: torch.device, *, train: np.ndarray, held: np.ndarray, conversations: np.ndarray,
+    ) -> None:  # fmt: skip
+        super().__init__(tokens, data, settings, device)
+        self.net = self.metadata_net = net
+        self.layout = net.layout
+        rows = tokens.numpy()
+        self._recalled: dict[int, Recalled] = {}
+        for column, contexts in net.contexts.items():
+            inside = recall_without_own(rows[train], conversations[train] % FOLDS, net.layout, column, contexts)
+            outside = recall([ContextCounts(rows[train], net.layout, column, c) for c in contexts], rows[held])
+            probability = np.empty((len(rows), len(contexts)), np.float32)
+            features = np.empty((len(rows), *inside.features.shape[1:]), np.float32)
+            probability[train], probability[held] = inside.probability, outside.probability
+            features[train], features[held] = inside.features, outside.features
+            self._recalled[column] = Recalled(probability, features)
+
+    @property
+    def groups(self) -> list[tuple[str, list[int]]]:
+        """Each column stops on its own."""
+        return [(f"columns.{name}.", [int(name)]) for name in self.metadata_net.columns]
+
+    def start_at(self, counts: list[torch.Tensor]) -> None:
+        """See `Part.start_at`."""
+        self.metadata_net.set_marginals(counts)
+
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        """See `Part.losses`."""
         assert isinstance(batch, np.ndarray)
         tokens = self.tokens[torch.from_numpy(batch)].to(self.device)
-        return self.rows.negative_log_likelihood(tokens, None, smoothing, self.marginals), len(batch)
+        recalled = {i: Recalled(r.probability[batch], r.features[batch]) for i, r in self._recalled.items()}
+        return self.metadata_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        """See `Part.example_rows`."""
         return self.tokens[torch.from_numpy(chosen)]
 
 
-class LengthPart(MetadataPart):
+class LengthPart(SeriesPart):
     """Lengths of series, given their metadata."""
 
     def __init__(
         self, net: LengthNet, tokens: torch.Tensor, code: LengthCode, data: Encoded,
         settings: AutoregressiveSettings, device: torch.device,
     ) -> None:  # fmt: skip
-        Part.__init__(self, data, settings, device)
-        self.net = net
-        self.length_net = net
-        self.rows = net.rows
-        self.tokens = tokens
-        self.length_tokens = self.rows.layout.encode(torch.from_numpy(code.encode(data.lengths)))
+        super().__init__(tokens, data, settings, device)
+        self.net = self.length_net = net
+        self.layout = net.rows.layout
+        self.length_tokens = self.layout.encode(torch.from_numpy(code.encode(data.lengths)))
+
+    def start_at(self, counts: list[torch.Tensor]) -> None:
+        """See `Part.start_at`."""
+        self.length_net.rows.set_marginals(counts)
 
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        """See `Part.losses`."""
         assert isinstance(batch, np.ndarray)
         index = torch.from_numpy(batch)
         context = self.length_net.contexts(self.tokens[index].to(self.device))
         tokens = self.length_tokens[index].to(self.device)
-        return self.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(batch)
+        rows = self.length_net.rows
+        return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(batch)
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        """See `Part.example_rows`."""
         return self.length_tokens[torch.from_numpy(chosen)]
 
 
@@ -134,14 +176,13 @@ class RecordPart(Part):
         device: torch.device,
     ) -> None:  # fmt: skip
         super().__init__(data, settings, device)
-        self.net = net
-        self.record_net = net
-        self.rows = net.rows
+        self.net = self.record_net = net
+        self.layout = net.rows.layout
         self.tokens = tokens
 
-    @property
-    def layout(self) -> TokenLayout:
-        return self.rows.layout
+    def start_at(self, counts: list[torch.Tensor]) -> None:
+        """See `Part.start_at`."""
+        self.record_net.rows.set_marginals(counts)
 
     def size(self, chosen: np.ndarray) -> int:
         return int(self.data.lengths[chosen].sum())
@@ -174,7 +215,7 @@ class RecordPart(Part):
         if counted < len(tokens):
             select = torch.from_numpy(np.flatnonzero(packed.counted))
             context, tokens = context[select.to(device)], tokens[select.to(device)]
-        return self.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), counted
+        return net.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), counted
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
         total = self.size(chosen)

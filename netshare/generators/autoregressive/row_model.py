@@ -81,9 +81,9 @@ class RowModel(nn.Module):
             else:
                 head = self.heads[str(i)]
                 if open_rows is None:
-                    drawn = _draw(head(total), uniform[:, i])
+                    drawn = draw(head(total), uniform[:, i])
                 else:
-                    drawn = _draw(head(total[open_rows]), uniform[open_rows, i])
+                    drawn = draw(head(total[open_rows]), uniform[open_rows, i])
             if open_rows is None:
                 tokens[:, i] = drawn
             else:
@@ -136,7 +136,7 @@ class _Head(nn.Module):
         return out
 
 
-def _draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """int64[n]: one category a row by inverting the cumulative distribution."""
     cumulative = torch.softmax(logits, dim=1).cumsum(dim=1)
     threshold = uniform.unsqueeze(1) * cumulative[:, -1:]

@@ -10,13 +10,16 @@ class AutoregressiveSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metadata_state: int = Field(256, ge=8, description="Width of the running sum over metadata columns.")
+    metadata_state: int = Field(64, ge=8, description="Width of the sum over a metadata column's predecessors.")
     metadata_hidden: int = Field(128, ge=8, description="Hidden units of each metadata column's head.")
     record_state: int = Field(128, ge=8, description="Hidden units of the recurrent net over records.")
     record_hidden: int = Field(64, ge=8, description="Hidden units of each measurement column's head.")
     condition: int = Field(96, ge=8, description="Width of the metadata's encoding that lengths and records are given.")
-    continuous_bins: int = Field(64, ge=2, le=4096, description="Equal bins of [0, 1] for each continuous column.")
+    continuous_bins: int = Field(16, ge=2, le=4096, description="Equal bins of [0, 1] for each continuous column.")
 
+    recall: bool = Field(
+        True, description="Interpolate address bytes with counts of the training trace, which the model then contains."
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out at random in training.")
     column_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of earlier columns hidden at random in training, so that no tuple is recited."

@@ -93,17 +93,26 @@ class BatchSource:
         self._random.bit_generator.state = state
 
 
+def possible_horizons(longest: int, records_per_pass: int) -> np.ndarray:
+    """int64[k], ascending: 1, 2, 3, 4, 6, 8, 12, 16, 24 ... passes, and those that the longest series takes.
+
+    Few, so that networks see few shapes, and close, so that rounding up to the next costs little.
+    """
+    passes = -(-longest // records_per_pass)
+    doubling = 2 ** np.arange(passes.bit_length())
+    steps = np.unique(np.concatenate([doubling, doubling // 2 * 3]))
+    return records_per_pass * np.append(steps[(steps > 0) & (steps < passes)], passes)
+
+
 def horizon_chances(
     lengths: np.ndarray, records_per_pass: int, how: Literal["random", "full"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Possible horizons int64[k], each whole passes, and their chances float64[k]: the share of records whose series
-    is so long."""
-    passes = -(-lengths // records_per_pass)
+    """Horizons int64[k] and their chances float64[k]: the share of records whose series needs that horizon."""
+    horizons = possible_horizons(int(lengths.max()), records_per_pass)
     if how == "full":
-        return np.array([passes.max() * records_per_pass]), np.ones(1)
-    horizons, inverse = np.unique(passes * records_per_pass, return_inverse=True)
-    chances = np.bincount(inverse, weights=lengths.astype(np.float64))
-    return horizons, chances / chances.sum()
+        return horizons[-1:], np.ones(1)
+    records = np.bincount(np.searchsorted(horizons, lengths), weights=lengths, minlength=len(horizons))
+    return horizons, records / records.sum()
 
 
 def series_ranges(data: Encoded, columns: list[int]) -> np.ndarray:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from netshare.generators.base import Generator
-from netshare.generators.doppelganger.batches import Batch, BatchSource
+from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import critic_loss
 from netshare.generators.doppelganger.modules import (
@@ -200,7 +200,9 @@ class DoppelGANger(Generator):
             record = self._measurements.width + FLAG_UNITS
             series = self._passes * self._records_per_pass * record
             critic = (settings.critic_layers, settings.critic_units)
-            self._joint = Critic(condition + series, *critic).to(self.device)
+            horizons = possible_horizons(self.schema.max_length, self._records_per_pass)[:-1]
+            edges = tuple(condition + record * int(horizon) for horizon in horizons)
+            self._joint = Critic(condition + series, *critic, edges).to(self.device)
             alone = bool(condition and settings.auxiliary_weight)
             self._auxiliary = Critic(condition, *critic).to(self.device) if alone else None
         critics = {"joint": self._joint, "auxiliary": self._auxiliary}

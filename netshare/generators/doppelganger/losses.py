@@ -54,8 +54,8 @@ def input_gradient_norms(critic: Critic, entered: torch.Tensor, width: int) -> t
     gradient = critic.last.weight * active[-1]
     for layer, units in zip(reversed(critic.hidden), reversed(active[:-1]), strict=True):
         gradient = (gradient @ layer.get_parameter("weight")) * units
-    gradient = gradient @ critic.first[:width].T
-    return (at_least_single(gradient).square().sum(1) + TINY).sqrt()
+    parts = [at_least_single(gradient @ block.T).square().sum(1) for block in critic.first_blocks(width)]
+    return (torch.stack(parts).sum(0) + TINY).sqrt()
 
 
 def input_gradient_norms_by_autograd(critic: Critic, rows: torch.Tensor) -> torch.Tensor:

@@ -72,14 +72,21 @@ class Critic(nn.Module):
     """A ReLU perceptron over one flat row: metadata units, then records one after another, zeros after the end.
 
     It takes rows shorter than `inputs` too, and gives them the score of the row padded with zeros to `inputs`: zeros
-    contribute nothing to the first layer, so only the part of its matrix that meets the row is multiplied. Looking at
-    prefixes of h records therefore costs h / max_length of looking at whole series, and is exact.
+    contribute nothing to the first layer, so only the part of its matrix that meets the row is multiplied. That matrix
+    is kept as blocks, so that a part that meets nothing has no gradient and costs the optimiser nothing either. Looking
+    at prefixes of h records therefore costs h / max_length of looking at whole series, and is exact.
     """
 
-    def __init__(self, inputs: int, layers: int, units: int) -> None:
+    def __init__(self, inputs: int, layers: int, units: int, edges: tuple[int, ...] = ()) -> None:
+        """`edges`, ascending and below `inputs`, are the widths of rows at which the first layer is cut into blocks."""
         super().__init__()
         first = nn.Linear(inputs, units)
-        self.first = nn.Parameter(first.weight.detach().T.contiguous())  # [inputs, units]: a prefix is contiguous
+        self.edges = (0, *edges, inputs)
+        weight = first.weight.detach().T
+        # Contiguous, as a checkpoint gives it back: a fused optimiser takes weights and moments to be laid out alike.
+        self.first = nn.ParameterList(
+            weight[start:end].clone(memory_format=torch.contiguous_format) for start, end in pairwise(self.edges)
+        )
         self.first_bias = nn.Parameter(first.bias.detach().clone())
         self.hidden = nn.ModuleList(nn.Linear(units, units) for _ in range(layers - 1))
         self.last = nn.Linear(units, 1)
@@ -88,9 +95,18 @@ class Critic(nn.Module):
         """float32[n, width <= inputs] -> scores float32[n]."""
         return self.score(self.enter(rows))
 
+    def first_blocks(self, width: int) -> list[torch.Tensor]:
+        """The first layer's weights that meet a row of this width, float32[block, units] each, in order."""
+        starts = [start for start in self.edges[:-1] if start < width]
+        return [block[: width - start] for start, block in zip(starts, self.first, strict=False)]
+
     def enter(self, rows: torch.Tensor) -> torch.Tensor:
         """The first layer before its ReLU: an affine map of the rows."""
-        return torch.addmm(self.first_bias, rows, self.first[: rows.shape[1]])
+        entered, start = self.first_bias.expand(len(rows), -1), 0
+        for block in self.first_blocks(rows.shape[1]):
+            entered = torch.addmm(entered, rows[:, start : start + len(block)], block)
+            start += len(block)
+        return entered
 
     def score(self, entered: torch.Tensor) -> torch.Tensor:
         """Scores float32[n] from what `enter` gave."""

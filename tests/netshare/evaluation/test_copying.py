@@ -47,3 +47,11 @@ def test_columns_that_one_trace_lacks_do_not_hide_a_copy() -> None:
     train = flow_trace(100)
     unlabelled = replace(train, columns={n: v for n, v in train.columns.items() if n != "label"}, categories={})
     assert copy_shares(train, unlabelled, train)[-1].share == pytest.approx(1)
+
+
+def test_extra_columns_of_any_number_type_count_as_content() -> None:
+    train = flow_trace(100)
+    score = np.random.default_rng(0).random(100)
+    scored, rescored = changed(train, score=score), changed(train, score=score / 2)
+    assert copy_shares(scored, scored, train)[-1].share == 1
+    assert copy_shares(scored, rescored, rescored)[-1].share == 0

@@ -32,9 +32,9 @@ def test_rank_jsd_is_blind_to_which_values_are_popular() -> None:
     assert distances.jsd_of_ranks(np.array([1, 1, 1]), np.array([1, 2, 3])) > 0.3
 
 
-def test_coarse_bins_are_1_2_34_58() -> None:
+def test_coarse_bins_are_0_1_2_34_58() -> None:
     assert distances.jsd_of_coarse_sizes(np.array([3, 5, 9]), np.array([4, 8, 16])) == pytest.approx(0)
-    for low, high in ((1, 2), (2, 3), (4, 5), (8, 9)):
+    for low, high in ((0, 1), (1, 2), (2, 3), (4, 5), (8, 9)):
         assert distances.jsd_of_coarse_sizes(np.array([low]), np.array([high])) == pytest.approx(1)
 
 

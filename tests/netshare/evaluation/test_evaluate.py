@@ -9,6 +9,7 @@ from evaluation_traces import flow_trace, packet_trace, shuffled
 
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.evaluation.html import to_html
+from postprocess.repair import repair
 from preprocess.errors import InputError
 from preprocess.trace import Trace
 
@@ -178,3 +179,31 @@ def test_a_synthetic_trace_at_another_time_is_told_of() -> None:
     report = evaluate(train, later, holdout, bootstrap=0)
     assert any(note.startswith("100% of the synthetic records lie outside") for note in report.notes)
     assert row(report, "time", "JSD").synthetic == pytest.approx(1)
+
+
+def test_repair_shows_in_the_consistency_tests(isp_packets: Trace) -> None:
+    train, holdout, other = thirds(isp_packets)
+    broken = shuffled(other)
+    repaired, done = repair(broken)
+    report = evaluate(train, repaired, holdout, before_repair=broken, repairs=done.rules, bootstrap=0)
+    before, after = report.consistency["before repair"], report.consistency["synthetic"]
+    assert before[2].share < 0.95
+    assert all(result.share > 0.999 for result in after if result.test[0] != "3")
+    assert after[2].share > before[2].share
+    assert report.to_json()["repairs"] == done.rules
+
+
+def test_a_field_that_one_trace_lacks_is_named() -> None:
+    train, holdout, other = thirds(flow_trace(600))
+    unlabelled = replace(other, columns={n: v for n, v in other.columns.items() if n != "label"})
+    report = evaluate(train, unlabelled, holdout, bootstrap=0)
+    assert "Not compared, because not all traces have it: Label." in report.notes
+    assert not any(r.field == "label" for r in report.distances)
+
+
+def test_the_summary_fits_a_terminal_and_holds_every_distance() -> None:
+    train, holdout, other = thirds(flow_trace(600))
+    report = evaluate(train, other, holdout)
+    lines = report.summary().splitlines()
+    assert max(len(line) for line in lines) <= 130
+    assert all(any(line.startswith(r.title) and r.measure in line for line in lines) for r in report.distances)

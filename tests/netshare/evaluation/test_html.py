@@ -34,11 +34,14 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
+REPAIRS = {"<rule>": 3, "ports": {"before": 4321, "after": 0, "rule": "ports <fit>"}}
+
+
 @pytest.fixture(scope="module", params=["packet", "flow"])
 def page(request: pytest.FixtureRequest) -> str:
     trace = packet_trace(600) if request.param == "packet" else flow_trace(2000, labels=("a<b>&c", "scan"))
     train, holdout = split_by_flow(trace, 0.5, 0)
-    return to_html(evaluate(train, train, holdout, repairs={"<rule>": 3}, extra={"<script>": {"x": "<script>"}}))
+    return to_html(evaluate(train, train, holdout, repairs=REPAIRS, extra={"<script>": {"x": "<script>"}}))
 
 
 def test_the_page_is_well_formed(page: str) -> None:
@@ -47,6 +50,11 @@ def test_the_page_is_well_formed(page: str) -> None:
     assert parser.open == []
     assert parser.seen.count("svg") > 10
     assert "script" not in parser.seen
+
+
+def test_the_page_shows_repairs_before_and_after(page: str) -> None:
+    assert re.search(r"&lt;rule&gt;</td><td></td>.*?>3</td>", page)
+    assert re.search(r"ports &lt;fit&gt;</td><td[^>]*>4,321</td><td[^>]*>0</td>", page)
 
 
 def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:

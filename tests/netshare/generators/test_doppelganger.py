@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from netshare.generators.doppelganger.batches import BatchSource, scale_by_range, series_ranges, unscale_by_range
+from netshare.generators.doppelganger.batches import (
+    BatchSource,
+    possible_horizons,
+    scale_by_range,
+    series_ranges,
+    unscale_by_range,
+)
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import (
     critic_loss,
@@ -22,7 +28,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_the_penalty_in_closed_form_equals_autograd(layers):
     torch.manual_seed(0)
-    critic = Critic(30, layers, 16).double()
+    critic = Critic(30, layers, 16, edges=(7, 20)).double()
     real, fake = torch.rand(20, 24, dtype=torch.double), torch.rand(20, 24, dtype=torch.double)
     mixing = torch.rand(20, 1, dtype=torch.double)
     critic_loss(critic, real, fake, mixing, 10.0)[0].backward()
@@ -46,9 +52,10 @@ def test_the_penalty_in_closed_form_equals_autograd_in_single_precision():
     )
 
 
-def test_a_prefix_scores_as_if_padded_with_zeros():
+@pytest.mark.parametrize("edges", [(), (10,), (10, 25), (25, 30)])
+def test_a_prefix_scores_as_if_padded_with_zeros(edges):
     torch.manual_seed(0)
-    critic, rows = Critic(40, 3, 16).double(), torch.rand(8, 25, dtype=torch.double)
+    critic, rows = Critic(40, 3, 16, edges).double(), torch.rand(8, 25, dtype=torch.double)
     padded = torch.cat([rows, torch.zeros(8, 15, dtype=torch.double)], 1)
 
     def loss_and_gradients(real: torch.Tensor, fake: torch.Tensor) -> list[torch.Tensor]:
@@ -58,7 +65,8 @@ def test_a_prefix_scores_as_if_padded_with_zeros():
         loss = critic(fake).mean() - critic(real).mean()
         loss = loss + (input_gradient_norms(critic, critic.enter(mixing * real + (1 - mixing) * fake), 25) - 1).sum()
         loss.backward()
-        return [loss.detach(), *(parameter.grad.clone() for parameter in critic.parameters())]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in critic.parameters()]
+        return [loss.detach(), *gradients]
 
     for short, long in zip(
         loss_and_gradients(rows[:4], rows[4:]), loss_and_gradients(padded[:4], padded[4:]), strict=True
@@ -162,14 +170,24 @@ def test_every_series_is_drawn_as_often_whatever_its_length():
     assert abs(np.corrcoef(counts.numpy(), data.lengths)[0, 1]) < 0.5
 
 
-def test_a_horizon_is_whole_passes_and_as_likely_as_its_share_of_records():
+def test_horizons_are_few_close_and_whole_passes():
+    assert possible_horizons(1, 1).tolist() == [1]
+    assert possible_horizons(16, 2).tolist() == [2, 4, 6, 8, 12, 16]
+    assert possible_horizons(1000, 20).tolist() == [20, 40, 60, 80, 120, 160, 240, 320, 480, 640, 960, 1000]
+    for longest in range(1, 200):
+        horizons = possible_horizons(longest, 3)
+        assert horizons[-1] == -(-longest // 3) * 3
+        assert np.all(np.diff(horizons) > 0)
+        assert np.all(horizons[1:] <= 2 * horizons[:-1])
+
+
+def test_a_horizon_is_as_likely_as_the_records_of_the_series_that_need_it():
     data = toy(300)
     batches = source(data)
     drawn = np.array([batches.draw_horizon() for _ in range(4000)])
-    assert set(drawn % 2) == {0}
-    assert drawn.max() == data.lengths.max() + data.lengths.max() % 2
-    expected = (data.lengths.astype(float) * (data.lengths + data.lengths % 2)).sum() / data.lengths.sum()
-    assert abs(drawn.mean() - expected) < 0.3
+    for horizon in (2, 4, 12, 16):
+        share = data.lengths[data.lengths <= horizon].sum() / data.lengths.sum()
+        assert abs((drawn <= horizon).mean() - share) < 0.04
     assert {source(data, "full").draw_horizon() for _ in range(9)} == {16}
 
 

@@ -1,0 +1,175 @@
+"""P(A): the net of the metadata slot, a small net of its own for each column that sees all columns before it.
+
+Nothing is shared between columns, so that each can stop learning at its own time: a start time that depends on nothing
+is over-fitted after a pass or two, an address byte learns for many. Address bytes are interpolated with what followed
+the same context in the training trace (`recall`); a gate of their own says how far each source is trusted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from netshare.generators.autoregressive.recall import FEATURES, ContextCounts, Recalled, recalled_columns
+from netshare.generators.autoregressive.row_model import draw
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.tokens import TokenLayout
+
+GATE_HIDDEN = 16
+
+
+class MetadataNet(nn.Module):
+    """See the module's docstring.
+
+    `memory` is what recalled columns are counted over: int16[n, columns] tokens of training rows (empty: no recall).
+    """
+
+    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        self.layout = layout
+        self.contexts = recalled_columns(layout) if settings.recall else {}
+        self.columns = nn.ModuleDict(
+            {
+                str(i): ColumnNet(layout, i, len(self.contexts.get(i, ())), settings)
+                for i, size in enumerate(layout.sizes)
+                if size > 1
+            }
+        )
+        self.memory = torch.zeros(0, len(layout), dtype=torch.int16)
+        self._tables: dict[int, list[ContextCounts]] = {}
+
+    def remember(self, memory: torch.Tensor) -> None:
+        """Count over these rows: int[n, columns] tokens."""
+        self.memory = memory.to("cpu", torch.int16) if self.contexts else self.memory
+        rows = self.memory.numpy().astype(np.int64)
+        self._tables = {
+            column: [ContextCounts(rows, self.layout, column, context) for context in contexts]
+            for column, contexts in self.contexts.items()
+        }
+
+    def set_marginals(self, counts: list[torch.Tensor]) -> None:
+        """Start each column at its overall distribution; counts: float32[size] a column."""
+        with torch.no_grad():
+            for name, net in self.columns.items():
+                smoothed = counts[int(name)] + 0.5
+                net.out.bias.copy_((smoothed / smoothed.sum()).log())  # type: ignore[union-attr,operator]
+
+    def negative_log_likelihood(
+        self, tokens: torch.Tensor, recalled: dict[int, Recalled], smoothing: float, marginals: list[torch.Tensor]
+    ) -> list[torch.Tensor | None]:
+        """Sum over rows of -ln P(column | ...), a number a column; None where no row of the batch is open.
+
+        Args:
+            tokens: int64[n, columns].
+            recalled: for each recalled column, what counts say about the rows.
+            smoothing: share of each target taken from `marginals` (float32[size] a column) instead.
+        """
+        losses: list[torch.Tensor | None] = []
+        numbered = self.layout.numbered(tokens)
+        for i in range(len(self.layout)):
+            open_rows = self.layout.open_rows(tokens, i)
+            if str(i) not in self.columns or (open_rows is not None and len(open_rows) == 0):
+                losses.append(None)
+                continue
+            before, target, found = numbered[:, :i], tokens[:, i], recalled.get(i)
+            sources = [] if found is None else [
+                torch.from_numpy(found.features).to(tokens.device), torch.from_numpy(found.probability).to(tokens.device)
+            ]  # fmt: skip
+            if open_rows is not None:
+                before, target, sources = before[open_rows], target[open_rows], [s[open_rows] for s in sources]
+            net = self.columns[str(i)]
+            log_p = functional.log_softmax(net(before), dim=1)
+            own = log_p.gather(1, target.unsqueeze(1)).squeeze(1)
+            if sources:
+                trust = net.trust(sources[0])  # type: ignore[operator]
+                own = torch.logaddexp(trust[:, 0] + own, (trust[:, 1:].exp() * sources[1]).sum(1).clamp_min(1e-30).log())
+            loss = -own.sum()
+            if smoothing > 0:
+                loss = (1 - smoothing) * loss - smoothing * (log_p @ marginals[i]).sum()
+            losses.append(loss)
+        return losses
+
+    @torch.no_grad()
+    def sample(self, uniform: torch.Tensor) -> torch.Tensor:
+        """int64[n, columns]: rows drawn with the uniform numbers float32[n, 2 * columns] (on the CPU)."""
+        rows, columns = len(uniform), len(self.layout)
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        tokens = torch.empty(rows, columns, dtype=torch.int64)
+        for i, size in enumerate(self.layout.sizes):
+            open_rows = self.layout.open_rows(tokens, i)
+            tokens[:, i] = size
+            index = torch.arange(rows) if open_rows is None else open_rows
+            if len(index) == 0:
+                continue
+            if size == 1:
+                tokens[index, i] = 0
+                continue
+            chosen = uniform[index, 2 * i]
+            source, recalled = self._choose_source(i, tokens[index], uniform[index, 2 * i + 1], chosen)
+            by_net = (source == 0).nonzero().squeeze(1)
+            before = tokens[index[by_net], :i] + torch.tensor(self.layout.offsets[:i], dtype=torch.int64)
+            logits = self.columns[str(i)](before.to(device))
+            recalled[by_net] = draw(logits, chosen[by_net].to(device)).cpu()
+            tokens[index, i] = recalled
+        return tokens
+
+    def _choose_source(
+        self, column: int, tokens: torch.Tensor, uniform: torch.Tensor, within: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The source of each row's token (0: the net), and the tokens of those that are recalled; both int64[n]."""
+        tables = self._tables.get(column, [])
+        drawn = torch.zeros(len(tokens), dtype=torch.int64)
+        if not tables:
+            return drawn, drawn.clone()
+        rows = tokens.numpy()
+        found = [table.find(rows) for table in tables]
+        net = self.columns[str(column)]
+        features = torch.from_numpy(np.stack([features for _, _, features in found], axis=1))
+        trust = net.trust(features.to(net.out.weight.device)).exp().cpu()  # type: ignore[operator,union-attr,arg-type]
+        source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1).clamp_(max=len(tables))
+        for k, (table, (begin, end, _)) in enumerate(zip(tables, found, strict=True)):
+            own = (source == k + 1).numpy()
+            drawn[own] = torch.from_numpy(table.draw(begin[own], end[own], within.double().numpy()[own]))
+        return source, drawn
+
+
+class ColumnNet(nn.Module):
+    """Logits of one column given all tokens before it, and the trust in each source of a recalled one."""
+
+    def __init__(self, layout: TokenLayout, column: int, contexts: int, settings: AutoregressiveSettings) -> None:
+        super().__init__()
+        self.column_dropout = settings.column_dropout
+        before = layout.offsets[column]
+        state, hidden = settings.metadata_state, settings.metadata_hidden
+        self.table = nn.EmbeddingBag(before + 1, state, mode="sum")
+        nn.init.normal_(self.table.weight, std=0.1)
+        self.first = nn.Linear(state, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(hidden, layout.sizes[column])
+        self.dropout = nn.Dropout(settings.dropout)
+        if contexts:
+            self.gate = nn.Sequential(
+                nn.Linear(contexts * FEATURES, GATE_HIDDEN), nn.ReLU(), nn.Linear(GATE_HIDDEN, contexts + 1)
+            )
+
+    def forward(self, before: torch.Tensor) -> torch.Tensor:
+        """float32[n, size]: logits; before: int64[n, columns before], numbered tokens."""
+        if before.shape[1]:
+            keep = torch.ones(before.shape, device=before.device)
+            if self.training and self.column_dropout > 0:
+                keep = (torch.rand(before.shape, device=before.device) >= self.column_dropout).to(keep.dtype)
+            total = self.table(before, per_sample_weights=keep)
+        else:
+            total = torch.zeros(len(before), self.first.in_features, device=before.device)
+        h = self.dropout(functional.relu(self.first(total)))
+        h = h + self.dropout(functional.relu(self.second(h)))
+        out: torch.Tensor = self.out(h)
+        return out
+
+    def trust(self, features: torch.Tensor) -> torch.Tensor:
+        """float32[n, 1 + K]: log weights of the net and of each context; features: float32[n, K, FEATURES]."""
+        weights = self.gate(features.flatten(1))
+        never_seen = functional.pad(features[:, :, 0] == 0, (1, 0))
+        return functional.log_softmax(weights.masked_fill(never_seen, -torch.inf), dim=1)

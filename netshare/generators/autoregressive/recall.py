@@ -1,0 +1,140 @@
+"""Which values followed a context in the training trace: the counts that address bytes are interpolated with.
+
+A net alone needs many flows before it knows the hosts of a network. Interpolating it with relative frequencies given
+several contexts ("deleted interpolation", Jelinek and Mercer, "Interpolated estimation of Markov source parameters from
+sparse data", 1980) needs few: for each byte of an address the contexts are the bytes before it, alone and together with
+each earlier field. How far each context is trusted is learnt on flows that its counts leave out, so that hosts of the
+training trace come back about as often as they do in other traffic of the same network, and not more often.
+
+The counts are made from metadata rows that are kept with the model: whoever holds the model's file can read addresses
+of the training trace from it. Models under differential privacy must do without (`recall=False`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netshare.generators.autoregressive.tokens import TokenLayout
+
+LEAST_DIGITS = 3  # fields of so many equal categorical columns are recalled: addresses, but not ports
+FEATURES = 3  # of each context: how often seen, how many values, how concentrated
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What counts say about one column of some rows; K contexts.
+
+    probability: float32[n, K], relative frequency of the row's own token (0 where the context was never seen)
+    features: float32[n, K, FEATURES], of the context alone
+    """
+
+    probability: np.ndarray
+    features: np.ndarray
+
+
+def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
+    """For each column to recall, its contexts as lists of earlier columns."""
+    fields: dict[str, list[int]] = {}
+    for i, column in enumerate(layout.columns):
+        fields.setdefault(column.field, []).append(i)
+    contexts: dict[int, list[list[int]]] = {}
+    for own in fields.values():
+        kinds = {(layout.columns[i].kind, layout.sizes[i]) for i in own}
+        if len(own) < LEAST_DIGITS or len(kinds) > 1 or layout.columns[own[0]].kind != "categorical":
+            continue
+        earlier = [
+            [i for i in other if layout.columns[i].kind == "categorical"]
+            for other in fields.values()
+            if other[-1] < own[0]
+        ]
+        for k, i in enumerate(own):
+            contexts[i] = [own[:k], *(own[:k] + other for other in earlier)]
+    return contexts
+
+
+class ContextCounts:
+    """Tokens of one column after each context seen in some rows.
+
+    Args:
+        rows: int64[n, columns], tokens of metadata rows.
+        column: the column to recall; rows in which it is off are left out.
+        context: columns before it.
+    """
+
+    def __init__(self, rows: np.ndarray, layout: TokenLayout, column: int, context: list[int]) -> None:
+        self.column, self.context = column, context
+        seen = rows[rows[:, column] < layout.sizes[column]]
+        keys, tokens = _hash(seen[:, context]), seen[:, column]
+        order = np.lexsort((tokens, keys))
+        self._keys, self._tokens = keys[order], tokens[order]
+        self._pairs = np.sort(_with_token(keys, tokens))
+        new = np.ones(len(order), dtype=np.int64)
+        new[1:] = (np.diff(self._keys) != 0) | (np.diff(self._tokens) != 0)
+        self._distinct = np.concatenate([[0], np.cumsum(new)])
+
+    def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where each row's context stands among the counts (`begin`, `end`: int64[n]) and its features
+        (float32[n, FEATURES]); needs only the columns of the context."""
+        keys = _hash(rows[:, self.context])
+        begin = np.searchsorted(self._keys, keys, side="left")
+        end = np.searchsorted(self._keys, keys, side="right")
+        total, values = (end - begin).astype(np.float32), self._distinct[end] - self._distinct[begin]
+        share = np.where(total > 0, values / np.maximum(total, 1), 0.0)
+        features = np.stack([np.log1p(total), np.log1p(values), share], axis=1).astype(np.float32)
+        return begin, end, features
+
+    def probability(self, rows: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """float32[n]: relative frequency of each row's token after its context, which was seen `total` times."""
+        pairs = _with_token(_hash(rows[:, self.context]), rows[:, self.column])
+        count = np.searchsorted(self._pairs, pairs, side="right") - np.searchsorted(self._pairs, pairs, side="left")
+        return (count / np.maximum(total, 1)).astype(np.float32)
+
+    def draw(self, begin: np.ndarray, end: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """int64[n]: a token that followed the contexts at `begin`..`end`, in proportion to its count."""
+        position = begin + np.floor(uniform * (end - begin)).astype(np.int64)
+        drawn: np.ndarray = self._tokens[np.minimum(position, end - 1)]
+        return drawn
+
+
+def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:
+    """What the tables of one column say about rows."""
+    probability = np.zeros((len(rows), len(tables)), np.float32)
+    features = np.zeros((len(rows), len(tables), FEATURES), np.float32)
+    for k, table in enumerate(tables):
+        begin, end, features[:, k] = table.find(rows)
+        probability[:, k] = table.probability(rows, end - begin)
+    return Recalled(probability, features)
+
+
+def recall_without_own(
+    rows: np.ndarray, folds: np.ndarray, layout: TokenLayout, column: int, contexts: list[list[int]]
+) -> Recalled:
+    """What counts over the rows of the other folds say about each row; folds: int64[n]."""
+    probability = np.zeros((len(rows), len(contexts)), np.float32)
+    features = np.zeros((len(rows), len(contexts), FEATURES), np.float32)
+    for fold in np.unique(folds):
+        own = folds == fold
+        found = recall([ContextCounts(rows[~own], layout, column, context) for context in contexts], rows[own])
+        probability[own], features[own] = found.probability, found.features
+    return Recalled(probability, features)
+
+
+def _hash(rows: np.ndarray) -> np.ndarray:
+    """int64[n] of int64[n, k]."""
+    result = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
+    for column in rows.T:
+        result = _mix(result ^ column.astype(np.uint64))
+    return result.view(np.int64)
+
+
+def _with_token(keys: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    return _mix(keys.view(np.uint64) ^ (tokens.astype(np.uint64) + np.uint64(1))).view(np.int64)
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """Spread the bits of uint64[n] (the finaliser of SplitMix64)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

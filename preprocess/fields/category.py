@@ -47,9 +47,7 @@ class Constant(FieldEncoding):
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n]: natural values of float32[n, k]."""
-        value = np.asarray(
-            self.value, np.uint64 if isinstance(self.value, tuple) else None
-        )  # halves of an address, tags
+        value = np.asarray(self.value, np.uint64 if isinstance(self.value, tuple) else None)  # address halves
         return np.broadcast_to(value, (len(encoded), *value.shape)).copy()
 
 

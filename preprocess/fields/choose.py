@@ -48,6 +48,7 @@ SMALL = (
     "ttl", "tos", "ip_flags", "tcp_flags", "tcp_header_length", "icmp_type", "icmp_code", "vlan", "direction",
     "starts_here", "continues", "continued",
 )  # fmt: skip
+PORTS = ("src_port", "dst_port")
 DURATIONS = ("span", "interarrival", "duration")
 DURATION_SHARE = 0.002  # scaling at decoding blurs lesser spikes anyway, and fewer tokens are learnt better
 NOT_RESERVED_PORTS = (1024, 65535)  # RFC 6335, section 6: user and dynamic ports
@@ -77,7 +78,7 @@ OPTIONS = {
     "linear": {"atoms", "minimum", "maximum"},
     "log1p": {"atoms", "minimum", "maximum"},
     "quantile": {"atoms", "minimum", "maximum"},
-    "tokens": {"values", "cap", "share", "spikes", "maximum"},
+    "tokens": {"cap", "share", "spikes", "maximum"},
 }
 
 
@@ -111,12 +112,13 @@ def split_choice(name: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     options.pop("encoding", None)
     if encoding not in OPTIONS:
         raise FieldError(f"field {name}: unknown encoding {encoding!r}; choose one of {', '.join(OPTIONS)}")
-    unknown = sorted(set(options) - OPTIONS[encoding])
+    allowed = {"values", "cap"} if encoding == "tokens" and name in PORTS else OPTIONS[encoding]
+    unknown = sorted(set(options) - allowed)
     if unknown:
-        possible = ", ".join(sorted(OPTIONS[encoding])) or "none"
+        possible = ", ".join(sorted(allowed)) or "none"
         raise FieldError(f"field {name}: encoding {encoding} has no option {unknown[0]!r}; its options: {possible}")
     for option, value in options.items():
-        if not OPTION_IS_VALID[option](value):
+        if not OPTION_IS_VALID[option](value) or (value == "all" and encoding == "tokens"):
             raise FieldError(f"field {name}: option {option} of encoding {encoding} cannot be {value!r}")
     return encoding, options
 
@@ -199,15 +201,15 @@ def fit_field(
                 raise FieldError(f"field {name}: no public maximum, so no {encoding}; choose log1p or tokens")
             return Digits(name=name, maximum=top, width=1 if encoding == "bits" else 8)
         case "ip2vec":
-            if name not in ("src_port", "dst_port", "protocol"):
+            if name not in (*PORTS, "protocol"):
                 raise FieldError(f"field {name}: ip2vec knows ports and protocols only; choose another encoding")
             return Embedded.of(name, ip2vec or IP2Vec.load_default())
         case "onehot" | "exact":
             return _exact(name, values, top, labels, options)
-        case "tokens" if name in ("src_port", "dst_port"):
+        case "tokens" if name in PORTS:
             if "values" in options:
                 return PortTokens.declared(name, options["values"])
-            return PortTokens.fit(name, values, **{key: item for key, item in options.items() if key == "cap"})
+            return PortTokens.fit(name, values, **options)
         case "tokens" if name == "start" and "maximum" in options:
             public = "spikes" in options
             equal_bins, measured = NumericTokens.equal_bins, NumericTokens.over_chunk
@@ -242,7 +244,7 @@ def _exact(name: str, values: np.ndarray, top: int | None, labels: int | None, o
         if top is None:
             raise FieldError(f"field {name}: no public maximum, so not all its values can be listed")
         return Exact.declared(name, range(top + 1))
-    is_port = name in ("src_port", "dst_port")
+    is_port = name in PORTS
     highest = top if top is not None else max(int(values.max(initial=0)), 0)
     other = NOT_RESERVED_PORTS if is_port else (0, min(highest, 2**20))
     if declared is not None:

@@ -1,7 +1,8 @@
 """Build the IP2Vec model that ships with the package, from public facts and, if given, public sample traffic.
 
-    python -m preprocess.ip2vec.build -o preprocess/ip2vec/default
     python -m preprocess.ip2vec.build --traffic examples/sample/sample.pcap.gz -o preprocess/ip2vec/default
+
+is how the shipped model was made; without `--traffic` the facts alone are learnt.
 
 As in IP2Vec (Ring et al., 2017) and NetShare (section 4.2), a flow is a sentence, and words that stand in one sentence
 get similar vectors (gensim's Word2Vec, skip-gram, one worker, fixed seed and hash function: the same arguments build

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from preprocess.errors import FieldError
+from preprocess.ip2vec.nearest import NearestRow
 
 PORTS = 65536
 PROTOCOLS = 256
@@ -44,8 +44,8 @@ class IP2Vec:
                 f"IP2Vec: needs {PORTS} port and {PROTOCOLS} protocol vectors of one size, found "
                 f"{self.ports.shape} and {self.protocols.shape}"
             )
-        trees: dict[str, cKDTree] = {}
-        object.__setattr__(self, "_trees", trees)
+        searches: dict[str, NearestRow] = {}
+        object.__setattr__(self, "_searches", searches)
 
     @classmethod
     def load_default(cls) -> IP2Vec:
@@ -115,10 +115,10 @@ class IP2Vec:
         return self._nearest("protocols", vectors).astype(np.uint8)
 
     def _nearest(self, word: str, vectors: np.ndarray) -> np.ndarray:
-        trees: dict[str, cKDTree] = self._trees  # type: ignore[attr-defined]
-        if word not in trees:
-            trees[word] = cKDTree(getattr(self, word), leafsize=128)
-        return trees[word].query(np.asarray(vectors, np.float64))[1]
+        searches: dict[str, NearestRow] = self._searches  # type: ignore[attr-defined]
+        if word not in searches:
+            searches[word] = NearestRow(getattr(self, word))
+        return searches[word](vectors)
 
 
 def _load_vectors(path: Path) -> np.ndarray:

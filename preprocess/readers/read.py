@@ -95,12 +95,21 @@ def _read_file(path: Path, limit: int | None) -> Trace:
     contents = open_contents(path)
     if contents.format == "parquet":
         trace = parse_parquet(str(path), contents.buffer)
-        trace = trace if limit is None else trace.take(np.arange(min(limit, len(trace))))
+        trace = trace if limit is None else _first_records(trace, limit)
     elif contents.format == "csv":
         trace = read_flow_csv(str(path), contents, limit)
     else:
         trace = read_capture(str(path), contents, limit)
     return _note_order(trace)
+
+
+def _first_records(trace: Trace, limit: int) -> Trace:
+    """The first records of a trace, its sources' counts with them."""
+    first = trace.take(np.arange(min(limit, len(trace))))
+    counts = np.bincount(first["epoch"], minlength=len(trace.sources)).tolist()
+    return replace(
+        first, sources=tuple(replace(source, records=n) for source, n in zip(trace.sources, counts, strict=False))
+    )
 
 
 def _note_order(trace: Trace) -> Trace:

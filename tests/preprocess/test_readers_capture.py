@@ -248,12 +248,22 @@ def test_absurd_record_length_ends_the_file_with_a_note(read):
 def test_limit_counts_kept_packets_and_compression_is_transparent(read, tmp_path):
     arp = bytes(12) + b"\x08\x06" + bytes(28)
     content = pcap([arp, ETHER / UDP_PACKET, arp, ETHER / UDP_PACKET, ETHER / UDP_PACKET])
-    assert len(read(gzip.compress(content), limit=2)) == 2
+    limited = read(gzip.compress(content), limit=2)
+    assert len(limited) == 2 and limited.skipped == {"not IP (ARP)": 2}
+    assert read(content, limit=1).skipped == {"not IP (ARP)": 1}
     assert len(read(gzip.compress(gzip.compress(content)))) == 3
     cut = read(gzip.compress(content)[:-9])
     assert any("gzip data end early" in note for note in cut.sources[0].notes)
     with pytest.raises(InputError, match="damaged gzip"):
         read(b"\x1f\x8b\x08" + bytes(50))
+
+
+def test_file_without_packets_among_others_is_noted(tmp_path):
+    (tmp_path / "a.pcap").write_bytes(pcap([ETHER / UDP_PACKET]))
+    (tmp_path / "b.pcap").write_bytes(pcap([]))
+    trace = read_trace(tmp_path)
+    assert [source.records for source in trace.sources] == [1, 0]
+    assert trace.sources[1].notes == ("the file holds no usable records",)
 
 
 def test_every_odd_file_is_a_trace_or_one_line(development_traces):

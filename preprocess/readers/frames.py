@@ -33,6 +33,12 @@ class Frames:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def first(self, count: int) -> Frames:
+        """The first `count` frames."""
+        return Frames(
+            self.offset[:count], self.captured[:count], self.wire[:count], self.time[:count], self.link_type[:count]
+        )
+
 
 def gather(buffer: np.ndarray, offsets: np.ndarray, layout: np.dtype) -> np.ndarray:
     """Headers of the given layout at the given offsets of a capture.

@@ -27,6 +27,7 @@ from preprocess import read_trace
 from preprocess.errors import InputError
 
 ETHERNET, RAW, SLL, SLL2, NULL, PPP = 1, 101, 113, 276, 0, 9
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # given, or scapy would ask the network
 UDP_PACKET = IP(src="10.0.0.1", dst="10.0.0.2", ttl=61, tos=8, id=7) / UDP(sport=5000, dport=53) / Raw(b"x" * 20)
 
 
@@ -78,7 +79,7 @@ def read(tmp_path):
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("nanoseconds", "fraction_ns"), [(False, 1000), (True, 1)])
 def test_byte_orders_and_time_resolutions(read, order, nanoseconds, fraction_ns):
-    trace = read(pcap([Ether() / UDP_PACKET], order=order, nanoseconds=nanoseconds, times=[(1_700_000_000, 123_456)]))
+    trace = read(pcap([ETHER / UDP_PACKET], order=order, nanoseconds=nanoseconds, times=[(1_700_000_000, 123_456)]))
     assert trace["time"].tolist() == [1_700_000_000 * 10**9 + 123_456 * fraction_ns]
     row = {name: int(trace[name][0]) for name in trace}
     expected = {"ip_version": 4, "src_lo": 0x0A000001, "dst_lo": 0x0A000002, "src_port": 5000, "dst_port": 53,
@@ -89,7 +90,7 @@ def test_byte_orders_and_time_resolutions(read, order, nanoseconds, fraction_ns)
 @pytest.mark.parametrize(
     ("link_type", "header"),
     [
-        (ETHERNET, bytes(Ether(type=0x0800))),
+        (ETHERNET, bytes(12) + b"\x08\x00"),
         (RAW, b""),
         (12, b""),
         (228, b""),
@@ -112,9 +113,9 @@ def test_link_layers(read, link_type, header):
 
 
 def test_vlan_is_the_outermost_tag(read):
-    single = Ether() / Dot1Q(vlan=30) / UDP_PACKET
-    double = Ether() / Dot1AD(vlan=100) / Dot1Q(vlan=200) / UDP_PACKET
-    trace = read(pcap([Ether() / UDP_PACKET, single, double]))
+    single = ETHER / Dot1Q(vlan=30) / UDP_PACKET
+    double = ETHER / Dot1AD(vlan=100) / Dot1Q(vlan=200) / UDP_PACKET
+    trace = read(pcap([ETHER / UDP_PACKET, single, double]))
     assert trace["vlan"].tolist() == [0, 30, 100]
     assert trace["dst_port"].tolist() == [53] * 3
 
@@ -130,7 +131,7 @@ def test_ipv6_extension_headers_are_walked(read):
         first,
         later,
     ]
-    trace = read(pcap([Ether() / packet for packet in packets]))
+    trace = read(pcap([ETHER / packet for packet in packets]))
     assert trace["protocol"].tolist() == [6, 58, 17, 17]
     assert trace["src_port"].tolist() == [1234, 0, 1, 0]
     assert trace["dst_port"].tolist() == [443, 0, 2, 0]
@@ -146,7 +147,7 @@ def test_ipv6_extension_headers_are_walked(read):
 
 def test_ipv4_options_move_the_transport_header(read):
     packet = IP(options=b"\x94\x04\x00\x00", flags="DF") / TCP(sport=1, dport=2, options=[("MSS", 1460)])
-    trace = read(pcap([Ether() / packet]))
+    trace = read(pcap([ETHER / packet]))
     assert (trace["src_port"][0], trace["dst_port"][0], trace["tcp_header_length"][0]) == (1, 2, 24)
     assert trace["ip_flags"][0] == 2
 
@@ -174,7 +175,7 @@ def test_offloaded_packet_takes_its_length_from_the_wire(read):
     ],
 )
 def test_what_is_left_out_is_counted(read, frame, reason):
-    trace = read(pcap([frame, Ether() / UDP_PACKET, frame]))
+    trace = read(pcap([frame, ETHER / UDP_PACKET, frame]))
     assert len(trace) == 1
     assert trace.skipped == {reason: 2}
     with pytest.raises(InputError, match="no usable packets") as error:
@@ -183,7 +184,7 @@ def test_what_is_left_out_is_counted(read, frame, reason):
 
 
 def test_cut_transport_headers_are_zero_and_noted(read):
-    frame = bytes(Ether() / UDP_PACKET)
+    frame = bytes(ETHER / UDP_PACKET)
     trace = read(pcap([frame[:37], frame[:38]], wire=62))
     assert trace["src_port"].tolist() == [0, 5000]
     assert trace["length"].tolist() == [48, 48]
@@ -191,7 +192,7 @@ def test_cut_transport_headers_are_zero_and_noted(read):
 
 
 def test_pcapng_sections_interfaces_and_resolutions(read):
-    packet = Ether() / UDP_PACKET
+    packet = ETHER / UDP_PACKET
     content = (
         section("<")
         + interface()
@@ -216,7 +217,7 @@ def test_pcapng_sections_interfaces_and_resolutions(read):
 
 
 def test_simple_and_obsolete_packet_blocks(read):
-    frame = bytes(Ether() / UDP_PACKET)
+    frame = bytes(ETHER / UDP_PACKET)
     simple = block(3, struct.pack("<I", len(frame)) + frame)
     ticks = 1_700_000_000_000_000
     obsolete = block(2, struct.pack("<HHIIII", 0, 5, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), len(frame)) + frame)
@@ -227,16 +228,16 @@ def test_simple_and_obsolete_packet_blocks(read):
 
 
 def test_truncated_files_give_what_is_whole(read):
-    content = pcap([Ether() / UDP_PACKET] * 5)
+    content = pcap([ETHER / UDP_PACKET] * 5)
     for cut in (1, 30, 70):
         trace = read(content[:-cut])
         assert len(trace) == 4 and any("truncated" in note for note in trace.sources[0].notes)
-    with_blocks = section() + interface() + enhanced(Ether() / UDP_PACKET, 5) * 5
+    with_blocks = section() + interface() + enhanced(ETHER / UDP_PACKET, 5) * 5
     assert len(read(with_blocks[:-3])) == 4
 
 
 def test_absurd_record_length_ends_the_file_with_a_note(read):
-    content = pcap([Ether() / UDP_PACKET] * 2) + struct.pack("<IIII", 1, 0, 0xFFFFFFF0, 0xFFFFFFF0) + bytes(100)
+    content = pcap([ETHER / UDP_PACKET] * 2) + struct.pack("<IIII", 1, 0, 0xFFFFFFF0, 0xFFFFFFF0) + bytes(100)
     trace = read(content)
     assert len(trace) == 2
     assert trace.sources[0].notes == (
@@ -246,13 +247,23 @@ def test_absurd_record_length_ends_the_file_with_a_note(read):
 
 def test_limit_counts_kept_packets_and_compression_is_transparent(read, tmp_path):
     arp = bytes(12) + b"\x08\x06" + bytes(28)
-    content = pcap([arp, Ether() / UDP_PACKET, arp, Ether() / UDP_PACKET, Ether() / UDP_PACKET])
-    assert len(read(gzip.compress(content), limit=2)) == 2
+    content = pcap([arp, ETHER / UDP_PACKET, arp, ETHER / UDP_PACKET, ETHER / UDP_PACKET])
+    limited = read(gzip.compress(content), limit=2)
+    assert len(limited) == 2 and limited.skipped == {"not IP (ARP)": 2}
+    assert read(content, limit=1).skipped == {"not IP (ARP)": 1}
     assert len(read(gzip.compress(gzip.compress(content)))) == 3
     cut = read(gzip.compress(content)[:-9])
     assert any("gzip data end early" in note for note in cut.sources[0].notes)
     with pytest.raises(InputError, match="damaged gzip"):
         read(b"\x1f\x8b\x08" + bytes(50))
+
+
+def test_file_without_packets_among_others_is_noted(tmp_path):
+    (tmp_path / "a.pcap").write_bytes(pcap([ETHER / UDP_PACKET]))
+    (tmp_path / "b.pcap").write_bytes(pcap([]))
+    trace = read_trace(tmp_path)
+    assert [source.records for source in trace.sources] == [1, 0]
+    assert trace.sources[1].notes == ("the file holds no usable records",)
 
 
 def test_every_odd_file_is_a_trace_or_one_line(development_traces):
@@ -273,10 +284,8 @@ def test_every_odd_file_is_a_trace_or_one_line(development_traces):
 
 
 SMALL = {
-    "pcap": pcap(
-        [Ether() / UDP_PACKET, Ether() / IPv6() / IPv6ExtHdrHopByHop() / TCP(), Ether() / Dot1Q() / UDP_PACKET]
-    ),
-    "pcapng": section() + interface() + enhanced(Ether() / UDP_PACKET, 5) + enhanced(Ether() / IPv6() / TCP(), 6),
+    "pcap": pcap([ETHER / UDP_PACKET, ETHER / IPv6() / IPv6ExtHdrHopByHop() / TCP(), ETHER / Dot1Q() / UDP_PACKET]),
+    "pcapng": section() + interface() + enhanced(ETHER / UDP_PACKET, 5) + enhanced(ETHER / IPv6() / TCP(), 6),
 }
 
 

@@ -106,6 +106,22 @@ def test_zeek_layout(read):
     assert trace.categories["attack_type"] == ("DDoS",)
 
 
+def test_zeeks_own_log(read):
+    fields = [name for name in ZEEK.split(",") if not name.endswith("label")]
+    row = "1533042911.474174,C1,10.0.0.1,123,10.0.0.2,124,tcp,-,1,76,0,0"
+    trace = read(
+        "#separator \\x09",
+        "#set_separator\t,",
+        "\t".join(["#fields", *fields]),
+        "\t".join(["#types", *["string"] * len(fields)]),
+        row.replace(",", "\t"),
+        "#close\t2018-07-31-15-15-40",
+    )
+    assert trace["dst_port"].tolist() == [124] and trace["time"].tolist() == [1533042911_474174000]
+    assert trace.skipped == {} and trace.sources[0].details["delimiter"] == "\t"
+    assert trace.sources[0].details["header"] == fields
+
+
 def test_rows_that_cannot_be_read_are_counted_by_reason(read):
     good = "10.0.0.1,10.0.0.2,1,2,UDP,1458298072,0,1,60,a"
     trace = read(
@@ -141,7 +157,7 @@ def test_rows_that_cannot_be_read_are_counted_by_reason(read):
     [
         ((NETSHARE.replace("td,pkt", "duration"), "x"), "netshare-csv file without the columns td, pkt .found srcip"),
         (("a,b,c", "1,2,3"), "not a trace .a text that begins with 'a,b,c'"),
-        ((NETSHARE,), "no usable flow records .the file holds none"),
+        ((NETSHARE,), "no usable flow records .the file holds no usable records"),
         ((NETSHARE, "only,one"), "1 skipped: 2 values where the header has 10"),
         ((NETSHARE + ",ts", "x"), "the columns ts stand twice"),
     ],

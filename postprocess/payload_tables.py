@@ -291,7 +291,7 @@ _PROTOCOLS: dict[int, Body] = {
     112: Body(_hex("3101"), minimum=8, checksum_offset=6),  # RFC 9568, 5.1
     113: Body(fill=0xFF, minimum=20),
     115: Body(fill=0x41, minimum=4),
-    132: Body(bytes(12) + _hex("0003"), minimum=28, length_field=(14, 12)),  # RFC 9260, 3.3.1: a DATA chunk
+    132: Body(bytes(12) + _hex("0b00"), minimum=16, length_field=(14, 12)),  # RFC 9260, 3.3.12: a COOKIE ACK chunk
     134: Body(minimum=8),
     135: Body(_hex(_NO_NEXT_HEADER), minimum=8),
     137: Body(_hex("00000140"), fill=0xFF, minimum=5),

@@ -40,6 +40,8 @@ def test_any_protocol_port_and_length_is_clean(link_type: str, seed: int, tmp_pa
     trace = random_packets(40_000, seed)
     known_limits = (trace["protocol"] == SWIPE) | np.isin(trace["dst_port"], REGISTERED_TWICE)
     known_limits |= np.isin(trace["src_port"], REGISTERED_TWICE)
+    if link_type == "raw":  # tshark takes these for PPP: bytes 1 and 2 of the packet are 0xff03
+        known_limits |= (trace["tos"] == 255) & (trace["length"] >> 8 == 3)
     trace, _ = repair(trace.take(~known_limits))
     write_trace(trace, tmp_path / "out.pcap", link_type=link_type)
     assert complaints(tmp_path / "out.pcap") == []

@@ -17,10 +17,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _MAX_IPV4 = 0xFFFFFFFF
 _LOW_64 = 0xFFFFFFFFFFFFFFFF
 _MAX_IPV6 = (1 << 128) - 1
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_DOTTED_QUAD = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
 
 
 def parse_addresses(
@@ -39,12 +43,16 @@ def parse_addresses(
     if pd.api.types.is_integer_dtype(values.dtype) and not values.hasnans:
         return _parse_integers(values.to_numpy())
     codes, distinct = pd.factorize(values)
-    parsed = [_parse_one(value) for value in distinct]
-    parsed.append((0, 0, 0))  # the code -1 of a missing value
-    version = np.array([row[0] for row in parsed], dtype=np.uint8)[codes]
-    hi = np.array([row[1] for row in parsed], dtype=np.uint64)[codes]
-    lo = np.array([row[2] for row in parsed], dtype=np.uint64)[codes]
-    return version, hi, lo, version != 0
+    # One more than the distinct values: the code -1 of a missing value.
+    version = np.zeros(len(distinct) + 1, dtype=np.uint8)
+    hi = np.zeros(len(distinct) + 1, dtype=np.uint64)
+    lo = np.zeros(len(distinct) + 1, dtype=np.uint64)
+    is_ipv4, ipv4 = _parse_ipv4_texts(distinct)
+    at = np.flatnonzero(is_ipv4)
+    version[at], lo[at] = 4, ipv4
+    for row in np.flatnonzero(~is_ipv4):
+        version[row], hi[row], lo[row] = _parse_one(distinct[row])
+    return version[codes], hi[codes], lo[codes], version[codes] != 0
 
 
 def format_addresses(ip_version: np.ndarray, hi: np.ndarray, lo: np.ndarray) -> np.ndarray:
@@ -76,6 +84,25 @@ def _parse_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     lo = np.where(valid, values, 0).astype(np.uint64)
     version = np.where(lo <= _MAX_IPV4, 4, 6) * valid
     return version.astype(np.uint8), np.zeros(len(values), dtype=np.uint64), lo, valid
+
+
+def _parse_ipv4_texts(values: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the values are plain dotted quads or texts of 32-bit integers (bool[n]), and these addresses."""
+    try:
+        texts = pa.array(values, pa.string())
+    except (pa.ArrowException, TypeError, ValueError):  # not only texts
+        return np.zeros(len(values), dtype=bool), np.empty(0, dtype=np.uint64)
+    is_quad = pc.match_substring_regex(texts, _DOTTED_QUAD).to_numpy(zero_copy_only=False)
+    is_integer = pc.match_substring_regex(texts, r"^[0-9]{1,9}$").to_numpy(zero_copy_only=False)
+    addresses = np.zeros(len(values), dtype=np.uint64)
+    if is_quad.any():
+        octets = pc.list_flatten(pc.split_pattern(texts.filter(pa.array(is_quad)), "."))
+        table = pc.cast(octets, pa.uint64()).to_numpy().reshape(-1, 4)
+        addresses[is_quad] = table @ np.array([1 << 24, 1 << 16, 1 << 8, 1], dtype=np.uint64)
+    if is_integer.any():
+        addresses[is_integer] = pc.cast(texts.filter(pa.array(is_integer)), pa.uint64()).to_numpy()
+    plain = is_quad | is_integer
+    return plain, addresses[plain]
 
 
 def _parse_one(value: Any) -> tuple[int, int, int]:

@@ -30,16 +30,15 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
     scan = scan_pcap if contents.format == "pcap" else scan_pcapng
     with closing(scan(contents.buffer, notes, details)) as batches:
         for frames in batches:
-            network = network_layer(contents.buffer, frames)
-            packets = decode_packets(contents.buffer, frames, network)
-            columns = packets.columns
+            packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
             if limit is not None and records + len(packets.rows) > limit:
-                columns = {name: values[: limit - records] for name, values in columns.items()}
-            parts.append(columns)
-            records += len(columns["time"])
+                frames = frames.first(int(packets.rows[limit - records - 1]) + 1)
+                packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
+            parts.append(packets.columns)
+            records += len(packets.rows)
             for reason, count in packets.skipped.items():
                 skipped[reason] = skipped.get(reason, 0) + count
-            link_types += [value for value in np.unique(frames.link_type).tolist() if value not in link_types]
+            link_types += [value for value in np.unique(frames.link_type).tolist() if value not in (-1, *link_types)]
             cut_frames += int(np.count_nonzero(frames.captured < frames.wire))
             cut_transport += packets.cut_transport
             if limit is not None and records >= limit:
@@ -58,7 +57,7 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
         path=path,
         format=contents.format,
         records=records,
-        link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, f"link type {value}") for value in link_types)) or None,
+        link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, str(value)) for value in link_types)) or None,
         skipped=skipped,
         notes=tuple(notes),
         details=details,

@@ -11,9 +11,10 @@ import io
 import lzma
 import mmap
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +28,8 @@ READABLE = (
     "pcap, pcapng, NetFlow CSV (NetShare's, nfdump's or Zeek's columns) or Parquet, plain or compressed by gzip, "
     "bzip2 or xz"
 )
-_CHUNK = 16 << 20
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_CHUNK = 1 << 20
 _LAYERS = 3  # a .gz in a .gz happens; endless nesting is an attack
 _FIRST_LINE = 1 << 16
 
@@ -79,20 +81,15 @@ def _read(path: Path) -> np.ndarray:
 def _decompress(path: Path, buffer: np.ndarray, notes: list[str]) -> np.ndarray | None:
     """What the buffer holds when decompressed, None where it is not compressed."""
     magic = buffer[:6].tobytes()
-    stream: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
-    source = io.BytesIO(buffer.data)
-    if magic.startswith(b"\x1f\x8b"):
-        name, stream = "gzip", gzip.GzipFile(fileobj=source)
-    elif magic.startswith(b"BZh"):
-        name, stream = "bzip2", bz2.BZ2File(source)  # noqa: SIM115 (over memory)
-    elif magic == b"\xfd7zXZ\x00":
-        name, stream = "xz", lzma.LZMAFile(source)
-    else:
+    name = next((name for start, name in _COMPRESSED.items() if magic.startswith(start)), None)
+    if name is None:
         return None
+    openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
     plain = bytearray()
     try:
-        while block := stream.read(_CHUNK):
-            plain += block
+        with openers[name](io.BytesIO(buffer.data), "rb") as stream:
+            while block := stream.read1(_CHUNK):
+                plain += block
     except EOFError:
         notes.append(f"truncated: the {name} data end early, {len(plain)} bytes of what they hold were read")
     except (OSError, zlib.error, lzma.LZMAError) as error:

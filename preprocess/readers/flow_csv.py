@@ -2,9 +2,9 @@
 
 | dialect | columns that it is known by | times |
 |---|---|---|
-| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in seconds |
-| nfdump `-o csv` | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
-| Zeek conn | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts orig_ip_bytes ... | seconds |
+| NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in s |
+| nfdump csv | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
+| Zeek conn (CSV, or its own log) | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts ... | seconds |
 
 Ports of ICMP records stay as the exporter gives them. Rows with a value that cannot be read are left out and counted
 by reason.
@@ -12,8 +12,8 @@ by reason.
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +28,8 @@ from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nf
 from preprocess.trace import Source, Trace, make_trace
 
 _HEADER_BYTES = 1 << 16
-_SHOWN = 80
+_SHOWN = 120
+_CHECKED_AT_ONCE = 1 << 20
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
 
 
@@ -66,22 +67,20 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
         NotATraceError: the header is of no known layout.
         InputError: columns of the layout are missing, or the CSV cannot be parsed.
     """
-    header, delimiter = _header(contents.buffer)
+    header, delimiter, header_lines = _header(contents.buffer)
     names = [name.strip().lower() for name in header]
     dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
     if dialect is None:
-        shown = ",".join(header)
-        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+        shown = _shorten(delimiter.join(header))
         raise NotATraceError(f"{path}: not a trace (a text that begins with {shown!r}), expected {READABLE}")
     missing = [name for name in dialect.required if name not in names]
     if missing:
-        raise InputError(
-            f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {', '.join(header)})"
-        )
+        found = _shorten(", ".join(header))
+        raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
     twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
     if twice:
         raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
-    table, skipped = _parse(path, contents.buffer, names, delimiter)
+    table, skipped = _parse(path, contents.buffer, names, delimiter, header_lines)
     flows = dialect.convert({name: _texts(table, name) for name in dict.fromkeys(names)})
     usable = np.ones(table.num_rows, dtype=bool)
     for reason, bad in flows.unusable.items():
@@ -100,44 +99,63 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
     return make_trace("flow", flows.columns, categories=flows.categories, sources=[source]).take(index)
 
 
-def _header(buffer: np.ndarray) -> tuple[list[str], str]:
-    """The names of the header line, and the delimiter between them."""
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _header(buffer: np.ndarray) -> tuple[list[str], str, int]:
+    """The names of the columns, the delimiter between them, and how many lines come before the first row."""
     start = buffer[:_HEADER_BYTES].tobytes().decode("utf-8-sig", errors="replace")
-    line = start.splitlines()[0] if start.splitlines() else ""
+    lines = start.splitlines() or [""]
+    length = 1
+    line = lines[0]
+    if line.startswith("#"):  # Zeek's own log: a block of `#` lines, of which one begins with #fields
+        length = next((at for at, text in enumerate(lines) if not text.startswith("#")), len(lines))
+        line = next((text[len("#fields") + 1 :] for text in lines[:length] if text.startswith("#fields")), line)
     delimiter = max(",\t;", key=line.count)
-    return next(csv.reader([line], delimiter=delimiter), []), delimiter
+    return next(csv.reader([line], delimiter=delimiter), []), delimiter, length
 
 
-def _parse(path: str, buffer: np.ndarray, names: list[str], delimiter: str) -> tuple[pa.Table, dict[str, int]]:
-    """All rows as texts, and how many lines were left out, by reason. nfdump's summary lines at the end are no rows."""
+def _parse(
+    path: str, buffer: np.ndarray, names: list[str], delimiter: str, header_lines: int
+) -> tuple[pa.Table, dict[str, int]]:
+    """All rows as texts, and how many lines were left out, by reason. nfdump's summary at the end and Zeek's lines that
+    begin with `#` are no rows."""
     skipped: dict[str, int] = {}
+    in_summary = False
 
     def leave_out(row: pa_csv.InvalidRow) -> str:
-        if not (row.text or "").startswith(_NFDUMP_SUMMARY) and not in_summary:
+        nonlocal in_summary
+        text = row.text or ""
+        in_summary |= text.startswith(_NFDUMP_SUMMARY)
+        if not in_summary and not text.startswith("#"):
             reason = f"{row.actual_columns} values where the header has {row.expected_columns}"
             skipped[reason] = skipped.get(reason, 0) + 1
-        if (row.text or "").startswith(_NFDUMP_SUMMARY):
-            in_summary.append(True)
         return "skip"
 
-    in_summary: list[bool] = []
     # Positions as names: a header may name a column twice that nobody needs.
     positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
-    read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=1, block_size=1 << 24)
+    read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=header_lines, block_size=1 << 24)
     parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
     convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
-    for data in (buffer.data, None):
-        if data is None:  # not UTF-8
-            data = io.BytesIO(buffer.tobytes().decode("latin-1").encode()).getbuffer()
-        try:
-            return pa_csv.read_csv(pa.BufferReader(pa.py_buffer(data)), read, parse, convert), skipped
-        except pa.ArrowInvalid as error:
-            if "UTF8" in str(error):
-                continue
-            if "Empty CSV" in str(error):
-                break
+    try:
+        return pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert), skipped
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
             raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
     return pa.table({name: pa.array([], pa.string()) for name in positions}), skipped
+
+
+def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
+    """The text as UTF-8; what is none is taken as Latin-1."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
+            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())
+    return pa.py_buffer(buffer)
 
 
 def _texts(table: pa.Table, name: str) -> pa.Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -125,7 +126,7 @@ def _put_five_tuple(
 ) -> None:
     versions = {}
     for end, name in (("src", src), ("dst", dst)):
-        version, hi, lo, readable = parse_addresses(texts[name].to_pandas())
+        version, hi, lo, readable = parse_addresses(_integers_or_texts(texts[name]))
         versions[end] = version
         flows.columns[f"{end}_hi"], flows.columns[f"{end}_lo"] = hi, lo
         flows.unusable[f"{name} is no IP address"] = ~readable
@@ -145,6 +146,14 @@ def _put_duration(flows: FlowColumns, texts: pa.Array, source: str) -> None:
 
 def _zero_where_unset(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(_UNSET))), "0", texts)
+
+
+def _integers_or_texts(texts: pa.Array) -> np.ndarray | pd.Series:
+    """int64 where every text is an integer."""
+    try:
+        return pc.cast(texts, pa.int64()).to_numpy()
+    except pa.ArrowException:
+        return texts.to_pandas()
 
 
 def _address_format(texts: pa.Array) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TIME_OUT_OF_RANGE = -(2**63)
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -18,7 +20,7 @@ class Frames:
     offset: int64[n], where the link-layer header begins
     captured: int64[n], bytes of it that are in the file, which hold `offset + captured <= len(buffer)`
     wire: int64[n], bytes that it had on the wire
-    time: int64[n], ns since the Unix epoch
+    time: int64[n], ns since the Unix epoch, TIME_OUT_OF_RANGE where 64 bits do not hold it
     link_type: int32[n], LINKTYPE_ value as tcpdump.org registers it, -1 where the file does not say
     """
 
@@ -30,6 +32,12 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def first(self, count: int) -> Frames:
+        """The first `count` frames."""
+        return Frames(
+            self.offset[:count], self.captured[:count], self.wire[:count], self.time[:count], self.link_type[:count]
+        )
 
 
 def gather(buffer: np.ndarray, offsets: np.ndarray, layout: np.dtype) -> np.ndarray:

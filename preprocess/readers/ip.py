@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.protocols import ICMP, ICMPV6, TCP, UDP
-from preprocess.readers.frames import Frames, gather
+from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
 from preprocess.readers.link import ANY_IP, IPV4_TYPE, IPV6_TYPE, NetworkLayer, reason_for
 from preprocess.trace import PACKET_COLUMNS
 
@@ -42,7 +42,8 @@ WRONG_VERSION = "IP version is neither 4 nor 6"
 VERSION_CONFLICT = "IP version contradicts the link layer"
 BAD_IHL = "IPv4 header length below 20 bytes"
 BAD_LENGTH = "IPv4 total length below its header length"
-_REASONS = (TOO_SHORT, WRONG_VERSION, VERSION_CONFLICT, BAD_IHL, BAD_LENGTH)
+BAD_TIME = "time beyond the years 1677 to 2262"
+_REASONS = (TOO_SHORT, WRONG_VERSION, VERSION_CONFLICT, BAD_IHL, BAD_LENGTH, BAD_TIME)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def _check(buffer: np.ndarray, frames: Frames, network: NetworkLayer) -> tuple[n
     bad = np.zeros(len(frames), dtype=bool)
     bad[rows] = (length > 0) & (length < (first[rows] & 15) * 4)
     mark(bad, BAD_LENGTH)
+    mark(frames.time == TIME_OUT_OF_RANGE, BAD_TIME)
     return reason, is_v6
 
 

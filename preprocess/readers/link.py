@@ -161,6 +161,9 @@ def _link_header(
         family = gather(buffer, offset, _FAMILY)["family"]
         family = np.where(family > 0xFFFF, family.byteswap(), family).astype(np.int64)  # the writer's own byte order
         protocol = np.minimum(family, 0xFFFF).astype(np.int32) + _ADDRESS_FAMILY
+        ether_type = gather(buffer, offset, _HDLC)["type"]
+        is_type = np.isin(ether_type, (IPV4_TYPE, IPV6_TYPE))  # some writers end the field with an EtherType
+        protocol[is_type] = ether_type[is_type]
         protocol[family == 2] = IPV4_TYPE
         protocol[np.isin(family, (10, 23, 24, 28, 30))] = IPV6_TYPE  # AF_INET6 of Linux, Windows, the BSDs, macOS
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.frames import Frames, gather
+from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
 from preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -157,7 +157,7 @@ def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Fram
 
 
 def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:
-    """int64 ns of uint64 ticks; times that 64 bits cannot hold become the last that they can."""
+    """int64 ns of uint64 ticks."""
     per_second = np.uint64(interface.ticks_per_second)
     seconds, rest = np.divmod(ticks, per_second)
     if interface.ticks_per_second <= 1_000_000_000:
@@ -165,7 +165,9 @@ def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:
     else:
         fraction = (rest.astype(np.float64) * (1e9 / interface.ticks_per_second)).astype(np.uint64)
     whole = np.minimum(seconds, np.uint64(_LAST_SECOND)).astype(np.int64) + interface.offset_seconds
-    return np.clip(whole, -_LAST_SECOND, _LAST_SECOND) * 1_000_000_000 + fraction.astype(np.int64)
+    held = (seconds <= _LAST_SECOND) & (np.abs(whole) <= _LAST_SECOND)
+    time = np.where(held, whole, 0) * 1_000_000_000 + fraction.astype(np.int64)
+    return np.where(held, time, TIME_OUT_OF_RANGE)
 
 
 def _read_interface(data: memoryview, position: int, length: int, order: str) -> _Interface:

@@ -19,6 +19,7 @@ from preprocess.trace import Source, Trace
 
 _PATTERN = frozenset("*?[")
 _REASONS_SHOWN = 4
+_NO_RECORDS = "the file holds no usable records"
 
 
 def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None = None) -> Trace:
@@ -95,21 +96,35 @@ def _read_file(path: Path, limit: int | None) -> Trace:
     contents = open_contents(path)
     if contents.format == "parquet":
         trace = parse_parquet(str(path), contents.buffer)
-        trace = trace if limit is None else trace.take(np.arange(min(limit, len(trace))))
+        trace = trace if limit is None else _first_records(trace, limit)
     elif contents.format == "csv":
         trace = read_flow_csv(str(path), contents, limit)
     else:
         trace = read_capture(str(path), contents, limit)
-    return _note_order(trace)
+    return _note_oddities(trace)
 
 
-def _note_order(trace: Trace) -> Trace:
-    """The trace, with a note where its records go back in time."""
+def _first_records(trace: Trace, limit: int) -> Trace:
+    """The first records of a trace, its sources' counts with them."""
+    first = trace.take(np.arange(min(limit, len(trace))))
+    counts = np.bincount(first["epoch"], minlength=len(trace.sources)).tolist()
+    return replace(
+        first, sources=tuple(replace(source, records=n) for source, n in zip(trace.sources, counts, strict=False))
+    )
+
+
+def _note_oddities(trace: Trace) -> Trace:
+    """The trace of one file, with a note where it has no records or they go back in time."""
+    if len(trace.sources) != 1:
+        return trace
     backwards = int(np.count_nonzero(np.diff(trace["time"]) < 0))
-    if not backwards or len(trace.sources) != 1:
+    if backwards:
+        note = f"{backwards} records are earlier than the record before them, sorted by time"
+    elif not len(trace):
+        note = _NO_RECORDS
+    else:
         return trace
     source = trace.sources[0]
-    note = f"{backwards} records are earlier than the record before them, sorted by time"
     return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
 
 
@@ -122,10 +137,10 @@ def _nothing_usable(traces: Sequence[Trace]) -> str:
     for source in sources:
         for reason, count in source.skipped.items():
             reasons[reason] = reasons.get(reason, 0) + count
-    notes = [note for source in sources for note in source.notes]
+    notes = [note for source in sources for note in source.notes if note != _NO_RECORDS]
     most = sorted(reasons.items(), key=lambda item: -item[1])
     told = [f"{count} skipped: {reason}" for reason, count in most[:_REASONS_SHOWN]]
     if len(most) > _REASONS_SHOWN:
         told.append(f"{sum(count for _, count in most[_REASONS_SHOWN:])} skipped for other reasons")
     told += notes[:1]
-    return f"{where}: no usable {kind} ({'; '.join(told) or 'the file holds none'}), give a trace that holds IP {kind}"
+    return f"{where}: no usable {kind} ({'; '.join(told) or _NO_RECORDS}), give a trace that holds IP {kind}"

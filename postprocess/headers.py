@@ -62,7 +62,8 @@ _TCP = np.dtype(
     ]
 )
 _FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
-_PSEUDO_HEADER_PROTOCOLS = (89, 103, 112)  # OSPF, PIM and VRRP over IPv6: RFC 5340, RFC 7761, RFC 9568
+_PSEUDO_HEADER_PROTOCOLS = (89, 103)  # OSPF and PIM over IPv6: RFC 5340, RFC 7761
+_VRRP = 112
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,7 @@ def _write_other(
     if len(summed):
         number, total = numbers[summed], body_sums(bodies, numbers[summed], length[summed])
         with_pseudo = (rows["ip_version"][summed] == 6) & np.isin(rows["protocol"][summed], _PSEUDO_HEADER_PROTOCOLS)
+        with_pseudo |= rows["protocol"][summed] == _VRRP  # RFC 9568, 5.2.8: version 3 has it on IPv4 too
         total += np.where(with_pseudo, pseudo[summed], 0)
         write_words(buffer, position[summed] + bodies.checksum_offset[number], fold(total))
     _write_sctp_checksums(buffer, rows, position, length)

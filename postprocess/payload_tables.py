@@ -32,6 +32,7 @@ def _hex(text: str) -> bytes:
 _LETTERS = Body(fill=0x41)
 
 _UDP_PORTS: dict[int, Body] = {
+    37: Body(minimum=4),
     49: Body(minimum=6),
     53: Body(minimum=12),  # RFC 1035, 4.1.1: a header without questions
     67: Body(minimum=300),  # RFC 951, 3: a BOOTP message
@@ -108,35 +109,35 @@ _UDP_PORTS: dict[int, Body] = {
     4534: Body(fill=1, minimum=6),
     4551: Body(minimum=8),
     4555: Body(minimum=4),
-    4569: Body(fill=1),
+    4569: Body(fill=1, minimum=4),
     4729: Body(minimum=15),
     4739: Body(minimum=2),
     4754: Body(minimum=4),
     4784: Body(minimum=24),
     4789: Body(minimum=22),
     4790: Body(minimum=8),
-    4791: Body(fill=1, minimum=10),
-    4991: Body(_hex("01010001"), fill=0xFF, length_field=(4, 8)),
+    4791: Body(fill=1, minimum=12),
+    4991: Body(_hex("01010001"), fill=0xFF, minimum=4, length_field=(4, 8)),
     5000: Body(minimum=30),
     5001: Body(minimum=4),
     5031: Body(minimum=18),
     5072: Body(minimum=9),
     5094: Body(minimum=3),
-    5246: Body(fill=1),
-    5247: Body(fill=1),
+    5246: Body(fill=1, minimum=5),
+    5247: Body(fill=1, minimum=5),
     5350: Body(minimum=2),
     5351: Body(minimum=2),
     5353: Body(minimum=12),
     5355: Body(minimum=12),
     5436: Body(minimum=8),
     5678: Body(fill=1),
-    5683: Body(_hex("01680209"), fill=0xFF, length_field=(0, 2)),
+    5683: Body(_hex("01680209"), fill=0xFF, minimum=4, length_field=(0, 2)),
     6073: Body(minimum=4),
     6081: Body(minimum=8),
     6118: Body(fill=2, minimum=21),
     6160: Body(minimum=8),
     6343: Body(minimum=4),
-    6635: Body(fill=0x11, minimum=6),
+    6635: Body(fill=0x11, minimum=8),
     6784: Body(minimum=24),
     6970: Body(minimum=9),
     7074: Body(minimum=6),
@@ -145,6 +146,7 @@ _UDP_PORTS: dict[int, Body] = {
     8200: Body(minimum=6),
     8211: Body(minimum=2),
     8600: Body(minimum=3),
+    8755: Body(minimum=12),
     8767: Body(minimum=12),
     8805: Body(_hex("2001000000000100"), minimum=8, unit=4, length_field=(2, 4)),
     8848: Body(minimum=8),
@@ -156,7 +158,7 @@ _UDP_PORTS: dict[int, Body] = {
     9901: Body(minimum=4),
     9956: Body(minimum=4),
     9996: Body(minimum=2),
-    10253: Body(fill=1, minimum=14),
+    10253: Body(fill=1, minimum=16),
     10500: Body(minimum=44),
     11273: Body(minimum=21),
     12000: Body(minimum=4),
@@ -177,7 +179,7 @@ _UDP_PORTS: dict[int, Body] = {
     23272: Body(minimum=7, unit=2),
     24576: Body(minimum=16),
     24577: Body(minimum=16),
-    25826: Body(_hex("0502"), fill=32, length_field=(2, 0)),
+    25826: Body(_hex("0502"), fill=32, minimum=4, length_field=(2, 0)),
     26000: Body(minimum=8),
     27500: Body(minimum=10),
     27910: Body(minimum=10),
@@ -193,14 +195,15 @@ _UDP_PORTS: dict[int, Body] = {
     32512: Body(fill=1),
     34962: Body(minimum=6),
     34980: Body(minimum=2),
-    37008: Body(fill=1),
+    37008: Body(fill=1, minimum=5),
     41170: Body(minimum=20, unit=4),
     44818: Body(minimum=24),
-    47000: Body(fill=0xA0, minimum=6),
+    47000: Body(fill=0xA0, minimum=8),
 }
 
 _TCP_PORTS: dict[int, Body] = {
     22: Body(minimum=5),  # RFC 4253, 6: length and padding length
+    37: Body(minimum=4),
     123: Body(minimum=48),
     161: Body(fill=2),
     162: Body(fill=2),
@@ -220,8 +223,8 @@ _TCP_PORTS: dict[int, Body] = {
     1723: Body(minimum=12),  # RFC 2637, 1.4
     1998: Body(minimum=4),
     2269: Body(minimum=10),
-    2321: Body(minimum=4),
-    2322: Body(minimum=4),
+    2321: Body(fill=0x41, minimum=4),
+    2322: Body(fill=0x41, minimum=4),
     2571: Body(fill=7),
     2812: Body(minimum=8),
     2944: Body(minimum=3),
@@ -285,10 +288,10 @@ _PROTOCOLS: dict[int, Body] = {
     97: Body(_hex("3000"), minimum=16),  # RFC 3378
     103: Body(_hex("2f"), minimum=4, checksum_offset=2),  # RFC 7761, 4.9
     108: Body(minimum=4),  # RFC 3173, 3.3
-    112: Body(_hex("2101"), minimum=8, checksum_offset=6),  # RFC 3768, 5.1
+    112: Body(_hex("3101"), minimum=8, checksum_offset=6),  # RFC 9568, 5.1
     113: Body(fill=0xFF, minimum=20),
     115: Body(fill=0x41, minimum=4),
-    132: Body(bytes(12) + _hex("0003"), minimum=28, length_field=(14, 12)),  # RFC 9260, 3.3.1: a DATA chunk
+    132: Body(bytes(12) + _hex("0b00"), minimum=16, length_field=(14, 12)),  # RFC 9260, 3.3.12: a COOKIE ACK chunk
     134: Body(minimum=8),
     135: Body(_hex(_NO_NEXT_HEADER), minimum=8),
     137: Body(_hex("00000140"), fill=0xFF, minimum=5),

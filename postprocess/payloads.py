@@ -31,6 +31,7 @@ class BodyArrays:
         length_offset, length_less: int64[bodies], where a 16-bit field takes the body's length minus so many bytes
             (-1: nowhere).
         checksum_offset: int64[bodies], where the body's own Internet checksum stands (-1: nowhere).
+        visible: bool[bodies], the body is more than zeros.
     """
 
     start: np.ndarray
@@ -40,6 +41,7 @@ class BodyArrays:
     length_offset: np.ndarray
     length_less: np.ndarray
     checksum_offset: np.ndarray
+    visible: np.ndarray
 
 
 def body_arrays() -> BodyArrays:
@@ -49,16 +51,18 @@ def body_arrays() -> BodyArrays:
     even[:, 0::2] <<= 8
     sums = np.concatenate([np.zeros((len(BODIES), 1), dtype=np.int64), np.cumsum(even, axis=1)], axis=1)
     length_field = [body.length_field or (-1, 0) for body in BODIES]
+    fill = np.array([body.fill for body in BODIES], dtype=np.uint8)
     return BodyArrays(
         start=start,
         start_sums=sums,
-        fill=np.array([body.fill for body in BODIES], dtype=np.uint8),
+        fill=fill,
         minimum=np.array([body.minimum for body in BODIES], dtype=np.int64),
         length_offset=np.array([offset for offset, _ in length_field], dtype=np.int64),
         length_less=np.array([less for _, less in length_field], dtype=np.int64),
         checksum_offset=np.array(
             [-1 if body.checksum_offset is None else body.checksum_offset for body in BODIES], dtype=np.int64
         ),
+        visible=start.any(axis=1) | (fill > 0) | np.array([offset >= 0 for offset, _ in length_field]),
     )
 
 
@@ -102,7 +106,7 @@ def write_bodies(
     buffer: np.ndarray, bodies: BodyArrays, number: np.ndarray, position: np.ndarray, length: np.ndarray
 ) -> None:
     """Write payloads into a zeroed buffer: row i's body starts at `position[i]` and has `length[i]` bytes."""
-    rows = np.flatnonzero((number > 0) & (length > 0))
+    rows = np.flatnonzero(bodies.visible[number] & (length > 0))
     if not len(rows):
         return
     number, position, length = number[rows], position[rows], length[rows]

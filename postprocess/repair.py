@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from postprocess.repair_addresses import Rule
 from postprocess.repair_flows import FLOW_RULES
 from postprocess.repair_packets import PACKET_RULES, assign_identifications
 from preprocess.errors import FieldError
@@ -75,7 +76,7 @@ def repair(
         FieldError: `except_rules` names a rule that does not exist.
     """
     columns = {name: values.copy() for name, values in trace.columns.items()}
-    rules = PACKET_RULES if trace.kind == "packet" else FLOW_RULES
+    rules: tuple[Rule, ...] = PACKET_RULES if trace.kind == "packet" else FLOW_RULES
     if trace.kind == "flow" and allow_zero_packets:
         rules = tuple(rule for rule in rules if rule.name != "packets")
     unknown = sorted(set(except_rules) - {rule.name for rule in rules})

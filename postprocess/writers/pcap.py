@@ -16,7 +16,7 @@ from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
 
-BATCH_PACKETS = 50_000
+BATCH_PACKETS = 10_000
 _RECORD_HEADER = 16
 _MAGIC = {False: 0xA1B2C3D4, True: 0xA1B23C4D}  # microseconds, nanoseconds
 _MAX_SNAPLEN = 262_144

@@ -129,7 +129,7 @@ def test_mistakes_end_in_one_line_and_exit_code_2(sample_capture, tmp_path, caps
     if content is not None:
         (tmp_path / "input.bin").write_bytes(content)
     name = str(sample_capture) if content is None else "input.bin"
-    (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": {"files": [name], "limit": 300}} | extra))
+    (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": {"files": [name], "limit": 300}, "chunks": {}} | extra))
     assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
     said = capsys.readouterr().err
     assert message in said

@@ -218,7 +218,11 @@ def _explained() -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        hint = "install this version of netshare on every node" if "Error:" in last and "import" in str(error) else "run again"
+        hint = (
+            "install this version of netshare on every node"
+            if "Error:" in last and "import" in str(error)
+            else "run again"
+        )
         raise ClusterError(f"the Ray cluster failed ({last[:200]}); {hint}, or set cluster.mode to inline") from error
 
 
@@ -252,7 +256,9 @@ def _probe(address: str) -> None:
             f"`ray start --head --port {port}`, or leave cluster.address out to train on this machine"
         ) from None
     script = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
-    probe = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    probe = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     seen = []
     timer = _Alarm(probe, PROBE_SECONDS)
     for line in probe.stdout or []:
@@ -265,7 +271,9 @@ def _probe(address: str) -> None:
             )
     timer.cancel()
     if probe.wait() != 0:
-        raise ClusterError(f"cluster.address: cannot join the Ray cluster at {address} ({(seen or ['no answer'])[-1][:200]})")
+        raise ClusterError(
+            f"cluster.address: cannot join the Ray cluster at {address} ({(seen or ['no answer'])[-1][:200]})"
+        )
 
 
 class _Alarm:

@@ -101,9 +101,13 @@ class TrainingSection(Section):
         "until the validation loss stops falling for autoregressive.",
     )
     finetune_steps: int | None = Field(
-        None, ge=1, description="The same for every other chunk's model; default: 1,000, or until the loss stops falling."
+        None,
+        ge=1,
+        description="The same for every other chunk's model; default: 1,000, or until the loss stops falling.",
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable.")
+    threads: int = Field(
+        1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable."
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
     checkpoint_seconds: float = Field(20.0, gt=0, description="At most this much training is lost by a kill.")
 
@@ -123,7 +127,9 @@ class ClusterSection(Section):
 class GenerateSection(Section):
     """How much to generate."""
 
-    flows: int | None = Field(None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has.")
+    flows: int | None = Field(
+        None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has."
+    )
 
 
 class PostprocessSection(Section):
@@ -149,7 +155,9 @@ class Config(Section):
 
     input: InputSection
     output: OutputSection = OutputSection()
-    preset: Literal["pcap", "netflow"] | None = Field(None, description="Defaults to start from; default: by the input.")
+    preset: Literal["pcap", "netflow"] | None = Field(
+        None, description="Defaults to start from; default: by the input."
+    )
     fields: FieldsSection = FieldsSection()
     chunks: ChunksSection = ChunksSection()
     ip2vec: IP2VecSection = IP2VecSection()

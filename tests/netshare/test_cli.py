@@ -95,11 +95,11 @@ def one_packet(sample_capture, path):
     path.write_bytes(data[: 24 + 16 + captured])
 
 
-def test_a_trace_of_a_single_packet_runs_through(sample_capture, tmp_path):
+def test_a_trace_of_a_single_packet_is_too_little_to_learn_from(sample_capture, tmp_path, capsys):
     one_packet(sample_capture, tmp_path / "one.pcap")
     (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": "one.pcap", "chunks": {}}))
-    assert main(["run", str(tmp_path / "config.json"), "-q"]) == 0
-    assert len(read_trace(tmp_path / "config-run" / "synthetic" / "synthetic.pcap")) >= 1
+    assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
+    assert "one.pcap: 1 record(s) of 1 flow(s) are too few" in capsys.readouterr().err
 
 
 def test_a_truncated_capture_is_read_as_far_as_it_is_whole(sample_capture, tmp_path, capsys):
@@ -129,7 +129,9 @@ def test_mistakes_end_in_one_line_and_exit_code_2(sample_capture, tmp_path, caps
     if content is not None:
         (tmp_path / "input.bin").write_bytes(content)
     name = str(sample_capture) if content is None else "input.bin"
-    (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": {"files": [name], "limit": 300}, "chunks": {}} | extra))
+    (tmp_path / "config.json").write_text(
+        json.dumps(QUICK | {"input": {"files": [name], "limit": 300}, "chunks": {}} | extra)
+    )
     assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
     said = capsys.readouterr().err
     assert message in said
@@ -148,7 +150,8 @@ def test_a_capture_without_a_single_ip_packet_says_what_was_skipped(tmp_path, ca
 
 def test_the_python_interface_has_the_same_shape(sample_capture, tmp_path):
     config = netshare.load_config(
-        QUICK | {"input": {"files": [str(sample_capture)], "limit": 500}, "chunks": {"count": 1}}, work_dir=tmp_path / "run"
+        QUICK | {"input": {"files": [str(sample_capture)], "limit": 500}, "chunks": {"count": 1}},
+        work_dir=tmp_path / "run",
     )
     result = netshare.run(config)
     assert {path.suffix for path in result.outputs} == {".pcap", ".csv", ".parquet"}
@@ -159,7 +162,8 @@ def test_the_python_interface_has_the_same_shape(sample_capture, tmp_path):
 
 def test_netflow_comes_out_in_the_layout_that_went_in(sample_netflow, tmp_path):
     config = netshare.load_config(
-        QUICK | {"input": {"files": [str(sample_netflow)], "limit": 800}, "chunks": {"count": 1}}, work_dir=tmp_path / "run"
+        QUICK | {"input": {"files": [str(sample_netflow)], "limit": 800}, "chunks": {"count": 1}},
+        work_dir=tmp_path / "run",
     )
     result = netshare.run(config)
     assert {path.suffix for path in result.outputs} == {".csv", ".parquet"}

@@ -45,6 +45,21 @@ def ports(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(readable, values, 0).astype(np.uint16), readable
 
 
+def ports_or_icmp(texts: pa.Array, is_icmp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint16 values; nfdump prints ICMP's `type.code` in their place, which becomes type * 256 + code."""
+    values, readable = ports(texts)
+    if is_icmp.any():
+        codes, distinct = pd.factorize(texts.filter(pa.array(is_icmp)).to_pandas())
+        pairs = [text.partition(".") for text in distinct]
+        known = [dot and kind.isdigit() and code.isdigit() and int(kind) < 256 > int(code) for kind, dot, code in pairs]
+        found = [int(pair[0]) * 256 + int(pair[2]) if good else -1 for pair, good in zip(pairs, known, strict=True)]
+        told = np.array([*found, -1])[codes]
+        rows = np.flatnonzero(is_icmp)[told >= 0]
+        values[rows] = told[told >= 0]
+        readable[rows] = True
+    return values, readable
+
+
 def time_unit(texts: pa.Array) -> str:
     """The unit of times since 1970, by their magnitude: s, ms, us or ns."""
     values, readable = numbers(texts)
@@ -77,7 +92,9 @@ def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def date_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """int64 ns since 1970 of `2015-09-08 14:49:59.123`, taken as UTC."""
+    """int64 ns since 1970 of `2015-09-08 14:49:59.123`, taken as UTC, or of numbers, their unit by magnitude."""
+    if len(texts) and numbers(texts[:1])[1].all():
+        return nanoseconds(texts, time_unit(texts))
     try:
         values = pc.cast(texts, pa.timestamp("ns"))
         if values.null_count == 0:

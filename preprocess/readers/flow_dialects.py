@@ -19,6 +19,7 @@ from preprocess.readers.csv_columns import (
     nanoseconds,
     numbers,
     ports,
+    ports_or_icmp,
     tcp_flags,
     time_unit,
 )
@@ -76,6 +77,8 @@ def from_nfdump(texts: dict[str, pa.Array]) -> FlowColumns:
     flows = FlowColumns()
     flows.put("time", date_times(texts["ts"]), "ts")
     _put_five_tuple(flows, texts, "sa", "da", "sp", "dp", "pr")
+    is_icmp = np.isin(flows.columns["protocol"], (ICMP, ICMPV6))
+    flows.put("dst_port", ports_or_icmp(texts["dp"], is_icmp), "dp")
     _put_duration(flows, texts["td"], "td")
     flows.put("packets", counts(texts["ipkt"]), "ipkt")
     flows.put("bytes", counts(texts["ibyt"]), "ibyt")

@@ -156,9 +156,9 @@ class _Zstandard:
 
 
 _OPENERS: dict[str, Callable[[np.ndarray], Any]] = {
-    "gzip": lambda buffer: gzip.open(io.BytesIO(buffer.data), "rb"),
-    "bzip2": lambda buffer: bz2.open(io.BytesIO(buffer.data), "rb"),
-    "xz": lambda buffer: lzma.open(io.BytesIO(buffer.data), "rb"),
+    "gzip": lambda buffer: gzip.GzipFile(fileobj=io.BytesIO(buffer.data)),
+    "bzip2": lambda buffer: bz2.BZ2File(io.BytesIO(buffer.data)),
+    "xz": lambda buffer: lzma.LZMAFile(io.BytesIO(buffer.data)),  # noqa: SIM115 (the caller closes it)
     "zstd": _Zstandard,
 }
 

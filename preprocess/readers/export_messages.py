@@ -90,9 +90,9 @@ def is_export(buffer: np.ndarray, start: int, end: int) -> bool:
         return False
     version, count = struct.unpack_from(">HH", data, start)
     if version == _IPFIX:
-        return 16 <= count and (count <= size or count < 2048)
+        return count >= 16 and (count <= size or count < 2048)
     if version == _V5:
-        return size >= 24 and 1 <= count <= _MOST_V5_RECORDS and data[start + 16 : start + 20] != b"\0\0\0\0"
+        return size >= 24 and 1 <= count <= _MOST_V5_RECORDS and data[start + 8 : start + 12] != b"\0\0\0\0"
     if version != _V9 or size < 24:
         return False
     number, length = struct.unpack_from(">HH", data, start + 20)

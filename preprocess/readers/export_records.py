@@ -84,9 +84,9 @@ def _decode_flows(
 ) -> dict[str, np.ndarray]:
     """Columns of a template's records, with `at`, where each lies in the buffer."""
     at, message, fields = _lay_out(buffer, exports, template, places)
-    told = {name: values for name in QUANTITIES if (values := _quantity(buffer, fields, template, name)) is not None}
+    told = {name: values for name in QUANTITIES if (values := _quantity(buffer, fields, name)) is not None}
     columns: dict[str, np.ndarray] = {"at": at}
-    version = _put_addresses(columns, buffer, fields, template)
+    version = _put_addresses(columns, buffer, fields)
     for name in ("src_port", "dst_port", "protocol"):
         columns[name] = told.get(name, np.zeros(len(at), np.uint64))
     columns["protocol"] = np.minimum(columns["protocol"], 255)
@@ -158,7 +158,7 @@ def _lay_out_variable(
     return at_first, np.array(message_of, dtype=np.int64), fields
 
 
-def _quantity(buffer: np.ndarray, fields: Places, template: Template, name: str) -> np.ndarray | None:
+def _quantity(buffer: np.ndarray, fields: Places, name: str) -> np.ndarray | None:
     """uint64[n] of a quantity: of its best element that is not 0; None where the template has none of its elements.
     Addresses have their own way."""
     if name in ("src4", "dst4", "src6", "dst6"):
@@ -180,7 +180,7 @@ def _unsigned(buffer: np.ndarray, at: np.ndarray, length: int) -> np.ndarray:
     return octets @ (np.uint64(1) << (np.arange(length - 1, -1, -1, dtype=np.uint64) * np.uint64(8)))
 
 
-def _put_addresses(columns: dict[str, np.ndarray], buffer: np.ndarray, fields: Places, template: Template) -> np.ndarray:
+def _put_addresses(columns: dict[str, np.ndarray], buffer: np.ndarray, fields: Places) -> np.ndarray:
     """Set addresses and IP version; the version is 0 where a record has no addresses. Where a template has room for
     both versions, the one whose addresses are not 0 counts."""
     rows = len(columns["at"])
@@ -350,4 +350,3 @@ def _decode_options(
         starts = np.minimum(_unsigned(buffer, *fields[BOOT_TIME]), np.uint64(_LATEST // 1_000_000))
         for value, number in zip(starts.tolist(), message.tolist(), strict=True):
             boot[exports.exporter[number], exports.domain[number]] = value * 1_000_000
-

@@ -80,6 +80,8 @@ def read_exports(
             known.unsettled[path] = before
     exports.settle(known.templates)
     columns = decode_records(contents.buffer, exports, notes)
+    if not exports.sets and exports.templates and not exports.skipped:
+        notes.append(f"{len(exports.templates)} templates and no data records, read the data's file with this one")
     if exports.sampling:
         rates = ", ".join(f"1 in {rate}" for rate in sorted(exports.sampling))
         notes.append(f"the exporter samples packets ({rates}), counters are as it sent them, not scaled")
@@ -113,9 +115,7 @@ def _add_capture(exports: Exports, contents: Contents, notes: list[str]) -> None
                 add_packet(exports, contents.buffer, start, end, exporter)
 
 
-def _udp_payloads(
-    buffer: np.ndarray, frames: Frames
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+def _udp_payloads(buffer: np.ndarray, frames: Frames) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
     """Where UDP payloads begin and end (int64[m]), who sent them (texts), and how many frames are none, by reason."""
     packets = decode_packets(buffer, frames, network_layer(buffer, frames))
     columns = packets.columns
@@ -126,4 +126,3 @@ def _udp_payloads(
         others[_NOT_UDP] = count
     version, hi, lo = (columns[name][is_udp] for name in ("ip_version", "src_hi", "src_lo"))
     return packets.transport[is_udp] + _UDP_HEADER, packets.end[is_udp], format_addresses(version, hi, lo), others
-

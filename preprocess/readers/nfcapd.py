@@ -46,7 +46,7 @@ def read_nfcapd(path: str, contents: Contents, limit: int | None = None) -> Trac
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InputError(f"{path}: nfdump could not read this nfcapd file ({error})") from None
     said = done.stderr.decode(errors="replace").replace(plain.name, Path(path).name).strip().splitlines()
-    if done.returncode != 0 or (said and not done.stdout):
+    if done.returncode != 0 or (said and b"," not in done.stdout):
         reason = said[-1] if said else f"exit code {done.returncode}"
         raise InputError(f"{path}: nfdump cannot read this nfcapd file ({reason}), write it anew with nfcapd")
     text = ",".join(_COLUMNS.split()).encode() + b"\n" + done.stdout

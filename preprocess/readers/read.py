@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class _Options:
 
     netflow_exports: NetflowExports
     max_bytes: int
+    columns: Mapping[str, str] | None
     known: KnownTemplates
 
 
@@ -46,6 +47,7 @@ def read_trace(
     source: str | Path | Sequence[str | Path],
     *,
     limit: int | None = None,
+    columns: Mapping[str, str] | None = None,
     netflow_exports: NetflowExports = "auto",
     late_templates: LateTemplates = "auto",
     max_bytes: int = MAXIMUM_BYTES,
@@ -58,6 +60,8 @@ def read_trace(
             name within a pattern or folder, in the order given in a list. `-` is standard input. Formats are told by
             content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them.
         limit: read no more than this many records: the first in the order of the files and of the records in them.
+        columns: for CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
+            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.readers.flow_mapping`.
         netflow_exports: what a capture of NetFlow or IPFIX export packets gives: the flow records in them (True), the
             packets themselves (False), or the records where most of its packets are export packets ("auto").
         late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),
@@ -76,7 +80,7 @@ def read_trace(
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}, it must be at least 1 record")
     files = _expand_all(source)
-    options = _Options(netflow_exports, max_bytes, KnownTemplates(late_templates))
+    options = _Options(netflow_exports, max_bytes, columns, KnownTemplates(late_templates))
     traces: list[Trace] = []
     left_out: list[str] = []
     read = 0
@@ -146,7 +150,9 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
 def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
     contents = open_contents(path, options.max_bytes)
     name = display_name(path)
-    if contents.format == "parquet":
+    if options.columns is not None and contents.format in ("csv", "parquet"):
+        trace = read_flow_csv(name, contents, limit, options.columns)
+    elif contents.format == "parquet":
         trace = parse_parquet(name, contents.buffer)
         trace = trace if limit is None else _first_records(trace, limit)
     elif contents.format == "csv":

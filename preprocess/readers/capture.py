@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from preprocess.readers.contents import Contents
+from preprocess.readers.erf import scan_erf
 from preprocess.readers.frames import Frames
 from preprocess.readers.ip import decode_packets
 from preprocess.readers.link import LINK_NAMES, network_layer
 from preprocess.readers.pcap import scan_pcap
 from preprocess.readers.pcapng import scan_pcapng
+from preprocess.readers.tunnels import decapsulate
 from preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
 _SCANS: dict[str, Callable[[np.ndarray, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
     "pcap": scan_pcap,
     "pcapng": scan_pcapng,
+    "erf": scan_erf,
 }
 
 
@@ -27,24 +30,28 @@ def scan_capture(contents: Contents, notes: list[str], details: dict[str, Any]) 
     return _SCANS[contents.format](contents.buffer, notes, details)
 
 
-def read_capture(path: str, contents: Contents, limit: int | None = None) -> Trace:
-    """The packets of a pcap or pcapng file, in file order, as a trace of one source.
+def read_capture(path: str, contents: Contents, limit: int | None = None, *, inner: bool = False) -> Trace:
+    """The packets of a pcap, pcapng or ERF file, in file order, as a trace of one source.
 
-    What is no IP packet, or cut within its IP header, is counted by reason in the source's `skipped`; with a limit,
-    reading ends after that many packets. A capture without any usable packet gives a trace of length 0.
+    With `inner`, a tunnel is replaced by the packet in it. What is no IP packet, or cut within its IP header, is
+    counted by reason in the source's `skipped`; with a limit, reading ends after that many packets. A capture without
+    any usable packet gives a trace of length 0.
     """
     notes = list(contents.notes)
     details: dict[str, Any] = {}
     skipped: dict[str, int] = {}
     parts: list[dict[str, np.ndarray]] = []
     link_types: list[int] = []
-    records = cut_frames = cut_transport = 0
+    records = cut_frames = cut_transport = opened = 0
     with closing(scan_capture(contents, notes, details)) as batches:
         for frames in batches:
             packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
             if limit is not None and records + len(packets.rows) > limit:
                 frames = frames.first(int(packets.rows[limit - records - 1]) + 1)
                 packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
+            if inner:
+                packets, tunnels = decapsulate(contents.buffer, frames, packets)
+                opened += tunnels
             parts.append(packets.columns)
             records += len(packets.rows)
             for reason, count in packets.skipped.items():
@@ -58,6 +65,8 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
         notes.append(
             f"{cut_transport} packets are captured too short for their transport header: what is missing of it is 0"
         )
+    if opened:
+        notes.append(f"{opened} packets are tunnels, what is in them was read")
     details.update(link_type_numbers=link_types, frames_cut=cut_frames)
     columns = (
         {name: np.concatenate([part[name] for part in parts]) for name in PACKET_COLUMNS if name != "epoch"}

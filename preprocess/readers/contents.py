@@ -21,14 +21,15 @@ import numpy as np
 import pyarrow as pa
 
 from preprocess.errors import InputError
+from preprocess.readers.erf import is_erf
 from preprocess.readers.export_messages import is_export
 from preprocess.readers.pcap import PCAP_MAGICS
 from preprocess.readers.pcapng import PCAPNG_MAGIC
 
-Format = Literal["pcap", "pcapng", "netflow-export", "nfcapd", "parquet", "csv"]
+Format = Literal["pcap", "pcapng", "erf", "netflow-export", "nfcapd", "parquet", "csv"]
 
 READABLE = (
-    "pcap, pcapng, NetFlow v5, v9 or IPFIX, nfcapd files, flow records in CSV or JSON lines, or Parquet, plain or "
+    "pcap, pcapng, ERF, NetFlow v5, v9 or IPFIX, nfcapd files, flow records in CSV or JSON lines, or Parquet, plain or "
     "compressed by gzip, bzip2, xz or zstd"
 )
 MAXIMUM_BYTES = 4 << 30
@@ -175,6 +176,8 @@ def _recognise(path: str, buffer: np.ndarray) -> Format:
         return "nfcapd"
     if is_export(buffer, 0, len(buffer)):
         return "netflow-export"
+    if is_erf(buffer):
+        return "erf"
     known = next((hint for start, hint in _KNOWN_OTHERS.items() if magic.startswith(start)), None)
     if known:
         raise NotATraceError(f"{path}: not a trace but {known}")

@@ -1,8 +1,9 @@
 """From the link layer to the IP header: where it begins, and the outermost VLAN tag passed on the way.
 
-Link types: Ethernet, raw IP, Linux cooked (SLL, SLL2), BSD loopback, PPP, Cisco HDLC. Within them, 802.1Q and
-802.1ad (QinQ) tags, PPPoE sessions, MPLS label stacks and 802.2 SNAP are walked through. What lies behind another
-tunnel (GRE, VXLAN, 6in4 ...) is that packet's payload: the outermost IP header is the record.
+Link types: Ethernet, raw IP, Linux cooked (SLL, SLL2), BSD loopback, PPP, Cisco HDLC, data frames of 802.11, and those
+that wrap another (see `link_wrappers`). Within them, 802.1Q and 802.1ad (QinQ) tags, PPPoE sessions, MPLS label stacks
+and 802.2 SNAP are walked through. What lies behind a tunnel of IP (GRE, VXLAN, 6in4 ...) is that packet's payload: see
+`tunnels`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.readers.frames import Frames, gather
+from preprocess.readers.link_wrappers import IEEE_802_11, WRAPPERS, ieee_802_11, unwrap
 
 # EtherTypes, and beyond 16 bits what is known in other ways.
 IPV4_TYPE, IPV6_TYPE = 0x0800, 0x86DD
@@ -20,7 +22,10 @@ CUT = 0x10001  # the frame ends before its network layer is known
 NO_INTERFACE = 0x10002
 _LLC = 0x10003  # an IEEE 802.2 header follows
 _NO_SNAP = 0x10005  # it did, and does not lead to an EtherType
-_PPP_FRAME = 0x10004  # a PPP protocol field follows
+PPP_FRAME = 0x10004  # a PPP protocol field follows
+ETHERNET_FRAME = 0x10006  # an Ethernet header follows
+_ENCRYPTED = 0x10007
+_NO_DATA = 0x10008
 _PPP = 0x20000  # + PPP protocol number
 _UNSUPPORTED = 0x40000  # + LINKTYPE_ value
 _ADDRESS_FAMILY = 0x80000  # + BSD address family
@@ -28,7 +33,7 @@ _ADDRESS_FAMILY = 0x80000  # + BSD address family
 _VLAN_TYPES = (0x8100, 0x88A8, 0x9100, 0x9200)
 _PPPOE_SESSION = 0x8864
 _MPLS_TYPES = (0x8847, 0x8848)
-_WALKED = (*_VLAN_TYPES, _PPPOE_SESSION, *_MPLS_TYPES, _LLC, _PPP_FRAME)
+_WALKED = (*_VLAN_TYPES, _PPPOE_SESSION, *_MPLS_TYPES, _LLC, PPP_FRAME, ETHERNET_FRAME)
 
 LINK_NAMES: dict[int, str] = {
     -1: "unknown",
@@ -97,23 +102,50 @@ def network_layer(buffer: np.ndarray, frames: Frames) -> NetworkLayer:
     """Find the network layer of every frame."""
     protocol = np.empty(len(frames), dtype=np.int32)
     offset = np.empty(len(frames), dtype=np.int64)
-    for link_type in np.unique(frames.link_type):
-        rows = frames.link_type == link_type
-        protocol[rows], length = _link_header(buffer, frames.offset[rows], frames.captured[rows], int(link_type))
-        offset[rows] = frames.offset[rows] + length
-    vlan = np.zeros(len(frames), dtype=np.uint16)
     end = frames.offset + frames.captured
+    start, inner = frames.offset, frames.link_type
+    padded = np.zeros(0, dtype=bool)
+    kinds = np.unique(inner).tolist()
+    if any(kind in (*WRAPPERS, IEEE_802_11) for kind in kinds):
+        start, inner, padded = unwrap(buffer, start, end, inner)
+        kinds = np.unique(inner).tolist()
+    for link_type in kinds:
+        length: np.ndarray | int
+        rows = inner == link_type
+        if link_type == IEEE_802_11:
+            protocol[rows], length = _wireless(buffer, start[rows], end[rows], padded[rows])
+        else:
+            protocol[rows], length = _link_header(buffer, start[rows], (end - start)[rows], link_type)
+        offset[rows] = start[rows] + length
+    vlan = np.zeros(len(frames), dtype=np.uint16)
+    walk(buffer, protocol, offset, end, vlan)
+    return NetworkLayer(protocol, offset, vlan)
+
+
+def walk(buffer: np.ndarray, protocol: np.ndarray, offset: np.ndarray, end: np.ndarray, vlan: np.ndarray) -> None:
+    """Step over tags and encapsulations until a network layer is reached, in place.
+
+    Args:
+        buffer: uint8[size]
+        protocol: int32[n], EtherTypes or constants of this module.
+        offset: int64[n], where each begins.
+        end: int64[n], where what is captured ends.
+        vlan: uint16[n], outermost VLAN identifier so far.
+    """
     rows = np.flatnonzero(np.isin(protocol, _WALKED))
     while len(rows):
         _walk_one_layer(buffer, rows, protocol, offset, end, vlan)
         rows = rows[np.isin(protocol[rows], _WALKED)]
-    return NetworkLayer(protocol, offset, vlan)
 
 
 def reason_for(protocol: int) -> str:
     """Why a frame with this network-layer protocol is no record of a packet trace."""
     if protocol == CUT:
         return "captured too short for a link-layer header"
+    if protocol == _ENCRYPTED:
+        return "802.11 frame that is encrypted"
+    if protocol == _NO_DATA:
+        return "802.11 frame without data (management, control) or with several (A-MSDU)"
     if protocol == NO_INTERFACE:
         return "captured on an interface that the file does not describe"
     if protocol >= _ADDRESS_FAMILY:
@@ -132,14 +164,14 @@ def _link_header(
     buffer: np.ndarray, offset: np.ndarray, captured: np.ndarray, link_type: int
 ) -> tuple[np.ndarray | int, int]:
     """Protocol that follows the link-layer header, and the header's length."""
-    if link_type == -1:
-        return NO_INTERFACE, 0
+    if link_type in (-1, -2):
+        return (NO_INTERFACE if link_type == -1 else CUT), 0
     if link_type in (12, 14, 101):
         return ANY_IP, 0
     if link_type in (228, 229):
         return (IPV4_TYPE if link_type == 228 else IPV6_TYPE), 0
     if link_type in (9, 50):
-        return _PPP_FRAME, 0
+        return PPP_FRAME, 0
     protocol: np.ndarray
     if link_type == 1:
         length = 14
@@ -171,6 +203,15 @@ def _link_header(
     return np.where(captured >= length, protocol, CUT), length
 
 
+def _wireless(
+    buffer: np.ndarray, offset: np.ndarray, end: np.ndarray, padded: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What an 802.11 header leads to, and its length."""
+    is_clear, encrypted, length = ieee_802_11(buffer, offset, padded)
+    protocol = np.where(is_clear, _LLC, np.where(encrypted, _ENCRYPTED, _NO_DATA))
+    return np.where(offset + length <= end, protocol, CUT), length
+
+
 def _walk_one_layer(
     buffer: np.ndarray,
     rows: np.ndarray,
@@ -190,6 +231,11 @@ def _walk_one_layer(
         chosen = chosen[whole]
         return chosen, gather(buffer, offset[chosen], layout)
 
+    ethernet, headers = take(here == ETHERNET_FRAME, _ETHERNET)
+    ether_type = headers["type"].astype(np.int32)
+    protocol[ethernet] = np.where(ether_type >= 0x600, ether_type, _LLC)
+    offset[ethernet] += _ETHERNET.itemsize
+
     tagged, tags = take(np.isin(here, _VLAN_TYPES), _TAG)
     identifier = (tags["control"] & 0x0FFF).astype(np.uint16)
     vlan[tagged] = np.where(vlan[tagged] == 0, identifier, vlan[tagged])
@@ -198,7 +244,7 @@ def _walk_one_layer(
     offset[tagged] += 4
 
     sessions, _ = take(here == _PPPOE_SESSION, _PPPOE)
-    protocol[sessions] = _PPP_FRAME
+    protocol[sessions] = PPP_FRAME
     offset[sessions] += 6
 
     labelled, labels = take(np.isin(here, _MPLS_TYPES), _LABEL)
@@ -206,7 +252,7 @@ def _walk_one_layer(
     protocol[labelled[bottom]] = ANY_IP
     offset[labelled] += 4
 
-    _walk_ppp(buffer, rows[here == _PPP_FRAME], protocol, offset, end)
+    _walk_ppp(buffer, rows[here == PPP_FRAME], protocol, offset, end)
 
     framed = rows[here == _LLC]
     short = end[framed] - offset[framed] < _SNAP.itemsize

@@ -39,6 +39,7 @@ class _Options:
 
     netflow_exports: NetflowExports
     max_bytes: int
+    decapsulate: bool
     columns: Mapping[str, str] | None
     known: KnownTemplates
 
@@ -50,6 +51,7 @@ def read_trace(
     columns: Mapping[str, str] | None = None,
     netflow_exports: NetflowExports = "auto",
     late_templates: LateTemplates = "auto",
+    decapsulate: bool = False,
     max_bytes: int = MAXIMUM_BYTES,
 ) -> Trace:
     """Read a packet or flow trace.
@@ -67,6 +69,8 @@ def read_trace(
         late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),
             never (False), or where the exporter's stream began within the capture ("auto"). Between files it always
             does.
+        decapsulate: whether a tunnel (IP in IP, 6in4, GRE, VXLAN, Geneve, GTP-U, Teredo ...) gives the packet in it
+            instead of its own.
         max_bytes: how many bytes compressed data, or standard input, may hold: more is an error.
 
     Returns:
@@ -80,7 +84,7 @@ def read_trace(
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}, it must be at least 1 record")
     files = _expand_all(source)
-    options = _Options(netflow_exports, max_bytes, columns, KnownTemplates(late_templates))
+    options = _Options(netflow_exports, max_bytes, decapsulate, columns, KnownTemplates(late_templates))
     traces: list[Trace] = []
     left_out: list[str] = []
     read = 0
@@ -162,7 +166,7 @@ def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
     elif contents.format == "netflow-export" or _as_exports(contents, options.netflow_exports):
         trace = read_exports(name, contents, options.known, limit)
     else:
-        trace = read_capture(name, contents, limit)
+        trace = read_capture(name, contents, limit, inner=options.decapsulate)
     return _note_oddities(trace)
 
 

@@ -1,13 +1,19 @@
 """Captures made here byte by byte or with scapy: link layers, IPv6 extension headers, block types, damage."""
 
+import bz2
 import gzip
+import lzma
 import struct
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import (
+    GRE,
     IP,
     TCP,
     UDP,
@@ -22,6 +28,7 @@ from scapy.all import (
     IPv6ExtHdrRouting,
     Raw,
 )
+from scapy.layers.vxlan import VXLAN
 
 from preprocess import read_trace
 from preprocess.errors import InputError
@@ -307,3 +314,72 @@ def test_mutated_captures_never_raise_anything_else(tmp_path_factory, which, mut
         assert "\n" not in str(error)
     else:
         assert len(trace) > 0
+
+
+def packed(content: bytes, kind: str) -> bytes:
+    """The bytes, compressed."""
+    if kind == "zstd":
+        return pa.compress(content, "zstd", asbytes=True)
+    return {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[kind](content)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd"])
+def test_compressed_captures_and_their_bound(read, kind):
+    content = pcap([ETHER / UDP_PACKET] * 2000)
+    compressed = packed(content, kind)
+    assert len(read(compressed)) == 2000 and len(read(compressed, max_bytes=len(content))) == 2000
+    with pytest.raises(InputError, match=r"holds more than 1000 bytes, raise max_bytes to read it"):
+        read(compressed, max_bytes=1000)
+    try:
+        cut = read(compressed[:-20])
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert any("truncated" in note for note in cut.sources[0].notes)
+
+
+def test_standard_input(tmp_path):
+    content = gzip.compress(pcap([ETHER / UDP_PACKET] * 3))
+    program = "from preprocess import read_trace; t = read_trace('-'); print(len(t), t.sources[0].path)"
+    done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)
+    assert done.stdout.split(maxsplit=1) == [b"3", b"standard input\n"]
+
+
+def test_inner_packets_of_scapys_tunnels(read):
+    inner = IP(src="172.16.0.1", dst="172.16.0.2", ttl=9) / TCP(sport=7, dport=8, flags="SA") / Raw(b"y" * 5)
+    outer = IP(src="10.0.0.1", dst="10.0.0.2", ttl=64)
+    tagged = ETHER / Dot1Q(vlan=7) / outer
+    frames = [
+        tagged / inner,
+        tagged / GRE(key_present=1, key=3) / inner,
+        tagged / GRE(proto=0x6558) / ETHER / Dot1Q(vlan=9) / inner,
+        tagged / UDP(sport=4000, dport=4789) / VXLAN(vni=5) / ETHER / inner,
+        tagged / outer / outer / inner,
+        tagged / UDP(sport=1, dport=2) / Raw(bytes(inner)),
+    ]
+    content = pcap(frames)
+    trace, plain = read(content, decapsulate=True), read(content)
+    assert trace["ttl"].tolist() == [9] * 5 + [64] and plain["ttl"].tolist() == [64] * 6
+    assert trace["dst_port"].tolist() == [8] * 5 + [2] and trace["length"].tolist()[:5] == [45] * 5
+    assert trace["vlan"].tolist() == [7] * 6 and trace["tcp_flags"].tolist() == [0x12] * 5 + [0]
+    assert trace.sources[0].notes == ("5 packets are tunnels, what is in them was read",)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_damaged_tunnels_and_wrappers_never_crash(tmp_path_factory, data):
+    inner = bytes(IP(src="172.16.0.1", dst="172.16.0.2") / TCP() / Raw(b"y" * 5))
+    outer = ETHER / IP(src="10.0.0.1", dst="10.0.0.2")
+    frames = [outer / GRE() / inner, outer / UDP(dport=2152) / Raw(b"\x34\xff\0\x40\0\0\0\1\0\0\0\x85\1\0\0\0" + inner),
+              outer / UDP(dport=3544) / Raw(bytes(8) + inner),
+              outer / UDP(dport=6081) / Raw(b"\2\0\x65\x58" + inner)]  # fmt: skip
+    link_type = data.draw(st.sampled_from([ETHERNET, 197, 258, 127, 105]))
+    damaged = bytearray(pcap(frames, link_type=link_type))
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(24, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / "capture"
+    path.write_bytes(damaged)
+    try:
+        assert len(read_trace(path, decapsulate=True)) <= 4
+    except InputError as error:
+        assert "\n" not in str(error)

@@ -10,7 +10,7 @@ IPFIX files (RFC 5655) are payloads one after another and are read as such.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ NetflowExports = Literal["auto"] | bool
 
 _UDP_HEADER = 8
 _LOOKED_AT = 2000  # packets by which a capture is judged
+_LOOKED_AT_BYTES = 1 << 20
 _NAMES = {5: "netflow-v5", 9: "netflow-v9", 10: "ipfix"}
 _NOT_UDP = "packets that are no UDP"
 _NO_EXPORTER = ""  # a file of payloads does not tell who sent them
@@ -47,7 +48,8 @@ class KnownTemplates:
 
 
 def holds_exports(contents: Contents) -> bool:
-    """Whether most of a capture's packets, by its first 2,000, are export packets."""
+    """Whether most of a capture's packets, by the first 2,000 in its first megabyte, are export packets."""
+    contents = replace(contents, buffer=contents.buffer[:_LOOKED_AT_BYTES])
     with closing(scan_capture(contents, [], {})) as batches:
         frames = next(batches, None)
     if frames is None:

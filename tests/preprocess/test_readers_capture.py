@@ -383,3 +383,27 @@ def test_damaged_tunnels_and_wrappers_never_crash(tmp_path_factory, data):
         assert len(read_trace(path, decapsulate=True)) <= 4
     except InputError as error:
         assert "\n" not in str(error)
+
+
+def test_every_odd_file_gives_records_or_one_line(development_traces):
+    records = {}
+    for path in sorted((development_traces / "odd").iterdir()):
+        for opened in (False, True):
+            try:
+                trace = read_trace(path, decapsulate=opened)
+            except InputError as error:
+                assert "\n" not in str(error) and path.name in str(error)
+            else:
+                records[path.name] = len(trace)
+    expected = {"lpi.erf.gz": 9995, "derived-nsec-erf.pcap": 500, "lt-pktap.pcap": 1, "wifi-80211-http.pcap": 26,
+                "argus-wannacry-badts.binetflow.gz": 1774, "unsw-nb15-wrong-header.csv.gz": 1989}  # fmt: skip
+    assert {name: records[name] for name in expected} == expected
+    assert len(records) == 69
+
+
+def test_erf_is_the_capture_that_was_converted_from_it(development_traces):
+    erf = read_trace(development_traces / "odd" / "lpi.erf.gz")
+    converted = read_trace(development_traces / "p1_isp-2007.pcap.gz")
+    assert np.abs(erf["time"] - converted["time"]).max() <= 1000  # which has microseconds
+    for name in ("src_lo", "dst_lo", "src_port", "dst_port", "length", "ttl", "tcp_flags"):
+        np.testing.assert_array_equal(erf[name], converted[name])

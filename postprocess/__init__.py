@@ -1,0 +1,11 @@
+"""From generated columns to files that network tools read: repair, headers, writers.
+
+trace, report = repair(trace)
+write_trace(trace, "synthetic.pcap")
+"""
+
+from postprocess.netflow import flows_from_packets
+from postprocess.repair import RepairReport, repair
+from postprocess.writers import WriteReport, write_trace
+
+__all__ = ["RepairReport", "WriteReport", "flows_from_packets", "repair", "write_trace"]

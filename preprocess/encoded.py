@@ -47,10 +47,13 @@ class Schema:
     max_length: int
 
     def to_json(self) -> dict[str, Any]:
+        """JSON-able fields."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Schema:
+        """What `to_json` gave."""
+
         def columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:
             return tuple(Column(**{**row, "gate_values": tuple(row["gate_values"])}) for row in rows)
 

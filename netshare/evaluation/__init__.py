@@ -1,0 +1,14 @@
+"""Evaluation: how close a synthetic trace is to real traffic, how much of it is copied, and whether it is consistent.
+
+real, held_back = split_by_flow(trace, 0.5, seed=0)   # train on `real`
+report = evaluate(real, synthetic, held_back)
+print(report.summary())
+write_html(report, "report.html")
+"""
+
+from netshare.evaluation.evaluate import evaluate
+from netshare.evaluation.html import write_html
+from netshare.evaluation.report import Report, write_json
+from netshare.evaluation.split import split_by_flow
+
+__all__ = ["Report", "evaluate", "split_by_flow", "write_html", "write_json"]

@@ -42,7 +42,8 @@ class Generator(ABC):
             seed: seeds everything random in training, batch order included.
             steps: optimisation steps after which `done` is true (a generator may stop earlier, on its own
                 validation split).
-            initial_weights: what `training_weights` of the seed model returned, to fine-tune from; None to start afresh.
+            initial_weights: what `training_weights` of the seed model returned, to fine-tune from; None to start
+                afresh.
 
         Raises:
             TrainingError: the data cannot be learnt from (no series), or the weights do not fit.

@@ -1,0 +1,46 @@
+# Everything a fresh machine with Python 3.11+ and make needs; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check format docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/netshare run configs/quickstart.json
+	$(BIN)/netshare run configs/quickstart-netflow.json
+	@echo
+	@echo "synthetic capture:  demo/pcap/synthetic/synthetic.pcap"
+	@echo "synthetic NetFlow:  demo/netflow/synthetic/synthetic.csv"
+	@echo "reports:            demo/pcap/report/report.html  demo/netflow/report/report.html"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+check: test
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed
+	$(BIN)/netshare schema --markdown > docs/config.md
+	$(BIN)/netshare schema > configs/schema.json
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,129 @@
+"""Fidelity on the A/B protocol: train on half of a trace's flows, compare with the other half.
+
+    python -m benchmarks.fidelity.run TRACE... [--generators doppelganger autoregressive] [-o benchmarks/fidelity]
+
+For every trace and generator option: a whole run through the pipeline with half of the conversations held back, then
+the geometric mean of d(S, B) / d(A, B) over all distances, the worst of them, what is copied (beside what the held-back
+half repeats), consistency, and the CPU time of training. Results are added to `results.json` and `README.md` in the
+output folder; rows of traces and generators that are not run this time are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import netshare
+from benchmarks.machine import provenance
+from netshare.progress import Console
+
+HERE = Path(__file__).resolve().parent
+GENERATORS = ("doppelganger", "autoregressive")
+
+
+def main() -> None:
+    """Run what is asked for and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("traces", nargs="+", type=Path)
+    parser.add_argument("--generators", nargs="+", choices=GENERATORS, default=GENERATORS)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=HERE)
+    options = parser.parse_args()
+    path = options.output / "results.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    for trace in options.traces:
+        for generator in options.generators:
+            row = measure(trace, generator, options.seed, options.overrides)
+            same = (row["trace"], row["generator"], row["overrides"])
+            rows = [r for r in rows if (r["trace"], r["generator"], r["overrides"]) != same] + [row]
+            rows.sort(key=lambda r: (r["trace"], r["generator"]))
+            path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+            (options.output / "README.md").write_text(markdown(rows))
+            print(markdown([row]).splitlines()[-3], flush=True)
+
+
+def measure(trace: Path, generator: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+    """One run; its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = netshare.load_config(
+            {"input": str(trace.resolve()), "evaluate": {"holdout": 0.5}, "seed": seed},
+            [f"generator.kind={generator}", *overrides],
+            work_dir=folder,
+        )
+        before, begun = _cpu_seconds(), time.monotonic()
+        result = netshare.run(config, console=Console())
+        report = json.loads((result.folder / "report" / "report.json").read_text())
+        trained = json.loads((result.folder / "models" / "stage.json").read_text())
+        return {
+            "trace": trace.name,
+            "generator": generator,
+            "overrides": overrides,
+            "seed": seed,
+            **figures(report),
+            "training_seconds": trained["seconds"],
+            "cpu_seconds": round(_cpu_seconds() - before, 1),
+            "wall_seconds": round(time.monotonic() - begun, 1),
+            "models": len(list((result.folder / "models").glob("*/result.json"))),
+            **provenance(),
+        }
+
+
+def figures(report: dict[str, Any]) -> dict[str, Any]:
+    """What the table shows of a report."""
+    worst = max(report["distances"], key=lambda row: row["ratio"])
+    return {
+        "ratio": report["geometric_mean_ratio"],
+        "bootstrap_ratio": report["geometric_mean_ratio_bootstrap"],
+        "worst": {"title": worst["title"], "measure": worst["measure"], "ratio": worst["ratio"]},
+        "distances": {
+            f"{row['field']} {row['measure']}": {"s": row["synthetic"], "floor": row["floor"], "ratio": row["ratio"]}
+            for row in report["distances"]
+        },
+        "paper_means": report["paper_means"],
+        "copying": {c["name"]: {"share": c["share"], "holdout": c["holdout_share"]} for c in report["copying"]},
+        "consistency": {str(r["test"]): r["share"] for r in report["consistency"]["synthetic"]},
+        "flows": {role: size["flows"] for role, size in report["sizes"].items()},
+        "records": {role: size["records"] for role, size in report["sizes"].items()},
+    }
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table, and after it every distance's ratio."""
+    lines = [
+        "# Fidelity",
+        "",
+        "Train on half of a trace's conversations (A), compare with the other half (B); `python -m benchmarks.fidelity.run`.",
+        "*ratio*: geometric mean of d(S, B) / d(A, B) over all distances, 1 is as close as real to real; *bootstrap*: the",
+        "same for rows of A drawn again. *copied*: share of synthetic five-tuples that stand in A (of B's in brackets).",
+        "",
+        "| trace | generator | ratio | bootstrap | worst distance | copied five-tuples | records S / B | training s | CPU s | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name, copy = next(iter(row["copying"].items()))
+        del name
+        named = f"{row['worst']['title']}, {row['worst']['measure']}: {row['worst']['ratio']:.1f}"
+        options = " ".join([row["generator"], *row["overrides"]])
+        lines.append(
+            f"| {row['trace']} | {options} | {row['ratio']:.2f} | {row['bootstrap_ratio']:.2f} | {named} | "
+            f"{copy['share']:.2%} ({copy['holdout']:.2%}) | {row['records']['synthetic']:,} / {row['records']['holdout']:,} | "
+            f"{row['training_seconds']:.0f} | {row['cpu_seconds']:.0f} | {row['commit']} |"
+        )
+    shape = rows[-1]
+    lines += ["", f"{shape['date']}, {shape['processor']}, {shape['cores']} cores, {shape['memory_gib']} GiB."]
+    return "\n".join(lines) + "\n"
+
+
+def _cpu_seconds() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+if __name__ == "__main__":
+    main()

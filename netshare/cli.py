@@ -1,0 +1,197 @@
+"""The command line: `netshare run config.json` and its companions.
+
+Exit codes: 0 done, 2 the user's mistake (one line on standard error says what and how to mend it), 1 a defect of ours
+(with a traceback). Results go to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from preprocess.errors import InputError, NetshareError
+
+STAGE_COMMANDS = {
+    "run": ("evaluate", "everything: from a config to a synthetic trace and its report"),
+    "preprocess": ("preprocess", "read the input, cut it into chunks and encode it"),
+    "train": ("train", "the above, and train the models"),
+    "postprocess": ("postprocess", "the above, generate, repair and write the synthetic trace"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    level = logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    try:
+        options.command(options)
+    except NetshareError as error:
+        if options.verbose:
+            logging.getLogger(__name__).debug("traceback", exc_info=True)
+        print(f"netshare: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("netshare: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("-v", "--verbose", action="store_true", help="say more, tracebacks of errors included")
+    shared.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    on_config = argparse.ArgumentParser(add_help=False)
+    on_config.add_argument("config", type=Path, help="JSON config; the smallest is {\"input\": \"trace.pcap\"}")
+    on_config.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                           help="override a value of the config, e.g. training.steps=500 (repeatable)")  # fmt: skip
+    on_config.add_argument("--work-dir", type=Path, help="run folder, instead of output.folder")
+
+    parser = argparse.ArgumentParser(prog="netshare", description="Synthetic network traces that can be shared.")
+    parser.add_argument("--version", action="version", version=f"netshare {_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[Any], None], text: str, *parents: argparse.ArgumentParser) -> Any:
+        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=[shared, *parents])
+        added.set_defaults(command=command)
+        return added
+
+    for name, (until, text) in STAGE_COMMANDS.items():
+        added = add(name, _run, text, on_config)
+        added.add_argument("--fresh", action="store_true", help="forget what the run folder holds")
+        added.set_defaults(until=until)
+    add("validate", _validate, "check a config and print it with all defaults filled in", on_config)
+    inspect = add("inspect", _inspect, "tell what traces hold, and what was skipped and why")
+    inspect.add_argument("files", nargs="+", metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="as JSON")
+    init = add("init", _init, "write a starter config for traces, and explain its choices")
+    init.add_argument("files", nargs="+", metavar="FILE")
+    init.add_argument("-o", "--output", type=Path, default=Path("config.json"), help="default: config.json")
+    init.add_argument("--fresh", action="store_true", help="overwrite the output")
+    generate = add("generate", _generate, "generate more data from the trained models of a run")
+    generate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    generate.add_argument("--flows", type=_positive, help="distinct five-tuples; default: as many as the input has")
+    generate.add_argument("--seed", type=int, default=1, help="another seed gives another trace; default: 1")
+    generate.add_argument("-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)")
+    evaluate = add("evaluate", _evaluate, "compare any synthetic trace with real ones")
+    evaluate.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
+    evaluate.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
+    evaluate.add_argument("--synthetic", required=True, metavar="S")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
+    evaluate.add_argument("--seed", type=int, default=0)
+    schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
+    schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
+    return parser
+
+
+def _run(options: Any) -> None:
+    from netshare.config import load_config
+    from netshare.pipeline import run
+    from netshare.progress import Console
+
+    config = load_config(options.config, options.overrides, work_dir=options.work_dir)
+    result = run(config, until=options.until, fresh=options.fresh, console=Console(quiet=options.quiet))
+    for path in (*result.outputs, *([result.report] if result.report else [])):
+        print(_relative(path))
+    if not result.outputs:
+        print(_relative(result.folder))
+
+
+def _validate(options: Any) -> None:
+    from netshare.config import load_config
+    from preprocess.readers import list_files
+
+    config = load_config(options.config, options.overrides, work_dir=options.work_dir)
+    list_files(config.input.files)
+    print(config.model_dump_json(indent=2))
+
+
+def _inspect(options: Any) -> None:
+    from netshare.inspection import format_description
+    from preprocess import describe_trace, read_trace
+
+    description = describe_trace(read_trace(options.files))
+    print(json.dumps(description, indent=2) if options.json else format_description(description))
+
+
+def _init(options: Any) -> None:
+    from netshare.inspection import starter_config
+    from netshare.run_folder import write_atomically
+    from preprocess import read_trace
+
+    if options.output.exists() and not options.fresh:
+        raise InputError(f"{options.output}: exists already; choose another with -o, or overwrite it with --fresh")
+    config, reasons = starter_config(read_trace(options.files), options.files, options.output.resolve().parent)
+    try:
+        write_atomically(options.output, json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"{options.output}: cannot be written ({error.strerror}); choose another with -o") from None
+    for key, reason in reasons.items():
+        print(f"{key}: {reason}")
+    print(f"wrote {options.output}; go on with: netshare run {options.output}")
+
+
+def _generate(options: Any) -> None:
+    from netshare.pipeline import generate
+    from netshare.progress import Console
+
+    generate(options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet))
+    print(_relative(options.output))
+
+
+def _evaluate(options: Any) -> None:
+    from netshare.evaluation import evaluate, write_html, write_json
+    from preprocess import read_trace
+
+    holdout = read_trace(options.holdout) if options.holdout else None
+    report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
+    print(report.summary())
+    if options.json:
+        write_json(report, options.json)
+    if options.html:
+        write_html(report, options.html)
+
+
+def _schema(options: Any) -> None:
+    from netshare.config import config_schema
+    from netshare.config_docs import config_markdown
+
+    print(config_markdown() if options.markdown else json.dumps(config_schema(), indent=2))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of at least 1")
+    return value
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("netshare")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,301 @@
+"""Training on Ray: the seed model first, then one actor a chunk, in parallel.
+
+Data goes through the object store once. An actor trains in a folder of its own node and hands every checkpoint to a
+keeper actor on the driver's node, which writes it into the run folder; so nodes need no shared file system, an actor
+that dies goes on elsewhere from its last checkpoint, and a killed run goes on from the run folder. The same jobs give
+the same weights here and without Ray (`train_inline`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, load_file
+
+from netshare.config import ClusterSection
+from netshare.training.job import TrainingJob, run_job
+from netshare.training.trainer import TRAINING, Progress
+from preprocess.encoded import Encoded, Schema
+from preprocess.errors import ClusterError, NetshareError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[Progress], None]
+PROBE_SECONDS = 15.0
+POLL_SECONDS = 0.5
+KEPT_BY_WORKER_ONLY = ("checkpoint.previous.safetensors",)
+
+
+def train_inline(
+    jobs: Sequence[TrainingJob], data: Callable[[int], Encoded], folder: Path, *, report: Report | None = None
+) -> None:
+    """Train the seed model (the first job), then the others from its weights, one after another in this process.
+
+    Args:
+        jobs: the seed model's first.
+        data: the encoded series of a chunk, by chunk number.
+        folder: models are written to `folder / job.name`.
+        report: told of the progress.
+
+    Raises:
+        TrainingError: a model cannot be trained.
+    """
+    seed_weights: dict[str, torch.Tensor] | None = None
+    for job in jobs:
+        run_job(job, data(job.chunk), folder / job.name, initial_weights=seed_weights, progress=report)
+        if seed_weights is None:
+            seed_weights = load_file(folder / job.name / TRAINING)
+
+
+def train_on_ray(
+    jobs: Sequence[TrainingJob],
+    data: Callable[[int], Encoded],
+    folder: Path,
+    *,
+    cluster: ClusterSection,
+    report: Report | None = None,
+) -> None:
+    """As `train_inline`, with one Ray actor a model; chunks other than the seed's are trained in parallel.
+
+    Raises:
+        ClusterError: the cluster cannot be reached or has not the resources asked for.
+        TrainingError: a model cannot be trained, or its node was lost more than `max_restarts` times.
+    """
+    import ray
+
+    with _connected(cluster), _explained():
+        _check_resources(cluster)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        keeper = ray.remote(_Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
+        _run_actors(jobs[:1], data, None, keeper, cluster, report)
+        weights = ray.put((folder / jobs[0].name / TRAINING).read_bytes())
+        _run_actors(jobs[1:], data, weights, keeper, cluster, report)
+
+
+def _run_actors(
+    jobs: Sequence[TrainingJob],
+    data: Callable[[int], Encoded],
+    weights: Any,
+    keeper: Any,
+    cluster: ClusterSection,
+    report: Report | None,
+) -> None:
+    import ray
+
+    worker = ray.remote(_Worker).options(
+        num_cpus=cluster.cpus_per_model,
+        num_gpus=cluster.gpus_per_model,
+        max_restarts=cluster.max_restarts,
+        max_task_retries=cluster.max_restarts,
+    )
+    actors: dict[Any, tuple[TrainingJob, Any]] = {}
+    for job in jobs:
+        series = data(job.chunk)
+        arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
+        actor = worker.remote()
+        task = actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper)
+        actors[task] = (job, actor)
+    while actors:
+        finished, _ = ray.wait(list(actors), timeout=POLL_SECONDS)
+        for progress in ray.get(keeper.take_reports.remote()):
+            if report is not None:
+                report(progress)
+        for task in finished:
+            job, _ = actors.pop(task)
+            _result(task, job, cluster)
+
+
+def _result(task: Any, job: TrainingJob, cluster: ClusterSection) -> None:
+    import ray
+
+    try:
+        ray.get(task)
+    except ray.exceptions.RayActorError as error:
+        raise TrainingError(
+            f"model {job.name}: its worker was lost more than {cluster.max_restarts} times ({_first_line(error)}); "
+            "run again to go on from its checkpoint, or give it more memory"
+        ) from error
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, NetshareError):
+            raise error.cause from None
+        raise
+
+
+class _Keeper:
+    """Lives on the driver's node: keeps checkpoints in the run folder and passes reports on."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.reports: list[Progress] = []
+
+    def fetch(self, name: str) -> dict[str, bytes]:
+        """All files of a model's folder, by relative name."""
+        root = self.folder / name
+        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+    def keep(self, name: str, files: dict[str, bytes], removed: list[str]) -> None:
+        """Write the files, each atomically, then remove those that the worker removed."""
+        root = self.folder / name
+        for relative, content in files.items():
+            path = root / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_bytes(content)
+            partial.replace(path)
+        for relative in removed:
+            (root / relative).unlink(missing_ok=True)
+
+    def report(self, progress: Progress) -> None:
+        self.reports.append(progress)
+
+    def take_reports(self) -> list[Progress]:
+        taken, self.reports = self.reports, []
+        return taken
+
+
+class _Worker:
+    """Trains one model on whatever node Ray has put it."""
+
+    def train(
+        self,
+        job: TrainingJob,
+        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        schema: Mapping[str, Any],
+        weights: bytes | None,
+        keeper: Any,
+    ) -> None:
+        """Do the job; files go to and from the keeper."""
+        import ray
+
+        scratch = Path(tempfile.mkdtemp(prefix=f"netshare-{job.name}-"))
+        try:
+            for relative, content in ray.get(keeper.fetch.remote(job.name)).items():
+                path = scratch / relative
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+
+            def hand_over() -> None:
+                names = {str(p.relative_to(scratch)): p for p in sorted(scratch.rglob("*")) if p.is_file()}
+                gone = [n for n in ("checkpoint.safetensors", *KEPT_BY_WORKER_ONLY) if n not in names]
+                files = {n: p.read_bytes() for n, p in names.items() if n not in KEPT_BY_WORKER_ONLY}
+                late = [files.pop("result.json")] if "result.json" in files else []
+                ray.get(keeper.keep.remote(job.name, files, []))
+                if late:  # the result says that all else is there, so it comes after all else
+                    ray.get(keeper.keep.remote(job.name, {"result.json": late[0]}, gone))
+
+            run_job(
+                job,
+                Encoded(*arrays, Schema.from_json(dict(schema))),
+                scratch,
+                initial_weights=load(weights) if weights is not None else None,
+                progress=lambda progress: keeper.report.remote(progress),
+                checkpointed=hand_over,
+            )
+            hand_over()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        hint = "install this version of netshare on every node" if "Error:" in last and "import" in str(error) else "run again"
+        raise ClusterError(f"the Ray cluster failed ({last[:200]}); {hint}, or set cluster.mode to inline") from error
+
+
+@contextmanager
+def _connected(cluster: ClusterSection) -> Iterator[None]:
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if cluster.address is not None:
+        _probe(cluster.address)
+        ray.init(address=cluster.address, **quiet)
+    else:
+        ray.init(include_dashboard=False, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _probe(address: str) -> None:
+    """Raise a ClusterError that says why a cluster cannot be joined, where Ray itself would say little, and late."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"cluster.address is {address}; write it as host:port, for instance 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ClusterError(
+            f"cluster.address: nothing answers at {address} ({error.strerror or error}); start a head there with "
+            f"`ray start --head --port {port}`, or leave cluster.address out to train on this machine"
+        ) from None
+    script = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+    probe = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seen = []
+    timer = _Alarm(probe, PROBE_SECONDS)
+    for line in probe.stdout or []:
+        seen.append(line.strip())
+        if "InvalidAuthToken" in line or "AuthenticationError" in line:
+            probe.kill()
+            raise ClusterError(
+                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token of "
+                "its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
+            )
+    timer.cancel()
+    if probe.wait() != 0:
+        raise ClusterError(f"cluster.address: cannot join the Ray cluster at {address} ({(seen or ['no answer'])[-1][:200]})")
+
+
+class _Alarm:
+    """Kills a process that takes too long."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
+        import threading
+
+        self._timer = threading.Timer(seconds, process.kill)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+def _check_resources(cluster: ClusterSection) -> None:
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for resource, wanted, key in (
+        ("CPU", cluster.cpus_per_model, "cluster.cpus_per_model"),
+        ("GPU", cluster.gpus_per_model, "cluster.gpus_per_model"),
+    ):
+        most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
+        if wanted > most:
+            raise ClusterError(
+                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for at most that"
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

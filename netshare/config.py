@@ -1,0 +1,302 @@
+"""The configuration of a run: one JSON file, typed, every key documented where it is declared.
+
+    {"input": "trace.pcap"}
+
+is a whole config. Everything else has a default, given by the preset for the kind of trace (`configs/pcap.json`,
+`configs/netflow.json`); the config's own values override the preset's, and `--set section.key=value` overrides both.
+Unknown keys are refused, with the nearest known name. File names in a config are relative to the config's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from preprocess import read_trace
+from preprocess.errors import ConfigError
+
+PRESETS = ("pcap", "netflow")
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are refused, values are not changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class InputSection(Section):
+    """What to learn from."""
+
+    files: list[str] = Field(min_length=1, description="Traces: files, folders or globs; all of one kind, merged.")
+    limit: int | None = Field(None, ge=1, description="Read at most this many records of each file.")
+
+
+class OutputSection(Section):
+    """Where the run folder is and what is written at its end."""
+
+    folder: str | None = Field(None, description="Run folder; default: the config's name + '-run', beside the config.")
+    formats: list[Literal["pcap", "csv", "parquet"]] = Field(
+        default=["pcap", "csv", "parquet"],
+        description="Formats of the synthetic trace; a NetFlow input has no pcap, and says so only if pcap alone is asked.",
+    )
+
+
+class FieldsSection(Section):
+    """Which fields are learnt and how each is encoded."""
+
+    flow_key: Literal["unidirectional", "bidirectional"] = Field(
+        "unidirectional", description="A flow is one five-tuple, or the conversation of both directions."
+    )
+    encodings: dict[str, str | dict[str, Any]] = Field(
+        default={}, description="Field name -> encoding, where the default of the generator is not wanted."
+    )
+
+
+class ChunksSection(Section):
+    """How the trace is split in time."""
+
+    count: int | None = Field(None, ge=1, description="Number of fixed-time chunks; default: by size, at most 10.")
+    seconds: float | None = Field(None, gt=0, description="Duration of a chunk, instead of their number.")
+    max_records_per_segment: int = Field(
+        1024, ge=1, description="Flows longer than this within a chunk are cut into tagged segments."
+    )
+
+
+class IP2VecSection(Section):
+    """The embedding of ports and protocols."""
+
+    model: str | None = Field(
+        None, description="Folder of an IP2Vec model trained on public data; default: the one that ships."
+    )
+
+
+class GeneratorSection(Section):
+    """Which model learns each half of P(metadata) x P(measurements | metadata)."""
+
+    kind: Literal["doppelganger", "autoregressive"] = Field(
+        "autoregressive", description="doppelganger: adversarial in both slots; autoregressive: likelihood in both."
+    )
+    doppelganger: DoppelGANgerSettings = Field(DoppelGANgerSettings(), description="Settings of the doppelganger kind.")
+    autoregressive: AutoregressiveSettings = Field(
+        AutoregressiveSettings(), description="Settings of the autoregressive kind."
+    )
+
+
+class TrainingSection(Section):
+    """How long and on what to train."""
+
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for doppelganger, "
+        "until the validation loss stops falling for autoregressive.",
+    )
+    finetune_steps: int | None = Field(
+        None, ge=1, description="The same for every other chunk's model; default: 1,000, or until the loss stops falling."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable.")
+    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
+    checkpoint_seconds: float = Field(20.0, gt=0, description="At most this much training is lost by a kill.")
+
+
+class ClusterSection(Section):
+    """Where training runs."""
+
+    mode: Literal["auto", "inline", "ray"] = Field(
+        "auto", description="inline: in this process; ray: one actor a chunk; auto: ray if several chunks and cores."
+    )
+    address: str | None = Field(None, description="Address of a Ray cluster (host:port); default: start one here.")
+    cpus_per_model: float = Field(1, gt=0, description="CPUs that Ray reserves for a model.")
+    gpus_per_model: float = Field(0, ge=0, description="GPUs (may be a fraction) that Ray reserves for a model.")
+    max_restarts: int = Field(3, ge=0, description="How often a model's training is restarted from its checkpoint.")
+
+
+class GenerateSection(Section):
+    """How much to generate."""
+
+    flows: int | None = Field(None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has.")
+
+
+class PostprocessSection(Section):
+    """How decoded records become a valid trace."""
+
+    repair: bool = Field(True, description="Repair what domain knowledge forbids; every repair is counted.")
+    snaplen: int | None = Field(
+        None, ge=64, description="Captured bytes a packet; default: whole packets with a deterministic payload."
+    )
+
+
+class EvaluateSection(Section):
+    """How the result is judged."""
+
+    enabled: bool = Field(True, description="Write report/report.json and report/report.html.")
+    holdout: float = Field(
+        0.2, ge=0, le=0.9, description="Share of flows held back from training, against which the result is measured."
+    )
+
+
+class Config(Section):
+    """A whole run; see the module's docstring."""
+
+    input: InputSection
+    output: OutputSection = OutputSection()
+    preset: Literal["pcap", "netflow"] | None = Field(None, description="Defaults to start from; default: by the input.")
+    fields: FieldsSection = FieldsSection()
+    chunks: ChunksSection = ChunksSection()
+    ip2vec: IP2VecSection = IP2VecSection()
+    generator: GeneratorSection = GeneratorSection()
+    training: TrainingSection = TrainingSection()
+    cluster: ClusterSection = ClusterSection()
+    generate: GenerateSection = GenerateSection()
+    postprocess: PostprocessSection = PostprocessSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    seed: int = Field(0, ge=0, lt=2**31, description="Seeds everything random; the same seed repeats a run.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _input_may_be_a_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("input"), str | list):
+            names = value["input"]
+            value = {**value, "input": {"files": [names] if isinstance(names, str) else names}}
+        return value
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, work_dir: str | Path | None = None
+) -> Config:
+    """A checked config, with its preset's values filled in and all file names absolute.
+
+    Args:
+        source: path of a JSON file, or its content as a mapping (then names are relative to the working directory).
+        overrides: `section.key=value` texts; the value is JSON, or else taken as text.
+        work_dir: the run folder, instead of `output.folder`.
+
+    Raises:
+        ConfigError: not JSON, an unknown key, a wrong type, a contradiction.
+        InputError: `preset` is not given and the input cannot be read to choose one.
+    """
+    if isinstance(source, Mapping):
+        name, base, raw = "config", Path.cwd(), json.loads(json.dumps(source))
+    else:
+        path = Path(source)
+        name, base, raw = str(source), path.resolve().parent, _read_json(path)
+    for text in overrides:
+        _set(raw, text)
+    folder = Path.cwd() / work_dir if work_dir is not None else None
+    if folder is None:
+        stem = Path(source).stem if not isinstance(source, Mapping) else "netshare"
+        chosen = raw.get("output", {}).get("folder") if isinstance(raw.get("output"), dict) else None
+        folder = base / (chosen or f"{stem}-run")
+    user = _validate(raw, name)
+    files = _absolute(user.input.files, base)
+    preset = user.preset or _preset_for(files)
+    merged = _merge(read_preset(preset), raw)
+    merged["preset"] = preset
+    merged["input"] = {"files": files, "limit": user.input.limit}
+    merged["output"] = {**merged.get("output", {}), "folder": str(folder.resolve())}
+    if user.ip2vec.model is not None:
+        merged["ip2vec"] = {"model": str((base / user.ip2vec.model).resolve())}
+    return _validate(merged, name)
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The values of a preset, as in `configs/NAME.json`."""
+    packaged = resources.files("netshare") / "presets" / f"{name}.json"
+    source = packaged if packaged.is_file() else Path(__file__).parent.parent / "configs" / f"{name}.json"
+    return json.loads(source.read_text())
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of a config, for editors."""
+    return Config.model_json_schema()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `netshare init TRACE -o {path}` writes a starter config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a config ({error})") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not valid JSON ({error.msg})") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: a config is a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _set(raw: dict[str, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(f"--set {text}: write it as section.key=value, for instance training.steps=500")
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError:
+        parsed = value
+    where = raw
+    for part in parts[:-1]:
+        inner = where.setdefault(part, {})
+        if part == "input" and not isinstance(inner, dict):
+            inner = where[part] = {"files": inner if isinstance(inner, list) else [inner]}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {text}: {part} is not a section")
+        where = inner
+    where[parts[-1]] = parsed
+
+
+def _validate(raw: dict[str, Any], name: str) -> Config:
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: " + "; ".join(_explain(item) for item in error.errors()[:3])) from None
+
+
+def _explain(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(item["loc"][:-1])
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return f"{where} is not a known key; {hint}"
+    if item["type"] == "missing":
+        return f"{where} is missing"
+    found = json.dumps(item.get("input"), default=str)
+    return f"{where} is {found[:60]}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        declared = getattr(model, "model_fields", {}).get(part)
+        model = declared.annotation if declared is not None else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def _absolute(names: list[str], base: Path) -> list[str]:
+    return [str(base / Path(name).expanduser()) for name in names]
+
+
+def _preset_for(files: list[str]) -> str:
+    for name in files:
+        found = sorted(glob.glob(name))
+        kind = read_trace(found[0] if found else name, limit=1).kind
+        return "pcap" if kind == "packet" else "netflow"
+    raise ConfigError("input.files is empty; name at least one trace")
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

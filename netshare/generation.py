@@ -1,0 +1,321 @@
+"""Generate flow series from the models of all chunks, and carry flows across chunk and segment borders.
+
+Chunk by chunk, in time order (NetShare, section 4.3, insight 3):
+
+1. *New flows*: metadata are drawn from the chunk's model until as many flows start here as asked. In a real trace a
+   five-tuple starts once, so a draw whose five-tuple has already started is drawn anew.
+2. *Continued flows*: flows that earlier chunks tagged for this one keep their five-tuple, label and tags; what is
+   particular to the chunk (start, span, whether the series is cut) comes from a *donor*: a draw of this chunk's model
+   that does not start here, of the same protocol if there is one.
+3. *Segments*: a series tagged `continued` is followed by another of the same flow, which starts where it ended and
+   takes span and tags from a donor that continues.
+4. Measurements are drawn for all of them, given their metadata.
+
+Nothing of this touches real data: it uses the models and the number of flows that start in each chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netshare.generators.base import Generator
+from preprocess.chunks import ChunkPlan
+from preprocess.codec import Codec
+from preprocess.encoded import Encoded
+from preprocess.errors import TrainingError
+from preprocess.flows import five_tuple_keys, number_by_first_appearance
+from preprocess.series import METADATA_OF_FLOW, SeriesTable
+from preprocess.trace import CATEGORY_COLUMNS
+
+Metadata = dict[str, np.ndarray]
+MOST_DRAWS = 30  # metadata rows drawn per new flow before repeated five-tuples and forced starts are accepted
+MOST_SEGMENTS = 10_000  # series of one flow within one chunk
+
+
+@dataclass
+class GenerationReport:
+    """What was asked for and what came of it, for the log and the report."""
+
+    flows_asked: int = 0
+    flows: int = 0
+    records: int = 0
+    series: int = 0
+    drawn: int = 0  # metadata rows drawn in all
+    repeated_five_tuples: int = 0  # draws given up because their five-tuple had already started
+    accepted_repeats: int = 0  # flows that share a five-tuple with another because no other was drawn
+    forced_starts: int = 0  # draws made to start in a chunk whose model drew too few that do
+    continued: int = 0  # series that continue a flow from an earlier chunk
+    segments: int = 0  # series that continue a flow within a chunk
+    without_donor: int = 0  # continued series for which the chunk's model drew no donor
+    by_chunk: dict[int, int] = field(default_factory=dict)  # new flows by chunk
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return {**self.__dict__, "by_chunk": {str(k): v for k, v in self.by_chunk.items()}}
+
+
+def derive_seed(seed: int, *labels: object) -> int:
+    """A seed for one purpose, from the run's seed: 31 bits, independent for different labels."""
+    text = ":".join(str(part) for part in (seed, *labels))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little") >> 1
+
+
+def share_flows(total: int, weights: Mapping[int, int]) -> dict[int, int]:
+    """`total` flows split over chunks in proportion to `weights` (flows that start there in the real trace), by largest
+    remainder."""
+    chunks = sorted(weights)
+    exact = np.array([weights[k] for k in chunks], dtype=float)
+    exact = exact / exact.sum() * total
+    counts = np.floor(exact).astype(int)
+    short = total - int(counts.sum())
+    counts[np.argsort(-(exact - counts), kind="stable")[:short]] += 1
+    return dict(zip(chunks, counts.tolist(), strict=True))
+
+
+def generate_series(
+    models: Callable[[int], Generator],
+    codec: Codec,
+    plan: ChunkPlan,
+    *,
+    starting: Mapping[int, int],
+    flows: int,
+    seed: int,
+    report: Callable[[int, int], None] | None = None,
+) -> tuple[dict[int, SeriesTable], GenerationReport]:
+    """Synthetic series of every chunk.
+
+    Args:
+        models: the trained generator of a chunk, by chunk number.
+        codec: what encoded the training series.
+        plan: the chunks.
+        starting: number of real flows that start in each non-empty chunk.
+        flows: distinct five-tuples to generate in all.
+        seed: the same seed gives the same series.
+        report: told (chunks done, chunks in all).
+
+    Raises:
+        TrainingError: no chunk has flows that start in it.
+    """
+    if sum(starting.values()) < 1:
+        raise TrainingError("no flow starts in any chunk, so there is nothing to generate from")
+    said = GenerationReport(flows_asked=flows, by_chunk=share_flows(flows, starting))
+    chunks = sorted(starting)
+    started = _Flows(codec.categories)
+    tables: dict[int, SeriesTable] = {}
+    for done, chunk in enumerate(chunks):
+        rng = np.random.default_rng(derive_seed(seed, "stitch", chunk))
+        draw = _Draw(models(chunk), codec, plan, chunk, chunks, derive_seed(seed, "metadata", chunk), said)
+        new = draw.new_flows(said.by_chunk[chunk], started)
+        pending = started.tagged_for(chunk)
+        started.add(new)
+        series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng)
+        if _rows(series):
+            tables[chunk] = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk))
+            said.records += int(tables[chunk].offsets[-1])
+            said.series += len(tables[chunk])
+        if report is not None:
+            report(done + 1, len(chunks))
+    said.flows = started.distinct
+    return tables, said
+
+
+class _Flows:
+    """The flows started so far, over all chunks."""
+
+    def __init__(self, categories: Mapping[str, tuple[str, ...]]) -> None:
+        self.identity = (*METADATA_OF_FLOW, "chunk_tags", *categories)
+        self.parts: list[Metadata] = []
+
+    def add(self, flows: Metadata) -> None:
+        if _rows(flows):
+            self.parts.append({name: flows[name] for name in self.identity if name in flows})
+
+    def fresh(self, candidates: Metadata) -> np.ndarray:
+        """bool[n]: candidates whose five-tuple is neither among the flows started nor among earlier candidates."""
+        whole = {
+            name: np.concatenate([*(part[name] for part in self.parts), candidates[name]]) for name in METADATA_OF_FLOW
+        }
+        numbers = number_by_first_appearance(five_tuple_keys(whole)[0])
+        first = np.zeros(len(numbers), dtype=bool)
+        first[np.unique(numbers, return_index=True)[1]] = True
+        return first[len(numbers) - _rows(candidates) :]
+
+    def tagged_for(self, chunk: int) -> Metadata:
+        """Identity of the flows that earlier chunks tagged for this one."""
+        if not self.parts:
+            return {}
+        flows = _concatenate(self.parts)
+        return _take(flows, flows["chunk_tags"][:, chunk] == 1)
+
+    @property
+    def distinct(self) -> int:
+        if not self.parts:
+            return 0
+        flows = _concatenate(self.parts)
+        return int(number_by_first_appearance(five_tuple_keys(flows)[0]).max()) + 1
+
+
+class _Draw:
+    """Metadata drawn from one chunk's model: the flows that start here, and the pool of donors."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        codec: Codec,
+        plan: ChunkPlan,
+        chunk: int,
+        chunks: list[int],
+        seed: int,
+        said: GenerationReport,
+    ) -> None:
+        self.generator, self.codec, self.plan, self.chunk, self.seed, self.said = (
+            generator,
+            codec,
+            plan,
+            chunk,
+            seed,
+            said,
+        )
+        self.later = np.zeros(plan.count, dtype=np.uint8)
+        self.later[[k for k in chunks if k > chunk]] = 1
+        self.donors: list[Metadata] = []
+        self.rounds = 0
+
+    def draw(self, n: int) -> Metadata:
+        """`n` rows of metadata in natural units, tags made consistent with the chunk."""
+        self.rounds += 1
+        self.said.drawn += n
+        seed = derive_seed(self.seed, self.rounds)
+        rows = self.codec.decode_metadata(self.generator.sample_metadata(n, seed=seed), seed=seed)
+        tags = rows["chunk_tags"] & self.later
+        tags[:, self.chunk] = 1
+        rows["chunk_tags"] = tags
+        rows["starts_here"] = rows["starts_here"] & (1 - rows["continues"])
+        self.donors.append(_take(rows, rows["starts_here"] == 0))
+        return rows
+
+    def new_flows(self, wanted: int, started: _Flows) -> Metadata:
+        """`wanted` flows that start in this chunk, none with a five-tuple that has started before if it can be had."""
+        found: list[Metadata] = []
+        refused: list[Metadata] = []
+        others: list[Metadata] = []
+        missing, budget = wanted, MOST_DRAWS * wanted + 1000
+        here = _Flows(self.codec.categories)
+        here.parts = list(started.parts)
+        while missing > 0 and budget > 0:
+            n = min(max(64, int(missing * 1.2)), 200_000, budget)
+            budget -= n
+            rows = self.draw(n)
+            starts = rows["starts_here"] == 1
+            others.append(_take(rows, ~starts))
+            rows = _take(rows, starts)
+            fresh = here.fresh(rows)
+            kept = _take(rows, np.flatnonzero(fresh)[:missing])
+            refused.append(_take(rows, ~fresh))
+            self.said.repeated_five_tuples += int((~fresh).sum())
+            here.add(kept)
+            found.append(kept)
+            missing -= _rows(kept)
+        if missing > 0:
+            spare = _take(_concatenate(refused), slice(0, missing)) if refused else {}
+            self.said.accepted_repeats += _rows(spare)
+            forced = _take(_concatenate(others), slice(0, missing - _rows(spare))) if others else {}
+            if _rows(forced):
+                forced = {**forced, "starts_here": np.ones(_rows(forced), np.uint8)}
+                forced["continues"] = np.zeros(_rows(forced), np.uint8)
+            self.said.forced_starts += _rows(forced)
+            found += [spare, forced]
+        return _concatenate(found)
+
+    def continuing(self, flows: Metadata, rng: np.random.Generator) -> Metadata:
+        """First series in this chunk of flows from earlier chunks."""
+        n = _rows(flows)
+        if n == 0:
+            return {}
+        self.said.continued += n
+        donors = _take(pool, pool["continues"] == 0) if _rows(pool := self._pool()) else {}
+        row = self._adopt(flows, donors, rng)
+        row["starts_here"] = np.zeros(n, np.uint8)
+        row["continues"] = np.zeros(n, np.uint8)
+        return row
+
+    def next_segments(self, before: Metadata, gap: np.ndarray, rng: np.random.Generator) -> Metadata:
+        """The series that follow `before` (tagged `continued`), `gap` ns after their ends."""
+        n = _rows(before)
+        self.said.segments += n
+        donors = _take(pool, pool["continues"] == 1) if _rows(pool := self._pool()) else {}
+        row = self._adopt(before, donors, rng)
+        row["start"] = np.minimum(before["start"] + before["span"] + gap, self.plan.width - 1)
+        row["span"] = np.minimum(row["span"], self.plan.width - 1 - row["start"])
+        row["starts_here"] = np.zeros(n, np.uint8)
+        row["continues"] = np.ones(n, np.uint8)
+        return row
+
+    def _pool(self) -> Metadata:
+        if not any(_rows(part) for part in self.donors):
+            self.draw(256)
+        self.donors = [_concatenate(self.donors)]
+        return self.donors[0]
+
+    def _adopt(self, flows: Metadata, donors: Metadata, rng: np.random.Generator) -> Metadata:
+        """Rows with the identity of `flows` and what is particular to a series from random donors of their protocol."""
+        n = _rows(flows)
+        if _rows(donors) == 0:
+            self.said.without_donor += n
+            start = rng.integers(0, self.plan.width, n)
+            own = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
+        else:
+            order = np.argsort(donors["protocol"], kind="stable")
+            ordered = donors["protocol"][order]
+            low = np.searchsorted(ordered, flows["protocol"], "left")
+            high = np.searchsorted(ordered, flows["protocol"], "right")
+            low, high = np.where(high > low, low, 0), np.where(high > low, high, len(order))
+            chosen = order[rng.integers(low, high)]
+            own = {name: donors[name][chosen] for name in ("start", "span", "continued")}
+        identity = (*METADATA_OF_FLOW, "chunk_tags", *CATEGORY_COLUMNS)
+        return {**{name: flows[name] for name in identity if name in flows}, **own}
+
+
+def _with_segments(series: Metadata, draw: _Draw, plan: ChunkPlan, rng: np.random.Generator) -> Metadata:
+    """`series` and, behind them, the further segments of those tagged `continued`."""
+    parts, last = [series], series
+    for _ in range(MOST_SEGMENTS):
+        if not _rows(last):
+            break
+        room = last["start"] + last["span"] < plan.width - 1
+        going_on = (last["continued"] == 1) & room
+        last["continued"] = going_on.astype(np.uint8)
+        last = _take(last, going_on)
+        if not _rows(last):
+            break
+        gap = last["span"] // max(draw.codec.schema.max_length - 1, 1)
+        last = draw.next_segments(last, gap, rng)
+        parts.append(last)
+    return _concatenate(parts)
+
+
+def _measure(series: Metadata, draw: _Draw, *, seed: int) -> SeriesTable:
+    metadata = draw.codec.encode_metadata(series)
+    measurements, offsets = draw.generator.sample_measurements(metadata, seed=seed)
+    encoded = Encoded(metadata, measurements, offsets, draw.codec.schema)
+    return draw.codec.decode_measurements(series, encoded, seed=seed)
+
+
+def _rows(metadata: Metadata) -> int:
+    return len(metadata["protocol"]) if metadata else 0
+
+
+def _take(metadata: Metadata, index: Any) -> Metadata:
+    return {name: values[index] for name, values in metadata.items()}
+
+
+def _concatenate(parts: list[Metadata]) -> Metadata:
+    full = [part for part in parts if _rows(part)]
+    if not full:
+        return {}
+    return {name: np.concatenate([part[name] for part in full]) for name in full[0]}

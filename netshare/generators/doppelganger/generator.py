@@ -1,0 +1,315 @@
+"""DoppelGANger (Lin, Jain, Wang, Fanti, Sekar: "Using GANs for Sharing Networked Time Series Data", IMC 2020).
+
+P(metadata) is a perceptron, P(measurements | metadata) an LSTM that emits several records a pass and says itself when
+a series ends; both are trained against a critic of metadata and series together and an auxiliary critic of metadata
+alone, under the Wasserstein loss with gradient penalty. Sampling uses a moving average of the generators' weights.
+
+    generator = DoppelGANger(encoded.schema, DoppelGANgerSettings(batch_size=64))
+    train(generator, encoded, folder=folder, steps=3000, seed=1, name="model")
+    synthetic = generator.sample(1000, seed=2)
+
+The LSTM is conditioned on metadata as it will be when sampled, categories and bits decided; the critics see their
+probabilities, through which gradients flow. One forward pass of the generators serves both a critic update and the
+generator update that follows it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from netshare.generators.base import Generator
+from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
+from netshare.generators.doppelganger.layout import ColumnLayout
+from netshare.generators.doppelganger.losses import critic_loss
+from netshare.generators.doppelganger.modules import (
+    FLAG_UNITS,
+    Critic,
+    MeasurementGenerator,
+    Perceptron,
+    mask_after_stop,
+)
+from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata, normal
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from preprocess.encoded import Encoded, Schema
+from preprocess.errors import TrainingError
+
+
+class DoppelGANger(Generator):
+    """The generator of the paper, behind the common interface."""
+
+    def __init__(self, schema: Schema, settings: DoppelGANgerSettings | None = None, device: str = "cpu") -> None:
+        super().__init__(schema, device)
+        self.settings = settings or DoppelGANgerSettings()
+        self._metadata = ColumnLayout(schema.metadata, self.device)
+        self._measurements = ColumnLayout(schema.measurements, self.device)
+        numbers = [i for i, column in enumerate(schema.measurements) if column.kind == "continuous"]
+        self._ranged = numbers if self.settings.auto_normalize else []
+        self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
+        self._steps = 0
+        self._build(seed=0)
+
+    # Training
+
+    def prepare(
+        self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """Build networks afresh (or from `initial_weights`), optimisers and the source of batches."""
+        self._check(data)
+        settings = self.settings
+        self._build(seed)
+        if initial_weights is not None:
+            _load(self._generators, _part(initial_weights, "generators"), "generator weights to fine-tune from")
+            _load(self._critics, _part(initial_weights, "critics"), "critic weights to fine-tune from")
+        self._average = copy.deepcopy(self._generators).requires_grad_(False)
+        betas = (settings.adam_beta1, 0.999)
+        self._generator_optimizer = torch.optim.Adam(
+            self._generators.parameters(), settings.generator_learning_rate, betas, fused=True
+        )
+        self._critic_optimizer = torch.optim.Adam(
+            self._critics.parameters(), settings.critic_learning_rate, betas, fused=True
+        )
+        self._random = torch.Generator().manual_seed(seed)
+        self._source = BatchSource(
+            data,
+            self._metadata,
+            self._measurements,
+            batch_size=settings.batch_size,
+            records_per_pass=self._records_per_pass,
+            horizon=settings.horizon,
+            ranged=self._ranged,
+            seed=seed,
+        )
+        self._steps, self.steps_done = steps, 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps_done >= self._steps
+
+    def step(self) -> dict[str, float]:
+        """`critic_rounds` updates of the critics, one of the generators; all within the same horizon."""
+        horizon, rounds, records = self._source.draw_horizon(), self.settings.critic_rounds, 0
+        for round_ in range(rounds):
+            real = self._source.draw(horizon)
+            records += real.records
+            with torch.set_grad_enabled(round_ == rounds - 1):
+                fake_metadata, fake_series = self._fake(len(real.metadata), horizon)
+            critic, distance = self._update_critics(real, fake_metadata, fake_series)
+        generator = self._update_generators(fake_metadata, fake_series)
+        self.steps_done += 1
+        self._update_average()
+        names = ("critic", "distance", "generator")
+        losses = dict(zip(names, torch.stack([critic, distance, generator]).tolist(), strict=True))
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"loss '{name}' became {value}; lower generator_learning_rate and critic_learning_rate"
+                    " (now {generator_learning_rate:g} and {critic_learning_rate:g})".format(**dict(self.settings))
+                )
+        return {**losses, "records": float(records)}
+
+    def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Networks, their average, both optimisers, and the state of all random numbers."""
+        tensors = self.training_weights()
+        tensors |= _named("average", self._average.state_dict())
+        for name, optimizer in self._optimizers().items():
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= _named(f"{name}.{i}", state)
+        tensors["random"] = self._random.get_state()
+        return tensors, {"steps_done": self.steps_done, "batches": self._source.state()}
+
+    def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
+        """Go on from a `training_state`."""
+        for name, module in (
+            ("generators", self._generators),
+            ("critics", self._critics),
+            ("average", self._average),
+        ):
+            _load(module, _part(tensors, name), f"{name} of the checkpoint")
+        for name, optimizer in self._optimizers().items():
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for key, tensor in _part(tensors, name).items():
+                i, slot = key.split(".", 1)
+                state.setdefault(int(i), {})[slot] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._random.set_state(tensors["random"])
+        self._source.restore(scalars["batches"])
+        self.steps_done = scalars["steps_done"]
+
+    # Weights
+
+    def training_weights(self) -> dict[str, torch.Tensor]:
+        """Generators and critics as they stand."""
+        return _named("generators", self._generators.state_dict()) | _named("critics", self._critics.state_dict())
+
+    def sampling_weights(self) -> dict[str, torch.Tensor]:
+        """The generators' averaged weights."""
+        return dict(self._average.state_dict())
+
+    def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Sample from these weights from now on."""
+        _load(self._average, weights, "weights of the model")
+
+    # Sampling
+
+    def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
+        """float32[n, A]: metadata rows drawn from P(metadata)."""
+        return draw_metadata(self._average, self._metadata, n, how=self.settings.discretize, seed=seed)
+
+    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """One series for each metadata row, generated or given: measurements and offsets."""
+        return draw_measurements(
+            self._average,
+            metadata,
+            self._metadata,
+            max_length=self.schema.max_length,
+            ranged=self._ranged,
+            first_state=self.settings.lstm_initial_state,
+            how=self.settings.discretize,
+            seed=seed,
+        )
+
+    # Inside
+
+    def _build(self, seed: int) -> None:
+        """Fresh networks, initialised from `seed` alone."""
+        settings, ranges = self.settings, 2 * len(self._ranged)
+        condition = self._metadata.width + ranges
+        layers, units, noise = settings.metadata_layers, settings.metadata_units, settings.metadata_noise
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._generators = Networks(
+                Perceptron(noise, layers, units, self._metadata.width),
+                Perceptron(noise + self._metadata.width, layers, units, ranges),
+                MeasurementGenerator(
+                    condition,
+                    settings.measurement_noise,
+                    settings.lstm_units,
+                    self._measurements,
+                    self._records_per_pass,
+                ),
+                noise,
+            ).to(self.device)
+            record = self._measurements.width + FLAG_UNITS
+            series = self._passes * self._records_per_pass * record
+            critic = (settings.critic_layers, settings.critic_units)
+            horizons = possible_horizons(self.schema.max_length, self._records_per_pass)[:-1]
+            edges = tuple(condition + record * int(horizon) for horizon in horizons)
+            self._joint = Critic(condition + series, *critic, edges).to(self.device)
+            alone = bool(condition and settings.auxiliary_weight)
+            self._auxiliary = Critic(condition, *critic).to(self.device) if alone else None
+        critics = {"joint": self._joint, "auxiliary": self._auxiliary}
+        self._critics = nn.ModuleDict({name: module for name, module in critics.items() if module is not None})
+        self._average = self._generators
+
+    def _fake(self, n: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2]."""
+        networks, random, device = self._generators, self._random, self.device
+        sample = self.settings.discretize == "sample"
+        with self._autocast():
+            noise = normal(random, device, n, self.settings.metadata_noise)
+            metadata = self._metadata.activate(networks.metadata(noise))
+            decided = self._metadata.harden(metadata, self.settings.discretize, random)
+            ranges = networks.draw_ranges(decided, random) if self._ranged else metadata.new_zeros(n, 0)
+            state = networks.first_state(n, self.settings.lstm_initial_state, random, device)
+            passes = normal(random, device, n, horizon // self._records_per_pass, self.settings.measurement_noise)
+            units, flags, _ = networks.measurements(torch.cat([decided, ranges], 1), passes, state)
+            exists, _ = mask_after_stop(flags.detach(), sample, random)
+            series = torch.cat([units, flags], -1) * exists.unsqueeze(-1)
+        return torch.cat([metadata, ranges], 1), series
+
+    def _update_critics(
+        self, real: Batch, fake_metadata: torch.Tensor, fake_series: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of both critics; their loss and the joint critic's Wasserstein distance."""
+        settings = self.settings
+        fake_metadata, fake_series = fake_metadata.detach(), fake_series.detach()
+        mixing = torch.rand((len(real.metadata), 1), generator=self._random).to(self.device)
+        with self._autocast():
+            loss, distance = critic_loss(
+                self._joint,
+                torch.cat([real.metadata, real.series.flatten(1)], 1),
+                torch.cat([fake_metadata, fake_series.flatten(1)], 1),
+                mixing,
+                settings.penalty_weight,
+            )
+            if self._auxiliary is not None:
+                auxiliary, _ = critic_loss(
+                    self._auxiliary, real.metadata, fake_metadata, mixing, settings.penalty_weight
+                )
+                loss = loss + settings.auxiliary_weight * auxiliary
+        self._critic_optimizer.zero_grad()
+        loss.backward()
+        self._critic_optimizer.step()
+        return loss.detach(), distance
+
+    def _update_generators(self, metadata: torch.Tensor, series: torch.Tensor) -> torch.Tensor:
+        """One step of the generators against the critics as they now are; its loss."""
+        self._critics.requires_grad_(False)
+        with self._autocast():
+            loss = -self._joint(torch.cat([metadata, series.flatten(1)], 1)).mean()
+            if self._auxiliary is not None:
+                loss = loss - self.settings.auxiliary_weight * self._auxiliary(metadata).mean()
+        self._generator_optimizer.zero_grad()
+        loss.backward()
+        self._generator_optimizer.step()
+        self._critics.requires_grad_(True)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the average towards the weights; early on faster, so that it forgets where it began."""
+        kept = min(self.settings.average_decay, self.steps_done / (self.steps_done + 9))
+        for average, weight in zip(self._average.parameters(), self._generators.parameters(), strict=True):
+            average.lerp_(weight, 1 - kept)
+
+    def _optimizers(self) -> dict[str, torch.optim.Adam]:
+        return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+
+    def _check(self, data: Encoded) -> None:
+        if len(data) == 0:
+            raise TrainingError(
+                "the training data has no series: check the input and the chunks, or leave this chunk out"
+            )
+        shapes = (data.metadata.shape[1], data.measurements.shape[1])
+        expected = (len(self.schema.metadata), len(self.schema.measurements))
+        if shapes != expected:
+            raise TrainingError(f"the data has {shapes} metadata and measurement columns, the schema {expected}")
+        if int(data.lengths.min()) < 1 or int(data.lengths.max()) > self.schema.max_length:
+            raise TrainingError(
+                f"series have {data.lengths.min()} to {data.lengths.max()} records, the schema allows 1 to "
+                f"{self.schema.max_length}: cut long series into segments when encoding"
+            )
+
+
+def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    start = len(prefix) + 1
+    return {name[start:]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}
+
+
+def _load(module: nn.Module, weights: dict[str, torch.Tensor], what: str) -> None:
+    """Set all of `module`'s weights, or raise a TrainingError that says what does not fit."""
+    own = module.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else "missing"
+        expected = tuple(own[name].shape) if name in own else "absent"
+        if found != expected:
+            raise TrainingError(
+                f"{what}: '{name}' is {found}, this model needs {expected}; use the schema and settings that it was "
+                "trained with"
+            )
+    module.load_state_dict(weights)

@@ -1,0 +1,86 @@
+"""From encoded columns to network units and back.
+
+A continuous column and a bit are one sigmoid unit each, a categorical column of K > 2 categories is K softmax units,
+and a column of one category has no unit at all. Units are ordered by kind: first one slab of all sigmoid units, then a
+slab for each K, so that a whole array is activated in as many operations as there are distinct cardinalities, however
+many columns it has.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from preprocess.encoded import Column
+
+
+class ColumnLayout:
+    """Where the units of `columns` lie; all methods take and give tensors with any leading shape."""
+
+    def __init__(self, columns: tuple[Column, ...], device: torch.device) -> None:
+        self.columns = columns
+        numbers = [i for i, column in enumerate(columns) if column.kind == "continuous"]
+        bits = [i for i, column in enumerate(columns) if column.kind == "categorical" and column.cardinality == 2]
+        many: dict[int, list[int]] = {}
+        for i, column in enumerate(columns):
+            if column.kind == "categorical" and column.cardinality > 2:
+                many.setdefault(column.cardinality, []).append(i)
+        self.device = device
+        self.n_numbers = len(numbers)
+        self.n_sigmoid = len(numbers) + len(bits)
+        self.number_columns = torch.tensor(numbers, dtype=torch.long, device=device)
+        self.sigmoid_columns = torch.tensor(numbers + bits, dtype=torch.long, device=device)
+        self.slabs = [(k, torch.tensor(places, device=device)) for k, places in sorted(many.items())]
+        self.width = self.n_sigmoid + sum(k * len(places) for k, places in self.slabs)
+
+    def expand(self, values: torch.Tensor) -> torch.Tensor:
+        """float32[..., columns] of numbers and indices -> float32[..., width] of numbers, bits and one-hot groups."""
+        parts = [values.index_select(-1, self.sigmoid_columns)]
+        for k, places in self.slabs:
+            indices = values.index_select(-1, places).unsqueeze(-1)
+            parts.append((indices == torch.arange(k, device=values.device)).flatten(-2).to(values.dtype))
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+
+    def activate(self, logits: torch.Tensor) -> torch.Tensor:
+        """float[..., width] -> probabilities and numbers in [0, 1], the same shape, float32."""
+        logits = logits.float()
+        parts = [torch.sigmoid(logits[..., : self.n_sigmoid])]
+        start = self.n_sigmoid
+        for k, places in self.slabs:
+            slab = logits[..., start : start + k * len(places)]
+            parts.append(torch.softmax(slab.unflatten(-1, (len(places), k)), -1).flatten(-2))
+            start += k * len(places)
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+
+    def collapse(self, units: torch.Tensor, how: Literal["sample", "argmax"], random: torch.Generator) -> torch.Tensor:
+        """Activated units -> float32[..., columns]: numbers as they are, categories drawn from their probabilities or
+        the most likely ones. `random` lives on the CPU, so that the same seed draws the same on every device."""
+        values = units.new_zeros((*units.shape[:-1], len(self.columns)))
+        sigmoid = units[..., : self.n_sigmoid].clone()
+        if self.n_sigmoid > self.n_numbers:
+            bits = sigmoid[..., self.n_numbers :]
+            bits.copy_((uniform_like(bits, random) if how == "sample" else 0.5) < bits)
+        values[..., self.sigmoid_columns] = sigmoid
+        start = self.n_sigmoid
+        for k, places in self.slabs:
+            slab = units[..., start : start + k * len(places)].unflatten(-1, (len(places), k))
+            if how == "sample":
+                below = slab.cumsum(-1) <= uniform_like(slab[..., :1], random)
+                chosen = below.sum(-1).clamp_(max=k - 1)
+            else:
+                chosen = slab.argmax(-1)
+            values[..., places] = chosen.to(values.dtype)
+            start += k * len(places)
+        return values
+
+    def harden(self, units: torch.Tensor, how: Literal["sample", "argmax"], random: torch.Generator) -> torch.Tensor:
+        """The units that `expand` would give for what `collapse` reads off; gradients pass as if nothing was done."""
+        with torch.no_grad():
+            step = self.expand(self.collapse(units, how, random)) - units
+        return units + step
+
+
+def uniform_like(tensor: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Uniform numbers in [0, 1) of the shape and device of `tensor`, drawn on the CPU."""
+    return torch.rand(tensor.shape, generator=random).to(tensor.device)

@@ -1,0 +1,78 @@
+"""Settings of DoppelGANger; the line at each field is its documentation everywhere else.
+
+Defaults are those of the paper's own code; where they differ, the line says so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DoppelGANgerSettings(BaseModel):
+    """How DoppelGANger is built and trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_size: int = Field(default=100, ge=1, description="Series in a batch.")
+    critic_rounds: int = Field(default=1, ge=1, description="Critic updates per generator update.")
+    generator_learning_rate: float = Field(
+        default=3e-4,
+        gt=0,
+        description="Adam's learning rate for the generators (the paper's code: 1e-3, at which metadata collapse with "
+        "one critic round).",
+    )
+    critic_learning_rate: float = Field(default=1e-3, gt=0, description="Adam's learning rate for the critics.")
+    adam_beta1: float = Field(default=0.5, ge=0, lt=1, description="Decay of Adam's first moment.")
+    penalty_weight: float = Field(default=10.0, ge=0, description="Weight of the critics' gradient penalty.")
+    auxiliary_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the auxiliary critic, which sees metadata alone; 0 leaves it out."
+    )
+    average_decay: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Decay of the moving average of weights that sampling uses; 0 uses the last weights.",
+    )
+
+    metadata_noise: int = Field(default=16, ge=1, description="Noise values per series (the paper's code: 5).")
+    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator.")
+    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper's code: 100).")
+    measurement_noise: int = Field(default=8, ge=1, description="Noise values per LSTM pass (the paper's code: 5).")
+    lstm_units: int = Field(default=100, ge=1, description="Units of the LSTM that generates measurements.")
+    lstm_initial_state: Literal["random", "zero"] = Field(
+        default="zero",
+        description="The LSTM's state before the first pass (the paper's code: random, which blurs short series).",
+    )
+    records_per_pass: int | None = Field(
+        default=None,
+        ge=1,
+        description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes.",
+    )
+    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic (the paper's code: 5).")
+    critic_units: int = Field(default=200, ge=1, description="Units of each of them.")
+
+    auto_normalize: bool = Field(
+        default=False,
+        description="Scale continuous measurements per series, and generate their range as metadata (for series whose "
+        "levels differ by orders of magnitude).",
+    )
+    discretize: Literal["sample", "argmax"] = Field(
+        default="sample", description="How a category, a bit or an end of series is read off its probabilities."
+    )
+    horizon: Literal["random", "full"] = Field(
+        default="random",
+        description="Records that a training step looks at: a random prefix, whose length is that of a record's series "
+        "drawn at random, or always the whole of the longest series (slower).",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Arithmetic of matrix products in training."
+    )
+
+    def passes_of(self, max_length: int) -> tuple[int, int]:
+        """LSTM passes for the longest series, and records per pass."""
+        records = self.records_per_pass or min(max(math.ceil(max_length / 50), 1), 20)
+        records = min(records, max_length)
+        return math.ceil(max_length / records), records

@@ -1,0 +1,404 @@
+"""A whole run, from a config to a synthetic trace and its report, stage by stage in one run folder.
+
+    ingest -> chunks -> train -> generate -> postprocess -> evaluate
+
+Each stage reads what earlier ones wrote, never what they hold in memory, so that any of them can be the first of a
+resumed run. `run` goes through all of them and skips those that are up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from netshare.cluster import train_inline, train_on_ray
+from netshare.config import Config
+from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
+from netshare.generation import GenerationReport, derive_seed, generate_series
+from netshare.generators import Generator, build_generator
+from netshare.progress import Console
+from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
+from netshare.training.job import TrainingJob
+from netshare.training.trainer import SAMPLING
+from postprocess import flows_from_packets, repair, write_trace
+from postprocess.assemble import assemble
+from preprocess import Trace, read_trace
+from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
+from preprocess.codec import Codec
+from preprocess.encoded import Encoded
+from preprocess.errors import ClusterError, ConfigError, InputError
+from preprocess.flows import group_flows
+from preprocess.ip2vec import IP2Vec
+from preprocess.parquet import load_parquet, save_parquet
+from preprocess.readers import list_files
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
+LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run has made: `folder`, the files of the synthetic trace, and where the report is (None if not asked for)."""
+
+    folder: Path
+    outputs: tuple[Path, ...]
+    report: Path | None
+
+
+def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console: Console | None = None) -> RunResult:
+    """Run a config, going on from whatever its run folder already holds.
+
+    Args:
+        config: see `load_config`.
+        until: the last stage: `preprocess`, `train`, `postprocess` or `evaluate`.
+        fresh: forget what the run folder holds.
+        console: where progress goes; silent by default.
+
+    Raises:
+        NetshareError: its message says what is wrong and what to do.
+    """
+    if until not in LAST_STAGES:
+        raise ConfigError(f"until is {until}; it must be one of {', '.join(LAST_STAGES)}")
+    assert config.output.folder is not None
+    with RunFolder.open(Path(config.output.folder), fresh=fresh) as folder:
+        return _Run(config, folder, console or Console.silent()).until(until)
+
+
+def generate(
+    run_folder: str | Path,
+    output: str | Path,
+    *,
+    flows: int | None = None,
+    seed: int = 0,
+    console: Console | None = None,
+) -> GenerationReport:
+    """More data from the models of a finished run, repaired and written to one file.
+
+    Args:
+        run_folder: of a run whose models are trained.
+        output: the trace to write; its suffix says the format.
+        flows: distinct five-tuples, by default as many as the run's input has.
+        seed: another seed gives another trace.
+
+    Raises:
+        RunFolderError, InputError: there are no trained models; the output cannot be written.
+    """
+    path = Path(run_folder)
+    if not (path / "models" / "stage.json").exists():
+        raise InputError(f"{path}: no trained models here; give the folder of a finished `netshare run` or `netshare train`")
+    with RunFolder.open(path) as folder:
+        config = Config.model_validate_json((path / "models" / "config.json").read_text())
+        work = _Run(config, folder, console or Console.silent())
+        trace, said = work.sample(flows=flows, seed=seed)
+        repaired, _ = work.repaired(trace)
+        work.write(repaired, Path(output), seed=seed)
+    return said
+
+
+class _Run:
+    """The stages of one run."""
+
+    def __init__(self, config: Config, folder: RunFolder, console: Console) -> None:
+        self.config, self.folder, self.console = config, folder, console
+
+    def until(self, last: str) -> RunResult:
+        stages = [("preprocess", self.ingest), ("preprocess", self.chunks), ("train", self.train)]
+        stages += [("postprocess", self.generate), ("postprocess", self.postprocess), ("evaluate", self.evaluate)]
+        key = ""
+        for name, stage in stages:
+            if LAST_STAGES.index(name) <= LAST_STAGES.index(last):
+                key = stage(key)
+        synthetic = self.folder.path / "synthetic"
+        outputs = sorted(p for p in synthetic.glob("synthetic.*")) if last in ("postprocess", "evaluate") else []
+        report = self.folder.path / "report" / "report.html"
+        shown = report if last == "evaluate" and self.config.evaluate.enabled else None
+        return RunResult(self.folder.path, tuple(outputs), shown)
+
+    def real(self, part: str) -> Trace:
+        """A canonical table of the input: `full`, `train`, or `holdout`."""
+        return load_parquet(self.folder.path / "trace" / f"{part}.parquet")
+
+    def ingest(self, _: str) -> str:
+        """Files -> canonical tables: all records, those to train on, those held back."""
+        config = self.config
+        files = list_files(config.input.files)
+        content = [(path.name, file_fingerprint(path)) for path in files]
+        key = fingerprint("trace", content, config.input.limit, config.evaluate.holdout, config.seed)
+        with self._stage("trace", key, "reading the input") as work:
+            if work is not None:
+                trace = read_trace(config.input.files, limit=config.input.limit)
+                self.console.note_trace(trace)
+                _check_preset(config, trace)
+                train, holdout = _split(trace, config)
+                save_parquet(trace, work / "full.parquet")
+                save_parquet(train, work / "train.parquet")
+                if holdout is not None:
+                    save_parquet(holdout, work / "holdout.parquet")
+        return key
+
+    def chunks(self, before: str) -> str:
+        """The training records -> chunk plan, codec, encoded series of each chunk."""
+        config = self.config
+        key = fingerprint(
+            "chunks", before, _plain(config.fields), _plain(config.chunks), _plain(config.ip2vec), config.generator.kind
+        )
+        with self._stage("chunks", key, "cutting flows into chunks") as work:
+            if work is not None:
+                trace = self.real("train")
+                plan = plan_chunks(self.real("full")["time"], count=config.chunks.count, seconds=config.chunks.seconds)
+                flows = group_flows(trace, config.fields.flow_key)
+                longest = config.chunks.max_records_per_segment
+                tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
+                codec = Codec.fit(
+                    list(tables.values()),
+                    encodings=config.fields.encodings,
+                    style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
+                    ip2vec=self._ip2vec(),
+                )
+                facts: dict[str, Any] = {"plan": plan.to_json(), "flows": len(group_flows(self.real("full"))), "chunks": {}}
+                for chunk, table in tables.items():
+                    (work / f"{chunk:03d}").mkdir(exist_ok=True)
+                    codec.encode(table).save(work / f"{chunk:03d}")
+                    starting = int(table.metadata["starts_here"].sum())
+                    facts["chunks"][str(chunk)] = {
+                        "series": len(table),
+                        "records": int(table.offsets[-1]),
+                        "starting": starting,
+                    }
+                facts["empty_chunks"] = plan.count - len(tables)
+                write_atomically(work / "codec.json", json.dumps(codec.to_json()))
+                write_atomically(work / "chunks.json", json.dumps(facts, indent=1))
+        return key
+
+    def train(self, before: str) -> str:
+        """Encoded series -> one trained model a chunk."""
+        config = self.config
+        device = _device(config.training.device)
+        settings = config.generator.model_dump(mode="json")
+        chosen = {"kind": config.generator.kind, "settings": settings[config.generator.kind]}
+        lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
+        key = fingerprint("models", before, chosen, lasting, torch.device(device).type, config.seed)
+        with self._stage("models", key, "training") as work:
+            if work is not None:
+                jobs = self._jobs(key, device)
+                data = self._encoded
+                with self.console.training(len(jobs)) as report:
+                    if self._uses_ray(len(jobs)):
+                        train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
+                    else:
+                        train_inline(jobs, data, work, report=report)
+                write_atomically(work / "config.json", config.model_dump_json(indent=1))
+        return key
+
+    def generate(self, before: str) -> str:
+        """Trained models -> synthetic records, as decoded."""
+        key = fingerprint("generated", before, _plain(self.config.generate), self.config.seed)
+        with self._stage("generated", key, "generating") as work:
+            if work is not None:
+                trace, said = self.sample(flows=self.config.generate.flows, seed=self.config.seed)
+                save_parquet(trace, work / "generated.parquet")
+                write_atomically(work / "generation.json", json.dumps(said.to_json(), indent=1))
+        return key
+
+    def postprocess(self, before: str) -> str:
+        """Decoded records -> a valid trace in every format asked for."""
+        config = self.config
+        key = fingerprint("synthetic", before, _plain(config.postprocess), config.output.formats, config.seed)
+        with self._stage("synthetic", key, "rebuilding headers and writing") as work:
+            if work is not None:
+                trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
+                write_atomically(work / "repairs.json", json.dumps(repairs, indent=1))
+                for suffix in _formats(config, trace):
+                    self.write(trace, work / f"synthetic.{suffix}", seed=config.seed)
+        return key
+
+    def evaluate(self, before: str) -> str:
+        """Real, held-back and synthetic trace -> report."""
+        if not self.config.evaluate.enabled:
+            return before
+        key = fingerprint("report", before, _plain(self.config.evaluate))
+        with self._stage("report", key, "evaluating") as work:
+            if work is not None:
+                report = self._report()
+                write_json(report, work / "report.json")
+                write_html(report, work / "report.html")
+                self.console.show(report.summary())
+        return key
+
+    def sample(self, *, flows: int | None, seed: int) -> tuple[Trace, GenerationReport]:
+        """A synthetic trace from the trained models, before repair."""
+        facts = self._facts()
+        plan = ChunkPlan(**facts["plan"])
+        codec = self._codec()
+        starting = {int(chunk): said["starting"] for chunk, said in facts["chunks"].items()}
+        with _threads(os.cpu_count() or 1), self.console.generating(len(starting)) as report:
+            tables, said = generate_series(
+                lambda chunk: self._model(chunk, codec),
+                codec,
+                plan,
+                starting=starting,
+                flows=flows or facts["flows"],
+                seed=derive_seed(seed, "generate"),
+                report=report,
+            )
+        self.console.note_generation(said)
+        return assemble(tables, plan), said
+
+    def repaired(self, trace: Trace) -> tuple[Trace, dict[str, Any]]:
+        """The trace with what is forbidden repaired, and the count of repairs by rule."""
+        if not self.config.postprocess.repair:
+            return trace, {}
+        empty = trace.kind == "flow" and bool((self.real("full")["packets"] == 0).any())
+        repaired, said = repair(trace, allow_zero_packets=empty, seed=self.config.seed)
+        return repaired, said.rules
+
+    def write(self, trace: Trace, path: Path, *, seed: int) -> None:
+        """Write in the input's layout; packets asked for as CSV become the NetFlow records of these packets."""
+        to_flows = trace.kind == "packet" and ".csv" in path.suffixes
+        source = self.real("full").sources[0]
+        write_trace(
+            flows_from_packets(trace) if to_flows else trace,
+            path,
+            layout=None if to_flows else source,
+            snaplen=self.config.postprocess.snaplen,
+            seed=seed,
+        )
+
+    def _report(self) -> Report:
+        path = self.folder.path
+        synthetic = load_parquet(path / "synthetic" / "synthetic.parquet")
+        config = self.config
+        return evaluate(
+            self.real("train"),
+            synthetic,
+            self.real("holdout") if (path / "trace" / "holdout.parquet").exists() else None,
+            before_repair=load_parquet(path / "generated" / "generated.parquet"),
+            repairs=json.loads((path / "synthetic" / "repairs.json").read_text()),
+            extra={
+                "generator": config.generator.kind,
+                "generation": json.loads((path / "generated" / "generation.json").read_text()),
+                "training": {p.parent.name: json.loads(p.read_text()) for p in path.glob("models/*/result.json")},
+                "fields": self._codec().describe(),
+                "skipped at reading": self.real("full").skipped,
+                "seed": config.seed,
+            },
+            seed=config.seed,
+        )
+
+    def _jobs(self, key: str, device: str) -> list[TrainingJob]:
+        chunks = [int(chunk) for chunk in self._facts()["chunks"]]
+        training = self.config.training
+        seed_steps, other_steps = DEFAULT_STEPS[self.config.generator.kind]
+        return [
+            TrainingJob(
+                name=f"{chunk:03d}",
+                chunk=chunk,
+                steps=(training.steps or seed_steps) if position == 0 else (training.finetune_steps or other_steps),
+                seed=derive_seed(self.config.seed, "train", chunk),
+                fingerprint=fingerprint(key, chunk),
+                generator=self.config.generator,
+                device=device,
+                threads=training.threads,
+                checkpoint_seconds=training.checkpoint_seconds,
+            )
+            for position, chunk in enumerate(chunks)
+        ]
+
+    def _uses_ray(self, jobs: int) -> bool:
+        mode = self.config.cluster.mode
+        if self.config.cluster.address is not None and mode == "inline":
+            raise ClusterError("cluster.address is set but cluster.mode is inline; drop one of them")
+        if mode == "auto":
+            return self.config.cluster.address is not None or (jobs > 2 and (os.cpu_count() or 1) > 1)
+        return mode == "ray"
+
+    def _facts(self) -> dict[str, Any]:
+        return json.loads((self.folder.path / "chunks" / "chunks.json").read_text())
+
+    def _codec(self) -> Codec:
+        value = json.loads((self.folder.path / "chunks" / "codec.json").read_text())
+        return Codec.from_json(value, ip2vec=self._ip2vec())
+
+    def _ip2vec(self) -> IP2Vec | None:
+        model = self.config.ip2vec.model
+        return IP2Vec.load(Path(model)) if model is not None else None
+
+    def _encoded(self, chunk: int) -> Encoded:
+        return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
+
+    def _model(self, chunk: int, codec: Codec) -> Generator:
+        generator = build_generator(codec.schema, self.config.generator, device=_device(self.config.training.device))
+        generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
+        return generator
+
+    @contextmanager
+    def _stage(self, name: str, key: str, doing: str) -> Iterator[Path | None]:
+        with self.folder.stage(name, key) as work:
+            self.console.stage(doing, skipped=work is None)
+            yield work
+
+
+def _check_preset(config: Config, trace: Trace) -> None:
+    expected = "packet" if config.preset == "pcap" else "flow"
+    if trace.kind != expected:
+        raise ConfigError(f"preset is {config.preset}, but the input is a {trace.kind} trace; drop preset or fix input")
+
+
+def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
+    """What to train on and what to hold back; nothing is held back where either part would be empty."""
+    share = config.evaluate.holdout
+    if not (config.evaluate.enabled and share > 0):
+        return trace, None
+    train, holdout = split_by_flow(trace, 1 - share, config.seed)
+    if not len(train) or not len(holdout):
+        logger.warning("too few flows to hold any back for the evaluation; training on all of them")
+        return trace, None
+    return train, holdout
+
+
+def _formats(config: Config, trace: Trace) -> list[str]:
+    """Suffixes to write; Parquet always, since the evaluation reads it."""
+    asked = list(config.output.formats)
+    if trace.kind == "flow" and "pcap" in asked:
+        if asked == ["pcap"]:
+            raise ConfigError("output.formats is [pcap], but NetFlow records hold no packets; ask for csv or parquet")
+        asked.remove("pcap")
+    return sorted({*asked, "parquet"})
+
+
+def _plain(section: Any) -> Any:
+    return section.model_dump(mode="json")
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"training.device is {name}; write cpu, cuda, cuda:N or auto") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"training.device is {name}, but this machine has no CUDA device; use auto or cpu")
+    return name
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,332 @@
+"""From columns to packets: IPv4 and IPv6, TCP with options, UDP, ICMP and ICMPv6, with real checksums.
+
+What a header needs beyond the canonical columns is computed: sequence numbers, checksums, header lengths, option
+layouts. A protocol without a builder of its own gets the body of `postprocess.payloads`.
+
+    plan = plan_packets(trace)
+    buffer, offsets = build_packets(trace, plan, start=0, stop=50_000, link_type="ethernet")
+    bytes(buffer[offsets[0]:offsets[1]])   # the first frame
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from postprocess import rules, sequence
+from postprocess.checksums import address_sums, crc32c, fold, word_sums
+from postprocess.icmp import icmp_headers
+from postprocess.link import LinkType, ethernet_headers, link_header_length
+from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
+from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from postprocess.tcp_options import tcp_option_rows
+from preprocess.errors import FieldError
+from preprocess.trace import Trace
+
+_IPV4 = np.dtype(
+    [
+        ("version_ihl", "u1"),
+        ("tos", "u1"),
+        ("length", ">u2"),
+        ("identification", ">u2"),
+        ("fragment", ">u2"),
+        ("ttl", "u1"),
+        ("protocol", "u1"),
+        ("checksum", ">u2"),
+        ("source", ">u4"),
+        ("destination", ">u4"),
+    ]
+)
+_IPV6 = np.dtype(
+    [
+        ("version_class_flow", ">u4"),
+        ("length", ">u2"),
+        ("next_header", "u1"),
+        ("hop_limit", "u1"),
+        ("source", ">u8", 2),
+        ("destination", ">u8", 2),
+    ]
+)
+_FRAGMENT = np.dtype([("next_header", "u1"), ("reserved", "u1"), ("fragment", ">u2"), ("identification", ">u4")])
+_TCP = np.dtype(
+    [
+        ("ports", ">u2", 2),
+        ("sequence", ">u4"),
+        ("acknowledgement", ">u4"),
+        ("offset_flags", ">u2"),
+        ("window", ">u2"),
+        ("checksum", ">u2"),
+        ("urgent", ">u2"),
+    ]
+)
+_FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
+_PSEUDO_HEADER_PROTOCOLS = (89, 103)  # OSPF and PIM over IPv6: RFC 5340, RFC 7761
+_VRRP = 112
+
+
+@dataclass(frozen=True)
+class PacketPlan:
+    """What packets need to know of the rest of the trace: one entry a row of the trace it was planned for."""
+
+    sequence: np.ndarray  # uint32, TCP
+    acknowledgement: np.ndarray  # uint32, TCP
+    identifier: np.ndarray  # uint16, ICMP echo
+    echo_sequence: np.ndarray  # uint16, ICMP echo
+    datagram: np.ndarray  # int64, bytes after the IP header of the whole datagram
+    bodies: BodyArrays
+
+
+def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
+    """Compute what spans packets; `trace` is in the order in which its packets will be written.
+
+    Raises:
+        FieldError: packets are shorter than their headers (`repair` makes them valid).
+    """
+    if trace.kind != "packet":
+        raise FieldError("only a packet trace can become packets; this is a flow trace")
+    short = trace["length"] < header_length(trace)
+    if short.any():
+        raise FieldError(f"{int(short.sum())} packets are shorter than their headers; call repair() on the trace first")
+    return PacketPlan(
+        *sequence.tcp_numbers(trace, seed=seed),
+        *sequence.echo_numbers(trace),
+        sequence.datagram_lengths(trace),
+        body_arrays(),
+    )
+
+
+def header_length(trace: Trace) -> np.ndarray:
+    """int64[n]: bytes of IP, fragment, transport and ICMP headers that each packet holds at least."""
+    protocol, version = trace["protocol"], trace["ip_version"]
+    ip = rules.ip_header_length(version) + np.where(is_fragment(trace) & (version == 6), rules.FRAGMENT_HEADER, 0)
+    transport = np.where(
+        protocol == TCP, trace["tcp_header_length"], np.where((protocol == UDP) | (protocol == UDPLITE), 8, 0)
+    ).astype(np.int64)
+    transport = np.maximum(transport, rules.icmp_minimum(protocol, trace["icmp_type"]))
+    return ip + np.where(trace["fragment_offset"] == 0, transport, 0)
+
+
+def is_fragment(trace: Trace) -> np.ndarray:
+    """bool[n]: the packet is a fragment, first ones included."""
+    return (trace["fragment_offset"] > 0) | ((trace["ip_flags"] & rules.IP_MORE_FRAGMENTS) > 0)
+
+
+def build_packets(
+    trace: Trace,
+    plan: PacketPlan,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    link_type: LinkType = "ethernet",
+    lead: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Packets `start` to `stop` of a trace, one after the other.
+
+    Args:
+        lead: bytes to leave free (zero) before each frame, for a capture format's record header.
+
+    Returns:
+        buffer uint8[bytes] and offsets int64[packets + 1]; a frame starts `lead` bytes after its offset.
+    """
+    stop = len(trace) if stop is None else stop
+    rows = trace.take(np.arange(start, stop)) if (start, stop) != (0, len(trace)) else trace
+    part = slice(start, stop)
+    sliced = PacketPlan(
+        plan.sequence[part],
+        plan.acknowledgement[part],
+        plan.identifier[part],
+        plan.echo_sequence[part],
+        plan.datagram[part],
+        plan.bodies,
+    )
+    link = link_header_length(link_type, rows["vlan"])
+    length = rows["length"].astype(np.int64)
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lead + link + length, out=offsets[1:])
+    buffer = np.zeros(int(offsets[-1]), dtype=np.uint8)
+    if link_type == "ethernet":
+        _write_link(buffer, rows, offsets[:-1] + lead)
+    ip = offsets[:-1] + lead + link
+    transport = ip + _write_ip(buffer, rows, ip)
+    _write_transport(buffer, rows, sliced, transport, ip + length)
+    return buffer, offsets
+
+
+def scatter_rows(buffer: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> None:
+    """Copy each row of a contiguous uint8[n, width] to its byte position in the buffer."""
+    if not len(rows):
+        return
+    width = rows.shape[1]
+    record = np.dtype((np.void, width))
+    window = np.ndarray(len(buffer) - width + 1, dtype=record, buffer=buffer.data, strides=(1,))
+    window[positions] = np.ascontiguousarray(rows).view(record).ravel()
+
+
+def _write_link(buffer: np.ndarray, rows: Trace, position: np.ndarray) -> None:
+    source, destination = (rows["src_hi"], rows["src_lo"]), (rows["dst_hi"], rows["dst_lo"])
+    frames = ethernet_headers(rows["ip_version"], source, destination, rows["vlan"])
+    tagged = rows["vlan"] > 0
+    scatter_rows(buffer, position[tagged], frames[tagged])
+    scatter_rows(buffer, position[~tagged], frames[~tagged][:, :14] if tagged.any() else frames[:, :14])
+
+
+def _write_ip(buffer: np.ndarray, rows: Trace, position: np.ndarray) -> np.ndarray:
+    """Write IP headers; returns their lengths, IPv6 fragment headers included."""
+    is_v6 = rows["ip_version"] == 6
+    four, six = np.flatnonzero(~is_v6), np.flatnonzero(is_v6)
+    size = np.full(len(rows), rules.IP_HEADER[4], dtype=np.int64)
+    if len(four):
+        scatter_rows(buffer, position[four], _ipv4_headers(rows if len(four) == len(rows) else rows.take(four)))
+    if len(six):
+        some = rows.take(six)
+        fragment = is_fragment(some)
+        scatter_rows(buffer, position[six], _ipv6_headers(some, fragment))
+        broken = np.flatnonzero(fragment)
+        scatter_rows(buffer, position[six[broken]] + rules.IP_HEADER[6], _fragment_headers(some.take(broken)))
+        size[six] = rules.IP_HEADER[6] + fragment * rules.FRAGMENT_HEADER
+    return size
+
+
+def _ipv4_headers(rows: Trace) -> np.ndarray:
+    header = np.zeros(len(rows), dtype=_IPV4)
+    header["version_ihl"] = 0x45
+    header["tos"] = rows["tos"]
+    header["length"] = rows["length"]
+    header["identification"] = rows["ip_id"]
+    header["fragment"] = (rows["ip_flags"].astype(np.uint16) << np.uint16(13)) | rows["fragment_offset"]
+    header["ttl"] = rows["ttl"]
+    header["protocol"] = rows["protocol"]
+    header["source"] = rows["src_lo"]
+    header["destination"] = rows["dst_lo"]
+    header["checksum"] = fold(word_sums(header.view(np.uint8).reshape(len(rows), 20)))
+    return header.view(np.uint8).reshape(len(rows), 20)
+
+
+def _ipv6_headers(rows: Trace, fragment: np.ndarray) -> np.ndarray:
+    header = np.zeros(len(rows), dtype=_IPV6)
+    header["version_class_flow"] = np.uint32(6 << 28) | (rows["tos"].astype(np.uint32) << np.uint32(20))
+    header["length"] = rows["length"] - rules.IP_HEADER[6]
+    header["next_header"] = np.where(fragment, _FRAGMENT_HEADER_NUMBER, rows["protocol"])
+    header["hop_limit"] = rows["ttl"]
+    for name, side in (("source", "src"), ("destination", "dst")):
+        header[name][:, 0] = rows[f"{side}_hi"]
+        header[name][:, 1] = rows[f"{side}_lo"]
+    return header.view(np.uint8).reshape(len(rows), 40)
+
+
+def _fragment_headers(rows: Trace) -> np.ndarray:
+    header = np.zeros(len(rows), dtype=_FRAGMENT)
+    header["next_header"] = rows["protocol"]
+    header["fragment"] = (rows["fragment_offset"].astype(np.int64) << 3) | (rows["ip_flags"] & rules.IP_MORE_FRAGMENTS)
+    header["identification"] = sequence.fragment_keys(rows, np.arange(len(rows))) & np.uint64(0xFFFFFFFF)
+    return header.view(np.uint8).reshape(len(rows), 8)
+
+
+def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position: np.ndarray, end: np.ndarray) -> None:
+    """Write everything after the IP headers: row i owns the bytes `position[i]` to `end[i]`."""
+    protocol = rows["protocol"]
+    first = rows["fragment_offset"] == 0
+    numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"]), 0)
+    numbers[first & is_fragment(rows)] = 0  # the rest of the datagram is zeros, and one checksum covers all of it
+    pseudo = address_sums(rows["src_hi"], rows["src_lo"]) + address_sums(rows["dst_hi"], rows["dst_lo"])
+    pseudo += protocol + (plan.datagram & 0xFFFF) + (plan.datagram >> 16)
+    done = ~first
+    for chosen, header, checksum_at in _transport_headers(rows, plan, first):
+        width = header.shape[1]
+        body = plan.datagram[chosen] - width
+        total = word_sums(header) + body_sums(plan.bodies, numbers[chosen], body)
+        covered = protocol[chosen] != ICMP  # RFC 792: the one transport without a pseudo header
+        checksum = fold(total + np.where(covered, pseudo[chosen], 0))
+        checksum[(checksum == 0) & ((protocol[chosen] == UDP) | (protocol[chosen] == UDPLITE))] = (
+            0xFFFF  # RFC 768: zero means no checksum
+        )
+        header[:, checksum_at : checksum_at + 2] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
+        scatter_rows(buffer, position[chosen], header)
+        write_bodies(buffer, plan.bodies, numbers[chosen], position[chosen] + width, (end - position)[chosen] - width)
+        done[chosen] = True
+    rest = np.flatnonzero(~done)
+    if len(rest):
+        _write_other(buffer, plan.bodies, rows.take(rest), numbers[rest], position[rest], end[rest], pseudo[rest])
+
+
+def _transport_headers(
+    rows: Trace, plan: PacketPlan, first: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Groups of rows with headers of one width: row numbers, uint8[rows, width], where the checksum goes."""
+    protocol = rows["protocol"]
+    tcp = np.where(first & (protocol == TCP), rows["tcp_header_length"], 0)
+    for width in np.flatnonzero(np.bincount(tcp, minlength=64)[20:]) + 20:
+        chosen = np.flatnonzero(tcp == width)
+        yield chosen, _tcp_headers(rows, plan, chosen, int(width)), 16
+    chosen = np.flatnonzero(first & ((protocol == UDP) | (protocol == UDPLITE)))
+    if len(chosen):
+        yield chosen, _udp_headers(rows, plan, chosen), 6
+    icmp = first & ((protocol == ICMP) | (protocol == ICMPV6))
+    if icmp.any():
+        length = rows["length"].astype(np.int64) - rules.ip_header_length(rows["ip_version"])
+        yield from icmp_headers(rows, np.flatnonzero(icmp), length, plan.identifier, plan.echo_sequence)
+
+
+def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) -> np.ndarray:
+    header = np.zeros(len(chosen), dtype=_TCP)
+    header["ports"][:, 0] = rows["src_port"][chosen]
+    header["ports"][:, 1] = rows["dst_port"][chosen]
+    header["sequence"] = plan.sequence[chosen]
+    header["acknowledgement"] = plan.acknowledgement[chosen]
+    flags = rows["tcp_flags"][chosen]
+    header["offset_flags"] = ((width // 4) << 12) | (flags & rules.TCP_FLAG_MASK)
+    header["window"] = rows["tcp_window"][chosen]
+    fixed = header.view(np.uint8).reshape(len(chosen), rules.TCP_MIN_HEADER)
+    if width == rules.TCP_MIN_HEADER:
+        return fixed
+    options = tcp_option_rows(width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], rows["time"][chosen])
+    return np.concatenate([fixed, options], axis=1)
+
+
+def _udp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray) -> np.ndarray:
+    header = np.zeros((len(chosen), 4), dtype=">u2")
+    header[:, 0] = rows["src_port"][chosen]
+    header[:, 1] = rows["dst_port"][chosen]
+    whole = rows["protocol"][chosen] == UDPLITE  # RFC 3828, 3.1: coverage 0 means all of it
+    header[:, 2] = np.where(whole, 0, plan.datagram[chosen] & 0xFFFF)
+    return header.view(np.uint8).reshape(len(chosen), 8)
+
+
+def _write_other(
+    buffer: np.ndarray,
+    bodies: BodyArrays,
+    rows: Trace,
+    numbers: np.ndarray,
+    position: np.ndarray,
+    end: np.ndarray,
+    pseudo: np.ndarray,
+) -> None:
+    """Protocols without a builder: the body of the table, its own checksum, and ports where the protocol has them."""
+    length = end - position
+    write_bodies(buffer, bodies, numbers, position, length)
+    ported = np.flatnonzero(rules.has_ports(rows["protocol"]) & (length >= 4))
+    for name, at in (("src_port", 0), ("dst_port", 2)):
+        write_words(buffer, position[ported] + at, rows[name][ported])
+    offset = bodies.checksum_offset[numbers]
+    summed = np.flatnonzero((offset >= 0) & (length >= offset + 2))
+    if len(summed):
+        number, total = numbers[summed], body_sums(bodies, numbers[summed], length[summed])
+        with_pseudo = (rows["ip_version"][summed] == 6) & np.isin(rows["protocol"][summed], _PSEUDO_HEADER_PROTOCOLS)
+        with_pseudo |= rows["protocol"][summed] == _VRRP  # RFC 9568, 5.2.8: version 3 has it on IPv4 too
+        total += np.where(with_pseudo, pseudo[summed], 0)
+        write_words(buffer, position[summed] + bodies.checksum_offset[number], fold(total))
+    _write_sctp_checksums(buffer, rows, position, length)
+
+
+def _write_sctp_checksums(buffer: np.ndarray, rows: Trace, position: np.ndarray, length: np.ndarray) -> None:
+    """CRC32c at byte 8, little-endian (RFC 9260, appendix A)."""
+    sctp = np.flatnonzero((rows["protocol"] == SCTP) & (length >= rules.TRANSPORT_MINIMUM[SCTP]) & ~is_fragment(rows))
+    for some in np.array_split(sctp, len(sctp) // 256 + 1):
+        if len(some):
+            column = np.arange(int(length[some].max()))
+            packets = buffer[np.minimum(position[some, None] + column, len(buffer) - 1)]
+            crc = crc32c(packets, length[some])
+            for byte in range(4):
+                buffer[position[some] + 8 + byte] = (crc >> np.uint32(8 * byte)) & np.uint32(0xFF)

@@ -1,0 +1,62 @@
+"""Link layer of written captures: Ethernet frames with deterministic addresses, or nothing (raw IP)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from postprocess import rules
+
+LinkType = Literal["ethernet", "raw"]
+LINKTYPE_NUMBER: dict[str, int] = {"ethernet": 1, "raw": 101}  # https://www.tcpdump.org/linktypes.html
+
+_ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+_ETHERTYPE_VLAN = 0x8100  # IEEE 802.1Q
+_LOCALLY_ADMINISTERED = np.uint64(0x02) << np.uint64(40)  # IEEE 802, 8.2.2: second lowest bit of the first octet
+
+
+def link_header_length(link_type: LinkType, vlan: np.ndarray) -> np.ndarray:
+    """int64[n]: bytes before the IP header."""
+    if link_type == "raw":
+        return np.zeros(len(vlan), dtype=np.int64)
+    return np.where(vlan > 0, rules.ETHERNET_HEADER + rules.VLAN_TAG, rules.ETHERNET_HEADER).astype(np.int64)
+
+
+def ethernet_headers(
+    ip_version: np.ndarray,
+    source: tuple[np.ndarray, np.ndarray],
+    destination: tuple[np.ndarray, np.ndarray],
+    vlan: np.ndarray,
+) -> np.ndarray:
+    """uint8[n, 18]: Ethernet headers; of rows without a VLAN (0) only the first 14 bytes count.
+
+    Each IP address has one locally administered MAC address, derived from it; multicast and broadcast destinations
+    have the addresses of RFC 1112, 6.4 and RFC 2464, 7.
+    """
+    source_mac = _unicast(*source)
+    target = _unicast(*destination)
+    multicast = rules.is_multicast(ip_version, *destination)
+    group4 = np.uint64(0x01005E000000) | (destination[1] & np.uint64(0x7FFFFF))
+    group6 = np.uint64(0x333300000000) | (destination[1] & np.uint64(0xFFFFFFFF))
+    target = np.where(multicast, np.where(ip_version == 6, group6, group4), target)
+    broadcast = (ip_version == 4) & (destination[1] == np.uint64(0xFFFFFFFF))
+    target = np.where(broadcast, np.uint64(0xFFFFFFFFFFFF), target)
+    ether_type = np.where(ip_version == 6, _ETHERTYPE[6], _ETHERTYPE[4])
+    rows = np.zeros(len(vlan), dtype=[("destination", "u1", 6), ("source", "u1", 6), ("words", ">u2", 3)])
+    rows["destination"] = _six_bytes(target)
+    rows["source"] = _six_bytes(source_mac)
+    tagged = vlan > 0
+    rows["words"][:, 0] = np.where(tagged, _ETHERTYPE_VLAN, ether_type)
+    rows["words"][:, 1] = vlan
+    rows["words"][:, 2] = ether_type
+    return rows.view(np.uint8).reshape(len(vlan), 18)
+
+
+def _unicast(hi: np.ndarray, lo: np.ndarray) -> np.ndarray:
+    mixed = (hi * np.uint64(0xC2B2AE3D27D4EB4F)) ^ lo
+    return _LOCALLY_ADMINISTERED | ((mixed ^ (mixed >> np.uint64(40))) & np.uint64(0xFFFFFFFFFF))
+
+
+def _six_bytes(mac: np.ndarray) -> np.ndarray:
+    return mac.astype(">u8").view(np.uint8).reshape(len(mac), 8)[:, 2:]

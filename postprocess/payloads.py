@@ -1,0 +1,150 @@
+"""Deterministic payloads that protocol analysers accept.
+
+A synthetic packet has no content of its own, only a length. Zeros are the default, and most of Wireshark's dissectors
+take them as unremarkable data; where a port's or protocol's dissector would call zeros malformed, the tables of
+`postprocess.payload_tables` give another beginning or filling, and the smallest length at which it holds. Bodies
+depend on nothing but port or protocol and length, so they carry no information about the real trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from postprocess import rules
+from postprocess.checksums import fill_sums
+from postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
+
+START = 64  # bytes of a body that may differ from its filling
+
+
+@dataclass(frozen=True)
+class BodyArrays:
+    """The bodies of `BODIES` as arrays indexed by body number.
+
+    Attributes:
+        start: uint8[bodies, START], the first bytes.
+        start_sums: int64[bodies, START + 1], word sums of the first 0 to START bytes.
+        fill: uint8[bodies], the byte that repeats after the start.
+        minimum: int64[bodies], the smallest length (other than none) at which the body is valid.
+        length_offset, length_less: int64[bodies], where a 16-bit field takes the body's length minus so many bytes
+            (-1: nowhere).
+        checksum_offset: int64[bodies], where the body's own Internet checksum stands (-1: nowhere).
+        visible: bool[bodies], the body is more than zeros.
+    """
+
+    start: np.ndarray
+    start_sums: np.ndarray
+    fill: np.ndarray
+    minimum: np.ndarray
+    length_offset: np.ndarray
+    length_less: np.ndarray
+    checksum_offset: np.ndarray
+    visible: np.ndarray
+
+
+def body_arrays() -> BodyArrays:
+    """The table of bodies as arrays (built anew at each call; keep it)."""
+    start = np.array([list(_start(body)) for body in BODIES], dtype=np.uint8)
+    even = start.astype(np.int64).copy()
+    even[:, 0::2] <<= 8
+    sums = np.concatenate([np.zeros((len(BODIES), 1), dtype=np.int64), np.cumsum(even, axis=1)], axis=1)
+    length_field = [body.length_field or (-1, 0) for body in BODIES]
+    fill = np.array([body.fill for body in BODIES], dtype=np.uint8)
+    return BodyArrays(
+        start=start,
+        start_sums=sums,
+        fill=fill,
+        minimum=np.array([body.minimum for body in BODIES], dtype=np.int64),
+        length_offset=np.array([offset for offset, _ in length_field], dtype=np.int64),
+        length_less=np.array([less for _, less in length_field], dtype=np.int64),
+        checksum_offset=np.array(
+            [-1 if body.checksum_offset is None else body.checksum_offset for body in BODIES], dtype=np.int64
+        ),
+        visible=start.any(axis=1) | (fill > 0) | np.array([offset >= 0 for offset, _ in length_field]),
+    )
+
+
+def body_numbers(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+    """int16[n]: index into `BODIES` of each packet's payload (0: zeros).
+
+    Of the two ports the lower one decides, as in Wireshark, unless only the other one has an entry.
+    """
+    numbers = _PROTOCOL[protocol]
+    for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP), (rules.UDPLITE, _UDP)):
+        rows = np.flatnonzero(protocol == transport)
+        low = table[np.minimum(src_port[rows], dst_port[rows])]
+        high = table[np.maximum(src_port[rows], dst_port[rows])]
+        numbers[rows] = np.where(low > 0, low, high)
+    return numbers
+
+
+def body_minimum(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+    """int64[n]: bytes of the smallest non-empty valid payload; for protocols without ports, of the smallest body."""
+    return _MINIMUM[body_numbers(protocol, src_port, dst_port)]
+
+
+def body_sums(bodies: BodyArrays, number: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """int64[n]: the word sum of a body of this length, its length field included and its checksum field as zero."""
+    head = np.minimum(length, START)
+    total = bodies.start_sums[number, head] + fill_sums(bodies.fill[number], np.maximum(length - START, 0))
+    offset = bodies.length_offset[number]
+    present = (offset >= 0) & (length >= offset + 2)
+    field = (length - bodies.length_less[number]) & 0xFFFF
+    field = np.where(offset & 1, field >> 8 | (field & 0xFF) << 8, field)
+    return total - np.where(present, _overwritten(bodies, number, offset), 0) + np.where(present, field, 0)
+
+
+def _overwritten(bodies: BodyArrays, number: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The word sum of the two bytes that a length field replaces."""
+    first, second = bodies.start[number, offset].astype(np.int64), bodies.start[number, offset + 1].astype(np.int64)
+    return np.where(offset & 1, second << 8 | first, first << 8 | second)
+
+
+def write_bodies(
+    buffer: np.ndarray, bodies: BodyArrays, number: np.ndarray, position: np.ndarray, length: np.ndarray
+) -> None:
+    """Write payloads into a zeroed buffer: row i's body starts at `position[i]` and has `length[i]` bytes."""
+    rows = np.flatnonzero(bodies.visible[number] & (length > 0))
+    if not len(rows):
+        return
+    number, position, length = number[rows], position[rows], length[rows]
+    _scatter_ragged(buffer, position, np.minimum(length, START), lambda row, column: bodies.start[number[row], column])
+    long = np.flatnonzero((length > START) & (bodies.fill[number] > 0))
+    fill = bodies.fill[number[long]]
+    _scatter_ragged(buffer, position[long] + START, length[long] - START, lambda row, column: fill[row])
+    offset = bodies.length_offset[number]
+    field = np.flatnonzero((offset >= 0) & (length >= offset + 2))
+    write_words(buffer, position[field] + offset[field], length[field] - bodies.length_less[number[field]])
+
+
+def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray) -> None:
+    """Write 16-bit big-endian values at byte positions."""
+    buffer[position] = (values >> 8) & 0xFF
+    buffer[position + 1] = values & 0xFF
+
+
+def _scatter_ragged(buffer, position, length, value) -> None:  # type: ignore[no-untyped-def]
+    total = int(length.sum())
+    if not total:
+        return
+    row = np.repeat(np.arange(len(length)), length)
+    column = np.arange(total) - np.repeat(np.cumsum(length) - length, length)
+    buffer[position[row] + column] = value(row, column)
+
+
+def _start(body: Body) -> bytes:
+    return body.start[:START].ljust(START, bytes([body.fill]))
+
+
+def _lookup(table: dict[int, int], size: int) -> np.ndarray:
+    numbers = np.zeros(size, dtype=np.int16)
+    numbers[list(table)] = list(table.values())
+    return numbers
+
+
+_TCP = _lookup(TCP_BODIES, 65_536)
+_UDP = _lookup(UDP_BODIES, 65_536)
+_PROTOCOL = _lookup(PROTOCOL_BODIES, 256)
+_MINIMUM = np.array([body.minimum for body in BODIES], dtype=np.int64)

@@ -1,0 +1,122 @@
+"""`write_trace`: the format follows the file's name, the layout follows the input's.
+
+report = write_trace(trace, "synthetic.pcap")
+report.lossy    # what the format cannot hold, one line each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from postprocess.link import LinkType
+from postprocess.writers.flow_csv import FLOW_LAYOUTS, write_flow_csv
+from postprocess.writers.pcap import write_pcap
+from preprocess.errors import InputError, NetshareError
+from preprocess.parquet import save_parquet
+from preprocess.trace import Source, Trace
+
+FORMATS = ("pcap", "netshare-csv", "nfdump-csv", "zeek-csv", "parquet")
+_SUFFIXES = (".pcap", ".pcap.gz", ".csv", ".csv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was written.
+
+    Attributes:
+        path, format, records: the file, its format, its records.
+        lossy: one line for each thing of the trace that the format does not hold.
+    """
+
+    path: Path
+    format: str
+    records: int
+    lossy: tuple[str, ...] = ()
+
+
+def write_trace(
+    trace: Trace,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    layout: Source | None = None,
+    link_type: Literal["ethernet", "raw"] | None = None,
+    nanoseconds: bool | None = None,
+    snaplen: int | None = None,
+    seed: int = 0,
+) -> WriteReport:
+    """Write a trace; the file appears whole or not at all.
+
+    Args:
+        trace: a packet trace for pcap, a flow trace for the NetFlow CSV layouts, either for Parquet. `repair` it first.
+        path: `.pcap[.gz]`, `.csv[.gz]` or `.parquet`.
+        format: one of `FORMATS`, where the suffix is not to decide.
+        layout: the source whose layout to follow; by default the trace's first one, if it has the right format.
+        link_type: link layer of a capture; by default raw IP where the layout's was, else Ethernet.
+        nanoseconds: time stamps of a capture; by default where the layout had them, or where there is no layout.
+        snaplen: cut captured packets to so many bytes (the wire length is kept); by default they are whole.
+        seed: varies TCP's initial sequence numbers.
+
+    Raises:
+        InputError: no known suffix or format, or a trace of the wrong kind for it.
+        FieldError: packets that cannot be built (see `repair`).
+        NetshareError: the file cannot be written.
+    """
+    target = Path(path)
+    source = layout if layout is not None else (trace.sources[0] if trace.sources else None)
+    chosen = format or _format_of(target, source)
+    if chosen not in FORMATS:
+        raise InputError(f"{target}: unknown format {chosen!r}, choose one of {', '.join(FORMATS)}")
+    wanted = {"pcap": "packet", "parquet": trace.kind}.get(chosen, "flow")
+    if trace.kind != wanted:
+        hint = "; flows_from_packets() makes flow records of packets" if wanted == "flow" else ""
+        raise InputError(f"{target}: {chosen} holds a {wanted} trace, this is a {trace.kind} trace{hint}")
+    if chosen == "parquet":
+        try:
+            save_parquet(trace, target)
+        except OSError as error:
+            raise NetshareError(f"{target}: cannot be written ({error}); check folder and free space") from error
+        return WriteReport(target, chosen, len(trace))
+    if chosen == "pcap":
+        link: LinkType = link_type or ("raw" if source is not None and source.link_type == "raw" else "ethernet")
+        fine = _has_nanoseconds(source) if nanoseconds is None else nanoseconds
+        write_pcap(trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
+        return WriteReport(target, chosen, len(trace), tuple(_pcap_losses(trace, link, fine)))
+    lossy = write_flow_csv(trace, target, layout_name=chosen, source=source)
+    return WriteReport(target, chosen, len(trace), tuple(lossy))
+
+
+def _format_of(path: Path, source: Source | None) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".pcap"):
+        return "pcap"
+    if name.endswith(".parquet") and path.suffix.lower() == ".parquet":
+        return "parquet"
+    if name.endswith(".csv"):
+        return source.format if source is not None and source.format in FLOW_LAYOUTS else "netshare-csv"
+    raise InputError(f"{path}: unknown suffix, choose one of {', '.join(_SUFFIXES)} or name the format")
+
+
+def _has_nanoseconds(source: Source | None) -> bool:
+    if source is None:
+        return True
+    return source.details.get("time_resolution_ns", 1000) < 1000
+
+
+def _pcap_losses(trace: Trace, link: str, nanoseconds: bool) -> Sequence[str]:
+    losses = []
+    if link == "raw" and (trace["vlan"] > 0).any():
+        losses.append(f"vlan of {int((trace['vlan'] > 0).sum())} packets: raw IP has no link layer")
+    if not nanoseconds and (trace["time"] % 1000 > 0).any():
+        losses.append("times are cut to microseconds")
+    if len(trace) and (trace["epoch"] != trace["epoch"][0]).any():
+        losses.append("epoch: a capture does not say which input a packet belongs to")
+    v6 = (trace["ip_version"] == 6) & (trace["fragment_offset"] > 0)
+    if np.count_nonzero(v6):
+        losses.append("IPv6 fragment identifications are made up")
+    return losses

@@ -1,0 +1,331 @@
+"""From series in natural units to encoded arrays and back, by one codec for all chunks of a trace.
+
+    codec = Codec.fit(tables, style="autoregressive", max_length=1000)
+    encoded = codec.encode(tables[0])          # what a generator learns from
+    table = codec.decode(synthetic, seed=1)    # what a generator made, in natural units again
+
+Decoding any encoded arrays of the codec's schema gives a valid table: types and ranges of the canonical columns, IPv4
+addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
+scaled so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
+`start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. Times are multiples
+of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds stays one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from preprocess.encoded import Column, Encoded, Schema
+from preprocess.errors import FieldError
+from preprocess.fields import (
+    Address,
+    Choice,
+    FieldEncoding,
+    Style,
+    field_from_json,
+)
+from preprocess.fields.fit import FieldFitter, natural_values
+from preprocess.fields.times import round_to_unit, spread_over_span
+from preprocess.ip2vec import IP2Vec
+from preprocess.series import SeriesTable
+from preprocess.trace import Kind
+
+# Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
+# between whom), then what depends on it (when the flow starts, how long it lasts, which chunks it reaches).
+METADATA_ORDER = (
+    "ip_version", "protocol", "dst_port", "src_port", "dst_ip", "src_ip", "label", "attack_type",
+    "starts_here", "continues", "start", "span", "continued", "chunk_tags",
+)  # fmt: skip
+MEASUREMENT_ORDER = (
+    "direction", "interarrival", "length", "tcp_flags", "tcp_header_length", "tcp_window", "ttl", "tos", "ip_flags",
+    "fragment_offset", "icmp_type", "icmp_code", "vlan",
+    "packets", "bytes", "duration", "packets_rev", "bytes_rev",
+)  # fmt: skip
+IPV4_MASK = np.uint64(2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How every field of a trace's series is encoded; made by `fit`, kept as JSON with the models.
+
+    dtypes: the natural type of each column, by `SeriesTable` name
+    resolution: ns, of all times
+    gate: whether the schema names gates; without, gated columns are 0 where they carry no meaning all the same
+    """
+
+    kind: Kind
+    style: Style
+    metadata: tuple[FieldEncoding, ...]
+    measurements: tuple[FieldEncoding, ...]
+    dtypes: dict[str, str]
+    categories: dict[str, tuple[str, ...]]
+    chunk_width: int
+    max_length: int
+    resolution: int = 1
+    gate: bool = True
+    schema: Schema = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "schema", Schema(self._columns(self.metadata), self._columns(self.measurements), self.max_length)
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        tables: Sequence[SeriesTable],
+        *,
+        encodings: Mapping[str, Choice] | None = None,
+        style: Style = "gan",
+        ip2vec: IP2Vec | None = None,
+        max_length: int | None = None,
+        gate: bool = True,
+        constants: bool = True,
+        resolution: int | None = None,
+        public: bool = False,
+    ) -> Codec:
+        """Choose and measure the encodings of all fields over all chunks.
+
+        Args:
+            tables: the chunks, which share columns, chunk width and label categories.
+            encodings: field -> encoding, where the style's default is not wanted; addresses are the fields `src_ip`
+                and `dst_ip`.
+            style: whose defaults: `"gan"` (few columns, continuous) or `"autoregressive"` (categories in the order in
+                which they are generated).
+            ip2vec: the model of the encoding `"ip2vec"`, the shipped one by default.
+            max_length: records of the longest series that a generator may emit; the longest seen by default.
+            gate: name gates in the schema.
+            constants: whether a field that has one value in the whole trace (measured) takes no column; fields named
+                in `encodings` are encoded as asked.
+            resolution: ns, of all times; measured by default.
+            public: measure nothing, as differential privacy requires: defaults are those that RFCs and registries
+                give, constants must be declared, `resolution` is 1 and `max_length` must be given. What `encodings`
+                asks for is done all the same; `describe` tells whether it is measured.
+
+        Raises:
+            FieldError: no tables or tables that do not go together, an encoding that does not exist or does not fit
+                its field, values outside a field's range.
+        """
+        if public and max_length is None:
+            raise FieldError("a codec that measures nothing needs max_length, the records of the longest series")
+        merged = _merge(tables)
+        chosen = dict(encodings or {})
+        choices = FieldFitter(merged, style, chosen, ip2vec, constants and not public, public)
+        metadata = [*_metadata_fields(merged.metadata)]
+        measurements = _ordered(merged.measurements, MEASUREMENT_ORDER)
+        unknown = sorted(set(chosen) - set(metadata) - set(measurements))
+        if unknown:
+            raise FieldError(
+                f"encodings: no field {unknown[0]!r} in this trace; it has {', '.join([*metadata, *measurements])}"
+            )
+        columns = {**merged.metadata, **merged.measurements}
+        return cls(
+            kind=merged.kind,
+            style=style,
+            metadata=tuple(choices.fit(name) for name in metadata),
+            measurements=tuple(choices.fit(name) for name in measurements),
+            dtypes={name: values.dtype.str for name, values in columns.items()},
+            categories=merged.categories,
+            chunk_width=merged.chunk_width,
+            max_length=int(max_length or merged.lengths.max(initial=1)),
+            resolution=resolution or (1 if public else _resolution(merged)),
+            gate=gate,
+        )
+
+    def encode(self, table: SeriesTable) -> Encoded:
+        """The encoded arrays of a table with the columns that this codec was fitted on.
+
+        Raises:
+            FieldError: a column is missing, or a value is outside its field's range.
+        """
+        if table.chunk_width != self.chunk_width:
+            raise FieldError(f"chunk width is {table.chunk_width} ns, the codec was fitted on {self.chunk_width} ns")
+        return Encoded(
+            self._encode(self.metadata, table.metadata, len(table)),
+            self._encode(self.measurements, table.measurements, int(table.offsets[-1])),
+            np.asarray(table.offsets, np.int64),
+            self.schema,
+        )
+
+    def decode(self, encoded: Encoded, *, seed: int) -> SeriesTable:
+        """Natural values; `seed` fixes what is drawn (the members of an "other" category).
+
+        Raises:
+            FieldError: the arrays have not this codec's columns, or numbers that are not finite.
+        """
+        return self.decode_measurements(self.decode_metadata(encoded.metadata, seed=seed), encoded, seed=seed)
+
+    def encode_metadata(self, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
+        """float32[n, A]: the metadata alone, to generate measurements for; a value that the codec has never seen and
+        has no code for (a span that was cut at the chunk's end, say) is encoded as the nearest that it has.
+
+        Raises:
+            FieldError: a column is missing.
+        """
+        return self._encode(self.metadata, metadata, len(metadata["protocol"]), nearest=True)
+
+    def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
+        """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
+
+        Raises:
+            FieldError: the array has not this codec's columns, or numbers that are not finite.
+        """
+        metadata = self._decode(self.metadata, array, "metadata", np.random.default_rng(seed))
+        _narrow_ipv4(metadata)
+        last = (self.chunk_width - 1) // self.resolution
+        start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
+        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
+        return {**metadata, "start": start * self.resolution, "span": span * self.resolution}
+
+    def decode_measurements(self, metadata: Mapping[str, np.ndarray], encoded: Encoded, *, seed: int) -> SeriesTable:
+        """Natural values of generated measurements, with the metadata that they were generated for.
+
+        Args:
+            metadata: in natural units, times within the chunk and in whole units of the resolution.
+            encoded: its measurements and offsets are used, its metadata are not.
+            seed: fixes what is drawn.
+
+        Raises:
+            FieldError: the arrays have not this codec's columns, or numbers that are not finite.
+        """
+        rng = np.random.default_rng([seed, 1])
+        measurements = self._decode(self.measurements, encoded.measurements, "measurements", rng)
+        offsets = np.asarray(encoded.offsets)
+        span = np.where(np.diff(offsets) < 2, 0, metadata["span"])
+        gaps = round_to_unit(measurements["interarrival"], self.resolution)
+        units = spread_over_span(gaps, span // self.resolution, offsets)
+        measurements["interarrival"] = units * self.resolution
+        whole = {**metadata, "span": span // self.resolution * self.resolution}
+        return SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One row a field: `field`, `table`, `encoding`, number of `columns`, `bounds` (public or measured)."""
+        return [
+            {
+                "field": part.name,
+                "table": table,
+                "encoding": part.encoding,
+                "columns": len(part.columns()),
+                "bounds": part.bounds,
+            }
+            for table, parts in (("metadata", self.metadata), ("measurements", self.measurements))
+            for part in parts
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; an IP2Vec model is named by its hash, not included."""
+        return {
+            "kind": self.kind,
+            "style": self.style,
+            "metadata": [part.to_json() for part in self.metadata],
+            "measurements": [part.to_json() for part in self.measurements],
+            "dtypes": self.dtypes,
+            "categories": {name: list(values) for name, values in self.categories.items()},
+            "chunk_width": self.chunk_width,
+            "max_length": self.max_length,
+            "resolution": self.resolution,
+            "gate": self.gate,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, ip2vec: IP2Vec | None = None) -> Codec:
+        """What `to_json` wrote; `ip2vec` is the model it was fitted with, the shipped one by default.
+
+        Raises:
+            FieldError: the codec was fitted with another IP2Vec model.
+        """
+        parts = {
+            side: tuple(field_from_json(part, ip2vec) for part in value[side]) for side in ("metadata", "measurements")
+        }
+        categories = {name: tuple(values) for name, values in value["categories"].items()}
+        return cls(**{**value, **parts, "categories": categories})
+
+    def _columns(self, parts: tuple[FieldEncoding, ...]) -> tuple[Column, ...]:
+        columns = [column for part in parts for column in part.columns()]
+        if self.gate:
+            return tuple(columns)
+        return tuple(Column(column.name, column.field, column.kind, column.cardinality) for column in columns)
+
+    def _encode(
+        self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int, *, nearest: bool = False
+    ) -> np.ndarray:
+        blocks = [np.zeros((rows, 0), np.float32)]
+        for part in parts:
+            values = natural_values(part.name, columns)
+            blocks.append(part.encode(part.nearest(values) if nearest else values))
+        return np.ascontiguousarray(np.hstack(blocks), np.float32)
+
+    def _decode(
+        self, parts: tuple[FieldEncoding, ...], array: np.ndarray, table: str, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        width = sum(len(part.columns()) for part in parts)
+        if array.ndim != 2 or array.shape[1] != width:
+            raise FieldError(f"encoded {table} have the shape {array.shape}, this codec has {width} columns")
+        if not bool(np.isfinite(array).all()):
+            raise FieldError(f"encoded {table} hold numbers that are not finite; the generator has diverged")
+        columns: dict[str, np.ndarray] = {}
+        start = 0
+        for part in parts:
+            end = start + len(part.columns())
+            values = part.decode(array[:, start:end], rng)
+            start = end
+            if isinstance(part, Address) or part.name in ("src_ip", "dst_ip"):
+                side = part.name.removesuffix("_ip")
+                columns[f"{side}_hi"], columns[f"{side}_lo"] = values.T.astype(np.uint64)
+            else:
+                columns[part.name] = values.astype(self.dtypes[part.name])
+        return columns
+
+
+def _metadata_fields(columns: Mapping[str, np.ndarray]) -> list[str]:
+    names = {
+        name.replace("_hi", "_ip").replace("_lo", "_ip") if name[3:] in ("_hi", "_lo") else name for name in columns
+    }
+    return _ordered(names, METADATA_ORDER)
+
+
+def _ordered(names: Mapping[str, Any] | set[str], order: tuple[str, ...]) -> list[str]:
+    """The names that `order` lists, in its order, then the others by name."""
+    return [name for name in order if name in names] + sorted(name for name in names if name not in order)
+
+
+def _merge(tables: Sequence[SeriesTable]) -> SeriesTable:
+    """All tables as one, to measure on."""
+    if not tables:
+        raise FieldError("no series to fit a codec on; the trace holds no usable records")
+    head = tables[0]
+    for table in tables[1:]:
+        for what in ("kind", "chunk_width", "categories"):
+            if getattr(table, what) != getattr(head, what):
+                raise FieldError(f"the chunks' {what} differ: {getattr(head, what)} and {getattr(table, what)}")
+        if set(table.metadata) != set(head.metadata) or set(table.measurements) != set(head.measurements):
+            raise FieldError("the chunks have different fields; cut them from one trace")
+    if len(tables) == 1:
+        return head
+    lengths = np.concatenate([table.lengths for table in tables])
+    return SeriesTable(
+        head.kind,
+        {name: np.concatenate([table.metadata[name] for table in tables]) for name in head.metadata},
+        {name: np.concatenate([table.measurements[name] for table in tables]) for name in head.measurements},
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        head.chunk_width,
+        head.categories,
+    )
+
+
+def _resolution(table: SeriesTable) -> int:
+    """ns: the greatest common divisor of all times, 1 if there are none."""
+    times = [table.metadata["start"], table.metadata["span"], table.measurements["interarrival"]]
+    return int(np.gcd.reduce([np.gcd.reduce(values.astype(np.int64), initial=0) for values in times])) or 1
+
+
+def _narrow_ipv4(metadata: dict[str, np.ndarray]) -> None:
+    """Clear the upper 96 bits of IPv4 addresses."""
+    is_v4 = metadata["ip_version"] == 4
+    for side in ("src", "dst"):
+        metadata[f"{side}_hi"][is_v4] = 0
+        metadata[f"{side}_lo"][is_v4] &= IPV4_MASK

@@ -1,0 +1,104 @@
+"""Fit the encodings of a table's fields, one after the other: constants first, addresses after the version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from preprocess.errors import FieldError
+from preprocess.fields.base import FieldEncoding
+from preprocess.fields.category import Constant, Exact
+from preprocess.fields.choose import (
+    Choice,
+    Style,
+    constant_field,
+    default_choice,
+    fit_field,
+    public_choice,
+    split_choice,
+)
+from preprocess.fields.digits import Address, Tags
+from preprocess.ip2vec import IP2Vec
+from preprocess.series import SeriesTable
+from preprocess.trace import CATEGORY_COLUMNS
+
+
+class FieldFitter:
+    """Fits fields of one table (all chunks together); `ip_version` must come before the addresses.
+
+    chosen: what the user chose, by field
+    constants: whether a field of one value that is not in `chosen` takes no column
+    public: whether defaults measure nothing
+    """
+
+    def __init__(
+        self,
+        table: SeriesTable,
+        style: Style,
+        chosen: Mapping[str, Choice],
+        ip2vec: IP2Vec | None,
+        constants: bool,
+        public: bool,
+    ) -> None:
+        self.table, self.style, self.chosen, self.ip2vec = table, style, chosen, ip2vec
+        self.constants, self.public = constants, public
+        self.columns = {**table.metadata, **table.measurements}
+        self.version: FieldEncoding | None = None
+
+    def fit(self, name: str) -> FieldEncoding:
+        """The encoding of field `name`."""
+        values = natural_values(name, self.columns)
+        encoding: FieldEncoding
+        if name == "chunk_tags" and values.shape[1] == 1:
+            encoding = Constant(name=name, value=(1,))  # all records are in the only chunk: nothing to learn or measure
+        elif self.constants and name not in self.chosen and (constant := Constant.fit(name, values)):
+            encoding = constant
+        elif name == "ip_version":
+            encoding = self._fit_version(values)
+        elif name == "chunk_tags":
+            encoding = Tags(name=name, count=values.shape[1])
+        elif name in ("src_ip", "dst_ip"):
+            encoding = self._fit_address(name)
+        else:
+            labels = self.table.categories.get(name)
+            count = len(labels) if labels is not None else None
+            choice = self.chosen.get(name) or self._default(name, values.dtype)
+            encoding = fit_field(name, values, choice, labels=count, ip2vec=self.ip2vec)
+        if name == "ip_version":
+            self.version = encoding
+        return encoding
+
+    def _default(self, name: str, dtype: np.dtype) -> Choice:
+        is_category = name in self.table.categories or name in CATEGORY_COLUMNS
+        if self.public and not is_category:
+            return public_choice(name, self.style, chunk_width=self.table.chunk_width)
+        return default_choice(
+            name, self.style, chunk_width=self.table.chunk_width, is_category=is_category, dtype=dtype
+        )
+
+    def _fit_version(self, values: np.ndarray) -> FieldEncoding:
+        encoding, options = split_choice("ip_version", self.chosen.get("ip_version", "exact"))
+        if encoding == "constant":
+            return constant_field("ip_version", values, options)
+        return Exact.declared("ip_version", (4, 6))
+
+    def _fit_address(self, name: str) -> FieldEncoding:
+        default = default_choice(name, self.style, chunk_width=1, is_category=False, dtype=np.dtype(np.uint64))
+        encoding, _ = split_choice(name, self.chosen.get(name, default))
+        if encoding not in ("bits", "bytes"):
+            raise FieldError(f"field {name}: addresses are encoded in bits or bytes, not {encoding}")
+        assert self.version is not None
+        only = self.version.value if isinstance(self.version, Constant) else None
+        versions = (4, 6) if only is None else (int(only),)  # type: ignore[arg-type]
+        return Address(name=name, versions=versions, width=1 if encoding == "bits" else 8, bounds=self.version.bounds)
+
+
+def natural_values(name: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The values of a field: a column, or the two halves of an address as uint64[n, 2]."""
+    if name in ("src_ip", "dst_ip"):
+        side = name.removesuffix("_ip")
+        return np.stack([natural_values(f"{side}_hi", columns), natural_values(f"{side}_lo", columns)], axis=1)
+    if name not in columns:
+        raise FieldError(f"field {name}: missing from these series, but the codec was fitted with it")
+    return columns[name]

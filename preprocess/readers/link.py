@@ -1,0 +1,233 @@
+"""From the link layer to the IP header: where it begins, and the outermost VLAN tag passed on the way.
+
+Link types: Ethernet, raw IP, Linux cooked (SLL, SLL2), BSD loopback, PPP, Cisco HDLC. Within them, 802.1Q and
+802.1ad (QinQ) tags, PPPoE sessions, MPLS label stacks and 802.2 SNAP are walked through. What lies behind another
+tunnel (GRE, VXLAN, 6in4 ...) is that packet's payload: the outermost IP header is the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.readers.frames import Frames, gather
+
+# EtherTypes, and beyond 16 bits what is known in other ways.
+IPV4_TYPE, IPV6_TYPE = 0x0800, 0x86DD
+ANY_IP = 0x10000  # IP, whose version stands only in its own header
+CUT = 0x10001  # the frame ends before its network layer is known
+NO_INTERFACE = 0x10002
+_LLC = 0x10003  # an IEEE 802.2 header follows
+_NO_SNAP = 0x10005  # it did, and does not lead to an EtherType
+_PPP_FRAME = 0x10004  # a PPP protocol field follows
+_PPP = 0x20000  # + PPP protocol number
+_UNSUPPORTED = 0x40000  # + LINKTYPE_ value
+_ADDRESS_FAMILY = 0x80000  # + BSD address family
+
+_VLAN_TYPES = (0x8100, 0x88A8, 0x9100, 0x9200)
+_PPPOE_SESSION = 0x8864
+_MPLS_TYPES = (0x8847, 0x8848)
+_WALKED = (*_VLAN_TYPES, _PPPOE_SESSION, *_MPLS_TYPES, _LLC, _PPP_FRAME)
+
+LINK_NAMES: dict[int, str] = {
+    -1: "unknown",
+    0: "bsd-null",
+    1: "ethernet",
+    9: "ppp",
+    12: "raw",
+    14: "raw",
+    50: "ppp-hdlc",
+    101: "raw",
+    104: "cisco-hdlc",
+    105: "802.11",
+    108: "bsd-loopback",
+    113: "linux-sll",
+    127: "802.11-radiotap",
+    197: "erf",
+    228: "ipv4",
+    229: "ipv6",
+    258: "pktap",
+    276: "linux-sll2",
+}
+_ETHERTYPE_NAMES: dict[int, str] = {
+    0x0806: "ARP",
+    0x8035: "RARP",
+    0x809B: "AppleTalk",
+    0x8137: "IPX",
+    0x8863: "PPPoE discovery",
+    0x886D: "Intel teaming",
+    0x888E: "EAPOL",
+    0x8899: "Realtek",
+    0x88B8: "GOOSE",
+    0x88CC: "LLDP",
+    0x88E1: "HomePlug",
+    0x88F7: "PTP",
+    0x8902: "CFM",
+    0x9000: "loopback test",
+}
+
+_ETHERNET = np.dtype([("addresses", "V12"), ("type", ">u2")])
+_TYPE_AT_14 = np.dtype([("other", "V14"), ("type", ">u2")])
+_SLL2 = np.dtype([("type", ">u2"), ("other", "V18")])
+_HDLC = np.dtype([("other", "V2"), ("type", ">u2")])
+_FAMILY = np.dtype([("family", "<u4")])
+_TAG = np.dtype([("control", ">u2"), ("type", ">u2")])
+_PPPOE = np.dtype([("header", "V6")])
+_LABEL = np.dtype([("label", ">u4")])
+_SNAP = np.dtype([("dsap_ssap", ">u2"), ("control", "u1"), ("organisation", "u1", 3), ("type", ">u2")])
+_PPP_FIELD = np.dtype([("bytes", "u1", 4)])
+
+
+@dataclass(frozen=True)
+class NetworkLayer:
+    """Where each frame's network layer is.
+
+    protocol: int32[n], an EtherType or one of this module's constants
+    offset: int64[n], where it begins in the buffer
+    vlan: uint16[n], outermost VLAN identifier, 0 where untagged
+    """
+
+    protocol: np.ndarray
+    offset: np.ndarray
+    vlan: np.ndarray
+
+
+def network_layer(buffer: np.ndarray, frames: Frames) -> NetworkLayer:
+    """Find the network layer of every frame."""
+    protocol = np.empty(len(frames), dtype=np.int32)
+    offset = np.empty(len(frames), dtype=np.int64)
+    for link_type in np.unique(frames.link_type):
+        rows = frames.link_type == link_type
+        protocol[rows], length = _link_header(buffer, frames.offset[rows], frames.captured[rows], int(link_type))
+        offset[rows] = frames.offset[rows] + length
+    vlan = np.zeros(len(frames), dtype=np.uint16)
+    end = frames.offset + frames.captured
+    rows = np.flatnonzero(np.isin(protocol, _WALKED))
+    while len(rows):
+        _walk_one_layer(buffer, rows, protocol, offset, end, vlan)
+        rows = rows[np.isin(protocol[rows], _WALKED)]
+    return NetworkLayer(protocol, offset, vlan)
+
+
+def reason_for(protocol: int) -> str:
+    """Why a frame with this network-layer protocol is no record of a packet trace."""
+    if protocol == CUT:
+        return "captured too short for a link-layer header"
+    if protocol == NO_INTERFACE:
+        return "captured on an interface that the file does not describe"
+    if protocol >= _ADDRESS_FAMILY:
+        return f"not IP (address family {protocol - _ADDRESS_FAMILY})"
+    if protocol >= _UNSUPPORTED:
+        number = protocol - _UNSUPPORTED
+        return f"link type {number} ({LINK_NAMES.get(number, 'unknown')}) cannot be read"
+    if protocol >= _PPP:
+        return f"not IP (PPP protocol 0x{protocol - _PPP:04x})"
+    if protocol == _NO_SNAP:
+        return "not IP (IEEE 802.2 LLC)"
+    return f"not IP ({_ETHERTYPE_NAMES.get(protocol, f'EtherType 0x{protocol:04x}')})"
+
+
+def _link_header(
+    buffer: np.ndarray, offset: np.ndarray, captured: np.ndarray, link_type: int
+) -> tuple[np.ndarray | int, int]:
+    """Protocol that follows the link-layer header, and the header's length."""
+    if link_type == -1:
+        return NO_INTERFACE, 0
+    if link_type in (12, 14, 101):
+        return ANY_IP, 0
+    if link_type in (228, 229):
+        return (IPV4_TYPE if link_type == 228 else IPV6_TYPE), 0
+    if link_type in (9, 50):
+        return _PPP_FRAME, 0
+    protocol: np.ndarray
+    if link_type == 1:
+        length = 14
+        ether_type = gather(buffer, offset, _ETHERNET)["type"].astype(np.int32)
+        protocol = np.where(ether_type >= 0x600, ether_type, _LLC)  # below: an 802.3 length
+    elif link_type == 113:
+        length = 16
+        ether_type = gather(buffer, offset, _TYPE_AT_14)["type"].astype(np.int32)
+        protocol = np.where(ether_type == 4, _LLC, ether_type)
+    elif link_type == 276:
+        length = 20
+        ether_type = gather(buffer, offset, _SLL2)["type"].astype(np.int32)
+        protocol = np.where(ether_type == 4, _LLC, ether_type)
+    elif link_type == 104:
+        length = 4
+        protocol = gather(buffer, offset, _HDLC)["type"].astype(np.int32)
+    elif link_type in (0, 108):
+        length = 4
+        family = gather(buffer, offset, _FAMILY)["family"]
+        family = np.where(family > 0xFFFF, family.byteswap(), family).astype(np.int64)  # the writer's own byte order
+        protocol = np.minimum(family, 0xFFFF).astype(np.int32) + _ADDRESS_FAMILY
+        ether_type = gather(buffer, offset, _HDLC)["type"]
+        is_type = np.isin(ether_type, (IPV4_TYPE, IPV6_TYPE))  # some writers end the field with an EtherType
+        protocol[is_type] = ether_type[is_type]
+        protocol[family == 2] = IPV4_TYPE
+        protocol[np.isin(family, (10, 23, 24, 28, 30))] = IPV6_TYPE  # AF_INET6 of Linux, Windows, the BSDs, macOS
+    else:
+        return _UNSUPPORTED + link_type, 0
+    return np.where(captured >= length, protocol, CUT), length
+
+
+def _walk_one_layer(
+    buffer: np.ndarray,
+    rows: np.ndarray,
+    protocol: np.ndarray,
+    offset: np.ndarray,
+    end: np.ndarray,
+    vlan: np.ndarray,
+) -> None:
+    """Step over one tag or encapsulation of the given rows, in place."""
+    here = protocol[rows].copy()
+
+    def take(which: np.ndarray, layout: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of this kind that hold the whole layer, with it; the others are cut."""
+        chosen = rows[which]
+        whole = end[chosen] - offset[chosen] >= layout.itemsize
+        protocol[chosen[~whole]] = CUT
+        chosen = chosen[whole]
+        return chosen, gather(buffer, offset[chosen], layout)
+
+    tagged, tags = take(np.isin(here, _VLAN_TYPES), _TAG)
+    identifier = (tags["control"] & 0x0FFF).astype(np.uint16)
+    vlan[tagged] = np.where(vlan[tagged] == 0, identifier, vlan[tagged])
+    ether_type = tags["type"].astype(np.int32)
+    protocol[tagged] = np.where(ether_type >= 0x600, ether_type, _LLC)
+    offset[tagged] += 4
+
+    sessions, _ = take(here == _PPPOE_SESSION, _PPPOE)
+    protocol[sessions] = _PPP_FRAME
+    offset[sessions] += 6
+
+    labelled, labels = take(np.isin(here, _MPLS_TYPES), _LABEL)
+    bottom = (labels["label"] >> 8) & 1 == 1
+    protocol[labelled[bottom]] = ANY_IP
+    offset[labelled] += 4
+
+    _walk_ppp(buffer, rows[here == _PPP_FRAME], protocol, offset, end)
+
+    framed = rows[here == _LLC]
+    short = end[framed] - offset[framed] < _SNAP.itemsize
+    snaps = gather(buffer, offset[framed], _SNAP)
+    is_snap = ~short & (snaps["dsap_ssap"] == 0xAAAA) & (snaps["control"] == 3) & ~snaps["organisation"].any(axis=1)
+    protocol[framed[is_snap]] = snaps["type"][is_snap]
+    protocol[framed[~is_snap]] = _NO_SNAP
+    offset[framed[is_snap]] += 8
+
+
+def _walk_ppp(buffer: np.ndarray, rows: np.ndarray, protocol: np.ndarray, offset: np.ndarray, end: np.ndarray) -> None:
+    """RFC 1661, 2 and RFC 1662, 3.1: address and control may be there or not, the protocol has one byte or two."""
+    field = gather(buffer, offset[rows], _PPP_FIELD)["bytes"].astype(np.int32)
+    skip = np.where((field[:, 0] == 0xFF) & (field[:, 1] == 3), 2, 0)
+    each = np.arange(len(rows))
+    first, second = field[each, skip], field[each, skip + 1]
+    one_byte = first & 1 == 1
+    number = np.where(one_byte, first, first << 8 | second)
+    length = skip + np.where(one_byte, 1, 2)
+    found = number + _PPP
+    for ppp, ether_type in ((0x21, IPV4_TYPE), (0x57, IPV6_TYPE), (0x281, _MPLS_TYPES[0]), (0x283, _MPLS_TYPES[1])):
+        found[number == ppp] = ether_type
+    protocol[rows] = np.where(end[rows] - offset[rows] >= length, found, CUT)
+    offset[rows] += length

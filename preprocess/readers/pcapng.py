@@ -1,0 +1,189 @@
+"""pcapng files (draft-ietf-opsawg-pcapng): several sections and interfaces, both byte orders, any time resolution.
+
+Enhanced, simple and obsolete packet blocks become frames; other blocks are passed over.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
+from preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
+
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+_SECTION, _INTERFACE, _OBSOLETE_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+_PACKET_BLOCKS = (_ENHANCED_PACKET, _SIMPLE_PACKET, _OBSOLETE_PACKET)
+_OPTION_END, _OPTION_TIME_RESOLUTION, _OPTION_TIME_OFFSET = 0, 9, 14
+_SMALLEST = {_SECTION: 28, _INTERFACE: 20, _ENHANCED_PACKET: 32, _OBSOLETE_PACKET: 32, _SIMPLE_PACKET: 16}
+_LAST_SECOND = 9_223_372_035  # the last whole second that int64 nanoseconds hold
+
+
+@dataclass(frozen=True)
+class _Interface:
+    link_type: int
+    snap_length: int
+    ticks_per_second: int
+    offset_seconds: int
+
+
+@dataclass
+class _Section:
+    """The section being read: its byte order, its interfaces, and the packet blocks not yet turned into frames."""
+
+    order: str = "<"
+    interfaces: list[_Interface] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    types: list[int] = field(default_factory=list)
+
+
+def scan_pcapng(buffer: np.ndarray, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
+    """Batches of the frames of a pcapng file.
+
+    Args:
+        buffer: uint8[size], the whole file.
+        notes: receives a line where the file is truncated or broken, and where packets have no time of their own.
+        details: receives the number of sections and of interfaces, and the largest snap length.
+    """
+    data, size = buffer.data, len(buffer)
+    section, position, last_time = _Section(), 0, 0
+    sections = interfaces = done = untimed = 0
+    snap_length = 0
+    resolution = 1
+    problem = ""
+    while position < size:
+        if position + 12 > size:
+            problem = f"truncated: {size - position} bytes of a block at the end"
+            break
+        if data[position : position + 4] == PCAPNG_MAGIC:
+            frames, last_time, missing = _frames(buffer, section, last_time)
+            done, untimed = done + len(frames), untimed + missing
+            if len(frames):
+                yield frames
+            order = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}.get(bytes(data[position + 8 : position + 12]))
+            if order is None:
+                problem = f"broken: a section header at offset {position} without byte-order magic"
+                break
+            section = _Section(order)
+            header_at = struct.Struct(order + "II").unpack_from
+            sections += 1
+        block_type, length = header_at(data, position)
+        if length < _SMALLEST.get(block_type, 12) or length % 4:
+            problem = f"broken: a block at offset {position} has the length {length}"
+            break
+        if position + length > size:
+            problem = f"truncated: the last block, at offset {position}, is cut"
+            break
+        if block_type in _PACKET_BLOCKS:
+            section.starts.append(position)
+            section.types.append(block_type)
+            if len(section.starts) >= BATCH:
+                frames, last_time, missing = _frames(buffer, section, last_time)
+                done, untimed = done + len(frames), untimed + missing
+                yield frames
+        elif block_type == _INTERFACE:
+            interface = _read_interface(data, position, length, section.order)
+            section.interfaces.append(interface)
+            interfaces += 1
+            snap_length = max(snap_length, interface.snap_length)
+            resolution = max(resolution, interface.ticks_per_second)
+        position += length
+    frames, last_time, missing = _frames(buffer, section, last_time)
+    done, untimed = done + len(frames), untimed + missing
+    if problem:
+        notes.append(f"{problem}, {done} whole records read")
+    if untimed:
+        notes.append(f"{untimed} packets have no time (simple packet blocks) and took that of the packet before them")
+    details.update(
+        sections=sections,
+        interfaces=interfaces,
+        snap_length=snap_length,
+        byte_order="little" if section.order == "<" else "big",
+        time_resolution_ns=max(1, 1_000_000_000 // resolution),
+    )
+    if len(frames):
+        yield frames
+
+
+def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Frames, int, int]:
+    """Frames of the section's pending blocks (then none are pending), the last time seen, and how many had no time."""
+    starts = np.array(section.starts, dtype=np.int64)
+    types = np.array(section.types, dtype=np.int64)
+    section.starts.clear()
+    section.types.clear()
+    order = section.order
+    layout = np.dtype([("type", order + "u4"), ("length", order + "u4"), ("interface", order + "u4"),
+                       ("time_hi", order + "u4"), ("time_lo", order + "u4"), ("captured", order + "u4"),
+                       ("wire", order + "u4")])  # fmt: skip
+    blocks = gather(buffer, starts, layout)
+    simple = types == _SIMPLE_PACKET
+    interface = blocks["interface"].astype(np.int64)
+    obsolete = types == _OBSOLETE_PACKET  # 16 bits of interface, then 16 of drop counter
+    if obsolete.any():
+        interface[obsolete] = interface[obsolete] >> 16 if order == ">" else interface[obsolete] & 0xFFFF
+    captured = blocks["captured"].astype(np.int64)
+    wire = blocks["wire"].astype(np.int64)
+    offset = starts + 28
+    room = blocks["length"].astype(np.int64) - 32
+    if simple.any():
+        snap = section.interfaces[0].snap_length if section.interfaces else 0
+        wire[simple] = interface[simple]  # the original length stands where the others have the interface
+        captured[simple] = np.minimum(wire[simple], snap or MAXIMUM_SNAP_LENGTH)
+        interface[simple] = 0
+        offset[simple] = starts[simple] + 12
+        room[simple] += 16
+    captured = np.minimum(captured, room)
+    ticks = blocks["time_hi"].astype(np.uint64) << np.uint64(32) | blocks["time_lo"].astype(np.uint64)
+    time = np.zeros(len(starts), dtype=np.int64)
+    link_type = np.full(len(starts), -1, dtype=np.int32)
+    for number in np.unique(interface):
+        if number >= len(section.interfaces):
+            continue
+        described = section.interfaces[int(number)]
+        rows = interface == number
+        link_type[rows] = described.link_type
+        time[rows] = _nanoseconds(ticks[rows], described)
+    if simple.any():
+        seen = np.where(simple, -1, np.arange(len(starts)))
+        previous = np.maximum.accumulate(seen)
+        time = np.where(previous >= 0, time[previous], last_time)
+    last_time = int(time[-1]) if len(time) else last_time
+    wire = np.maximum(wire, captured)
+    return Frames(offset, captured, wire, time, link_type), last_time, int(simple.sum())
+
+
+def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:
+    """int64 ns of uint64 ticks."""
+    per_second = np.uint64(interface.ticks_per_second)
+    seconds, rest = np.divmod(ticks, per_second)
+    if interface.ticks_per_second <= 1_000_000_000:
+        fraction = rest * np.uint64(1_000_000_000) // per_second
+    else:
+        fraction = (rest.astype(np.float64) * (1e9 / interface.ticks_per_second)).astype(np.uint64)
+    whole = np.minimum(seconds, np.uint64(_LAST_SECOND)).astype(np.int64) + interface.offset_seconds
+    held = (seconds <= _LAST_SECOND) & (np.abs(whole) <= _LAST_SECOND)
+    time = np.where(held, whole, 0) * 1_000_000_000 + fraction.astype(np.int64)
+    return np.where(held, time, TIME_OUT_OF_RANGE)
+
+
+def _read_interface(data: memoryview, position: int, length: int, order: str) -> _Interface:
+    link_type, _, snap_length = struct.unpack_from(order + "HHI", data, position + 8)
+    ticks_per_second, offset_seconds = 1_000_000, 0
+    at, end = position + 16, position + length - 4
+    while at + 4 <= end:
+        code, size = struct.unpack_from(order + "HH", data, at)
+        if code == _OPTION_END or at + 4 + size > end:
+            break
+        if code == _OPTION_TIME_RESOLUTION and size >= 1:
+            value = data[at + 4]
+            exponent = value & 0x7F
+            ticks_per_second = 2 ** min(exponent, 63) if value & 0x80 else 10 ** min(exponent, 19)
+        elif code == _OPTION_TIME_OFFSET and size >= 8:
+            (offset_seconds,) = struct.unpack_from(order + "q", data, at + 4)
+            offset_seconds = max(-_LAST_SECOND, min(_LAST_SECOND, offset_seconds))
+        at += 4 + size + (-size % 4)
+    return _Interface(link_type, snap_length, ticks_per_second, offset_seconds)

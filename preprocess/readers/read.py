@@ -1,0 +1,162 @@
+"""One call for every input: files, lists, patterns and folders to one trace, sorted by time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from preprocess.errors import InputError
+from preprocess.merge import merge_traces
+from preprocess.parquet import parse_parquet
+from preprocess.readers.capture import read_capture
+from preprocess.readers.contents import READABLE, NotATraceError, open_contents
+from preprocess.readers.flow_csv import read_flow_csv
+from preprocess.trace import Source, Trace
+
+_PATTERN = frozenset("*?[")
+_REASONS_SHOWN = 4
+_NO_RECORDS = "the file holds no usable records"
+
+
+def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None = None) -> Trace:
+    """Read a packet or flow trace.
+
+    Args:
+        source: a file, a pattern (`"captures/*.pcap"`, `**` for any depth), a folder (its files, not those of folders
+            within it), or a list of any of these. Several files are measurement epochs: they are merged, in order of
+            name within a pattern or folder, in the order given in a list. pcap, pcapng, NetFlow CSV (the columns of
+            NetShare, nfdump or Zeek's conn log) and Parquet are told by content, and gzip, bzip2 and xz are opened.
+        limit: read no more than this many records: the first in the order of the files and of the records in them.
+
+    Returns:
+        The records sorted by time (stably). Its `sources` tell, file by file, what was left out by reason, and notes
+        such as a truncated end. In a folder, files that are no traces are left out, which is noted.
+
+    Raises:
+        InputError: a file is missing, unreadable, empty or no trace; nothing in it is usable; or packets and flow
+            records are mixed.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}, it must be at least 1 record")
+    files = _expand_all(source)
+    traces: list[Trace] = []
+    left_out: list[str] = []
+    read = 0
+    for path, in_folder in files:
+        if limit is not None and read >= limit:
+            break
+        try:
+            trace = _read_file(path, None if limit is None else limit - read)
+        except NotATraceError as error:
+            if not in_folder:
+                raise
+            left_out.append(f"{path.name} is left out of the folder: {str(error).partition(': ')[2]}")
+            continue
+        read += len(trace)
+        traces.append(trace)
+    if not traces:
+        folder = files[0][0].parent
+        raise InputError(f"{folder}: none of the {len(files)} files in this folder is a trace, expected {READABLE}")
+    if read == 0:
+        raise InputError(_nothing_usable(traces))
+    if left_out:
+        first = traces[0].sources[0]
+        noted = replace(first, notes=(*first.notes, *left_out))
+        traces[0] = replace(traces[0], sources=(noted, *traces[0].sources[1:]))
+    return merge_traces(traces)
+
+
+def list_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The files that `read_trace` would read, in its order.
+
+    Raises:
+        InputError: a file is missing, a pattern matches nothing, or a folder holds no files.
+    """
+    files = [path for path, _ in _expand_all(source)]
+    for path in files:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+    return files
+
+
+def _expand_all(source: str | Path | Sequence[str | Path]) -> list[tuple[Path, bool]]:
+    """The files that are meant, each with whether it was found in a folder."""
+    entries = [source] if isinstance(source, (str, Path)) else list(source)
+    if not entries:
+        raise InputError("no input given, name at least one file, pattern or folder")
+    return [found for entry in entries for found in _expand(entry)]
+
+
+def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
+    """The files that an entry stands for, each with whether it was found in a folder."""
+    path = Path(entry).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        if not files:
+            raise InputError(f"{path}: the folder holds no files, expected {READABLE}")
+        return [(file, True) for file in files]
+    if path.exists() or not _PATTERN & set(str(entry)):
+        return [(path, False)]
+    matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
+    found = [(match, False) for match in matches if match.is_file()]
+    if not found:
+        raise InputError(f"{entry}: no file matches this pattern")
+    return found
+
+
+def _read_file(path: Path, limit: int | None) -> Trace:
+    contents = open_contents(path)
+    if contents.format == "parquet":
+        trace = parse_parquet(str(path), contents.buffer)
+        trace = trace if limit is None else _first_records(trace, limit)
+    elif contents.format == "csv":
+        trace = read_flow_csv(str(path), contents, limit)
+    else:
+        trace = read_capture(str(path), contents, limit)
+    return _note_oddities(trace)
+
+
+def _first_records(trace: Trace, limit: int) -> Trace:
+    """The first records of a trace, its sources' counts with them."""
+    first = trace.take(np.arange(min(limit, len(trace))))
+    counts = np.bincount(first["epoch"], minlength=len(trace.sources)).tolist()
+    return replace(
+        first, sources=tuple(replace(source, records=n) for source, n in zip(trace.sources, counts, strict=False))
+    )
+
+
+def _note_oddities(trace: Trace) -> Trace:
+    """The trace of one file, with a note where it has no records or they go back in time."""
+    if len(trace.sources) != 1:
+        return trace
+    backwards = int(np.count_nonzero(np.diff(trace["time"]) < 0))
+    if backwards:
+        note = f"{backwards} records are earlier than the record before them, sorted by time"
+    elif not len(trace):
+        note = _NO_RECORDS
+    else:
+        return trace
+    source = trace.sources[0]
+    return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
+
+
+def _nothing_usable(traces: Sequence[Trace]) -> str:
+    """One line on why no file gave a record."""
+    sources: list[Source] = [source for trace in traces for source in trace.sources]
+    where = sources[0].path if len(sources) == 1 else f"{sources[0].path} and {len(sources) - 1} more files"
+    kind = "packets" if traces[0].kind == "packet" else "flow records"
+    reasons: dict[str, int] = {}
+    for source in sources:
+        for reason, count in source.skipped.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    notes = [note for source in sources for note in source.notes if note != _NO_RECORDS]
+    most = sorted(reasons.items(), key=lambda item: -item[1])
+    told = [f"{count} skipped: {reason}" for reason, count in most[:_REASONS_SHOWN]]
+    if len(most) > _REASONS_SHOWN:
+        told.append(f"{sum(count for _, count in most[_REASONS_SHOWN:])} skipped for other reasons")
+    told += notes[:1]
+    return f"{where}: no usable {kind} ({'; '.join(told) or _NO_RECORDS}), give a trace that holds IP {kind}"

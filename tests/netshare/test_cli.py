@@ -1,0 +1,167 @@
+"""What a user meets on the command line, on real input."""
+
+import gzip
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import netshare
+from netshare.cli import main
+from preprocess import read_trace
+from preprocess.flows import group_flows
+from tests.netshare.conftest import QUICK
+
+BAD = "_ws.malformed || ip.checksum.status==0 || tcp.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0"
+
+
+def tshark_finds(path):
+    if shutil.which("tshark") is None:
+        pytest.skip("needs tshark")
+    checks = [x for p in ("ip", "tcp", "udp") for x in ("-o", f"{p}.check_checksum:TRUE")]
+    return subprocess.run(
+        ["tshark", "-r", path, *checks, "-Y", BAD], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
+    synthetic = read_trace(quick_run / "synthetic" / "synthetic.pcap")
+    assert tshark_finds(quick_run / "synthetic" / "synthetic.pcap") == []
+    assert np.all(np.diff(synthetic["time"]) >= 0)
+    real = read_trace(quick_run / "trace" / "full.parquet")
+    assert len(group_flows(synthetic)) == len(group_flows(real))
+    records = read_trace(quick_run / "synthetic" / "synthetic.csv")
+    assert records.kind == "flow"
+    assert records["packets"].sum() == len(synthetic)
+    assert json.loads((quick_run / "report" / "report.json").read_text())["kind"] == "packet"
+    manifest = json.loads((quick_run / "manifest.json").read_text())
+    assert list(manifest["stages"]) == ["trace", "chunks", "models", "generated", "synthetic", "report"]
+    assert "synthetic/synthetic.pcap" in manifest["stages"]["synthetic"]["outputs"]
+
+
+def test_a_second_run_does_nothing_and_a_changed_setting_redoes_what_depends_on_it(quick_run, capsys):
+    config = str(quick_run.parent / "config.json")
+    before = (quick_run / "models" / "stage.json").stat().st_mtime_ns
+    assert main(["run", config, "--work-dir", str(quick_run)]) == 0
+    assert capsys.readouterr().err.count("up to date") == 6
+    assert main(["run", config, "--work-dir", str(quick_run), "--set", 'output.formats=["pcap","csv"]']) == 0
+    assert capsys.readouterr().err.count("up to date") == 6 - 2 + (0)
+    assert (quick_run / "models" / "stage.json").stat().st_mtime_ns == before
+    assert main(["run", config, "--work-dir", str(quick_run), "-q"]) == 0
+
+
+def test_more_data_from_a_finished_run(quick_run, tmp_path):
+    first, again, other = (tmp_path / name for name in ("first.pcap", "again.pcap", "other.pcap.gz"))
+    for path, seed in ((first, 7), (again, 7), (other, 8)):
+        assert main(["generate", str(quick_run), "--flows", "40", "--seed", str(seed), "-o", str(path), "-q"]) == 0
+    assert first.read_bytes() == again.read_bytes()
+    assert len(group_flows(read_trace(first))) == 40
+    assert len(group_flows(read_trace(other))) == 40
+    assert tshark_finds(first) == []
+
+
+def test_inspect_tells_what_a_trace_holds(sample_capture, capsys):
+    assert main(["inspect", str(sample_capture), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["records"] == len(read_trace(sample_capture))
+    assert main(["inspect", str(sample_capture)]) == 0
+    assert "TCP" in capsys.readouterr().out
+
+
+def test_init_writes_a_config_that_validates_and_explains_itself(sample_capture, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    assert main(["init", str(sample_capture), "-o", str(path)]) == 0
+    assert "preset: pcap, because" in capsys.readouterr().out
+    assert main(["validate", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["preset"] == "pcap"
+    assert main(["init", str(sample_capture), "-o", str(path)]) == 2
+
+
+def test_evaluate_compares_any_traces(quick_run, tmp_path, capsys):
+    parts = [str(quick_run / "trace" / f"{name}.parquet") for name in ("train", "holdout")]
+    synthetic = str(quick_run / "synthetic" / "synthetic.pcap")
+    command = ["evaluate", "--train", parts[0], "--holdout", parts[1], "--synthetic", synthetic]
+    assert main([*command, "--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html")]) == 0
+    assert "Fidelity" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r.json").read_text())["geometric_mean_ratio"] > 0
+    assert "<html" in (tmp_path / "r.html").read_text()
+
+
+def one_packet(sample_capture, path):
+    data = gzip.decompress(sample_capture.read_bytes())
+    captured = int.from_bytes(data[32:36], "little")
+    path.write_bytes(data[: 24 + 16 + captured])
+
+
+def test_a_trace_of_a_single_packet_runs_through(sample_capture, tmp_path):
+    one_packet(sample_capture, tmp_path / "one.pcap")
+    (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": "one.pcap", "chunks": {}}))
+    assert main(["run", str(tmp_path / "config.json"), "-q"]) == 0
+    assert len(read_trace(tmp_path / "config-run" / "synthetic" / "synthetic.pcap")) >= 1
+
+
+def test_a_truncated_capture_is_read_as_far_as_it_is_whole(sample_capture, tmp_path, capsys):
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(gzip.decompress(sample_capture.read_bytes())[:20_000])
+    assert main(["inspect", str(path)]) == 0
+    assert "truncated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "extra", "message"),
+    [
+        (b"", {}, "empty"),
+        (b"just some text\nthat is no trace\n", {}, "trace"),
+        (b"srcip,dstip,srcport\n1,2,3\n", {}, "dstport"),
+        (None, {"chunks": {"count": 500_000}}, "lasts only"),
+        (None, {"chunks": {"cuont": 5}}, "did you mean count?"),
+        (None, {"training": {"steps": "ten"}}, "training.steps"),
+        (None, {"training": {"device": "cuda:99"}}, "training.device"),
+        (None, {"preset": "netflow"}, "preset is netflow"),
+        (None, {"fields": {"encodings": {"nonsense": "bits"}}}, "nonsense"),
+        (None, {"output": {"folder": "/proc/nowhere"}}, "--work-dir"),
+        (None, {"cluster": {"mode": "inline", "address": "127.0.0.1:1"}}, "cluster.address"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_exit_code_2(sample_capture, tmp_path, capsys, content, extra, message):
+    if content is not None:
+        (tmp_path / "input.bin").write_bytes(content)
+    name = str(sample_capture) if content is None else "input.bin"
+    (tmp_path / "config.json").write_text(json.dumps(QUICK | {"input": {"files": [name], "limit": 300}, "chunks": {}} | extra))
+    assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Traceback" not in said
+
+
+def test_a_capture_without_a_single_ip_packet_says_what_was_skipped(tmp_path, capsys):
+    from scapy.layers.l2 import ARP, Ether
+    from scapy.utils import wrpcap
+
+    wrpcap(str(tmp_path / "arp.pcap"), [Ether() / ARP()] * 3)
+    assert main(["inspect", str(tmp_path / "arp.pcap")]) == 2
+    assert "ARP" in capsys.readouterr().err
+
+
+def test_the_python_interface_has_the_same_shape(sample_capture, tmp_path):
+    config = netshare.load_config(
+        QUICK | {"input": {"files": [str(sample_capture)], "limit": 500}, "chunks": {"count": 1}}, work_dir=tmp_path / "run"
+    )
+    result = netshare.run(config)
+    assert {path.suffix for path in result.outputs} == {".pcap", ".csv", ".parquet"}
+    assert result.report == tmp_path / "run" / "report" / "report.html"
+    report = netshare.evaluate(*(read_trace(result.folder / "trace" / f"{n}.parquet") for n in ("train", "holdout")))
+    assert report.ratio > 0
+
+
+def test_netflow_comes_out_in_the_layout_that_went_in(sample_netflow, tmp_path):
+    config = netshare.load_config(
+        QUICK | {"input": {"files": [str(sample_netflow)], "limit": 800}, "chunks": {"count": 1}}, work_dir=tmp_path / "run"
+    )
+    result = netshare.run(config)
+    assert {path.suffix for path in result.outputs} == {".csv", ".parquet"}
+    real_header = gzip.decompress(sample_netflow.read_bytes()).split(b"\n")[0]
+    assert (result.folder / "synthetic" / "synthetic.csv").read_bytes().split(b"\n")[0].strip() == real_header.strip()

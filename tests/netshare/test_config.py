@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from netshare.config import Config, load_config, read_preset
+from netshare.config_docs import config_markdown
+from preprocess.errors import ConfigError, InputError
+
+
+@pytest.fixture()
+def flow_csv(tmp_path):
+    path = tmp_path / "flows.csv"
+    path.write_text(
+        "srcip,dstip,srcport,dstport,proto,ts,td,pkt,byt,type\n10.0.0.1,10.0.0.2,1234,80,TCP,1458298072364000,1.5,3,180,background\n"
+    )
+    return path
+
+
+def write(tmp_path, value):
+    path = tmp_path / "config.json"
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def test_the_smallest_config_is_a_file_name(tmp_path, flow_csv):
+    config = load_config(write(tmp_path, {"input": "flows.csv"}))
+    assert config.input.files == [str(flow_csv)]
+    assert config.preset == "netflow"
+    assert config.output.folder == str(tmp_path / "config-run")
+
+
+def test_own_values_override_the_preset_and_set_overrides_both(tmp_path, flow_csv):
+    path = write(tmp_path, {"input": {"files": ["flows.csv"]}, "training": {"steps": 7}, "generator": {"kind": "doppelganger"}})
+    config = load_config(path, ["training.finetune_steps=9", "training.steps=8", "training.device=cpu", "input.limit=5"])
+    assert (config.training.steps, config.training.finetune_steps, config.training.device) == (8, 9, "cpu")
+    assert config.generator.kind == "doppelganger"
+    assert config.input.limit == 5
+
+
+def test_work_dir_is_relative_to_where_one_stands(tmp_path, flow_csv, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config(write(tmp_path, {"input": "flows.csv"}), work_dir="here").output.folder == str(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"input": "flows.csv", "trainin": {}}, "trainin is not a known key; did you mean training?"),
+        ({"input": "flows.csv", "training": {"step": 1}}, "training.step is not a known key; did you mean steps?"),
+        ({"input": "flows.csv", "training": {"steps": "many"}}, 'training.steps is "many"'),
+        ({"input": "flows.csv", "chunks": {"count": 0}}, "chunks.count is 0"),
+        ({"input": []}, "input.files is []"),
+        ({}, "input is missing"),
+        ("{", "not valid JSON"),
+        ("[1]", "a config is a JSON object"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, flow_csv, value, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, value))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_input_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.pcap"):
+        load_config(write(tmp_path, {"input": "nowhere.pcap"}))
+
+
+@pytest.mark.parametrize("text", ["training", "=3", "seed.x=3"])
+def test_a_malformed_override_is_refused(tmp_path, flow_csv, text):
+    with pytest.raises(ConfigError, match="--set"):
+        load_config(write(tmp_path, {"input": "flows.csv", "seed": 1}), [text])
+
+
+@pytest.mark.parametrize("name", ["pcap", "netflow"])
+def test_presets_hold_known_keys_only(name):
+    Config.model_validate({**read_preset(name), "input": "x"})
+
+
+def test_every_key_says_what_it_means():
+    assert "|  |" not in config_markdown()

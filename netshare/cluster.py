@@ -106,7 +106,7 @@ def _run_actors(
     for job in jobs:
         series = data(job.chunk)
         arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
-        actor = worker.remote()
+        actor: Any = worker.remote()
         task = actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper)
         actors[task] = (job, actor)
     while actors:
@@ -160,9 +160,11 @@ class _Keeper:
             (root / relative).unlink(missing_ok=True)
 
     def report(self, progress: Progress) -> None:
+        """Take a report from a worker."""
         self.reports.append(progress)
 
     def take_reports(self) -> list[Progress]:
+        """The reports since the last call."""
         taken, self.reports = self.reports, []
         return taken
 
@@ -266,8 +268,8 @@ def _probe(address: str) -> None:
         if "InvalidAuthToken" in line or "AuthenticationError" in line:
             probe.kill()
             raise ClusterError(
-                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token of "
-                "its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
+                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token "
+                "of its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
             )
     timer.cancel()
     if probe.wait() != 0:
@@ -301,7 +303,7 @@ def _check_resources(cluster: ClusterSection) -> None:
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise ClusterError(
-                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for at most that"
+                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for less"
             )
 
 

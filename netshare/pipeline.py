@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -51,7 +50,7 @@ LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run has made: `folder`, the files of the synthetic trace, and where the report is (None if not asked for)."""
+    """What a run has made: its folder, the files of the synthetic trace, and the report (None if not asked for)."""
 
     folder: Path
     outputs: tuple[Path, ...]

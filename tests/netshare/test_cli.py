@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -13,22 +11,12 @@ from netshare.cli import main
 from preprocess import read_trace
 from preprocess.flows import group_flows
 from tests.netshare.conftest import QUICK
-
-BAD = "_ws.malformed || ip.checksum.status==0 || tcp.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0"
-
-
-def tshark_finds(path):
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark")
-    checks = [x for p in ("ip", "tcp", "udp") for x in ("-o", f"{p}.check_checksum:TRUE")]
-    return subprocess.run(
-        ["tshark", "-r", path, *checks, "-Y", BAD], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+from tests.postprocess.tshark import complaints
 
 
 def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
     synthetic = read_trace(quick_run / "synthetic" / "synthetic.pcap")
-    assert tshark_finds(quick_run / "synthetic" / "synthetic.pcap") == []
+    assert complaints(quick_run / "synthetic" / "synthetic.pcap") == []
     assert np.all(np.diff(synthetic["time"]) >= 0)
     real = read_trace(quick_run / "trace" / "full.parquet")
     assert len(group_flows(synthetic)) == len(group_flows(real))
@@ -59,7 +47,7 @@ def test_more_data_from_a_finished_run(quick_run, tmp_path):
     assert first.read_bytes() == again.read_bytes()
     assert len(group_flows(read_trace(first))) == 40
     assert len(group_flows(read_trace(other))) == 40
-    assert tshark_finds(first) == []
+    assert complaints(first) == []
 
 
 def test_inspect_tells_what_a_trace_holds(sample_capture, capsys):

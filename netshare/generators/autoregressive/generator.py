@@ -23,6 +23,7 @@ from netshare.generators.autoregressive.metadata_net import MetadataNet
 from netshare.generators.autoregressive.networks import LengthNet, RecordNet
 from netshare.generators.autoregressive.part_training import PartTraining
 from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+from netshare.generators.autoregressive.recall import learning_order
 from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
@@ -31,7 +32,9 @@ from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
 MEMORY = "metadata.memory"  # among the weights: tokens of training rows that addresses are recalled from
-METADATA_BATCH = 16_384  # rows sampled at once
+METADATA_BATCH = 16_384  # rows sampled at once, at most
+ROUNDS = 24  # in which metadata are sampled ...
+LEAST_ROUND = 32  # ... of no fewer rows
 SERIES_BATCH = 16_384  # series sampled side by side
 
 
@@ -42,7 +45,10 @@ class AutoregressiveGenerator(Generator):
         super().__init__(schema, device)
         self.settings = settings or AutoregressiveSettings()
         self.length_code = LengthCode(schema.max_length)
-        self.metadata_layout = TokenLayout(schema.metadata, self.settings.continuous_bins)
+        self.metadata_order = learning_order(schema.metadata)
+        self.metadata_layout = TokenLayout(
+            [schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins
+        )
         self.record_layout = TokenLayout(schema.measurements, self.settings.continuous_bins)
         self.length_layout = TokenLayout(self.length_code.columns, self.settings.continuous_bins)
         self.steps = 0
@@ -62,7 +68,7 @@ class AutoregressiveGenerator(Generator):
             self._load(initial_weights)
         self.steps, self.steps_done = steps, 0
         train, held = hold_back(data, self.settings.validation, seed)
-        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(data.metadata, np.float32)))
+        tokens = self._metadata_tokens(data.metadata)
         common = (data, self.settings, self.device)
         parts = {
             "metadata": MetadataPart(
@@ -139,20 +145,29 @@ class AutoregressiveGenerator(Generator):
         self.metadata_net.remember(weights[MEMORY])
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
-        """See `Generator.sample_metadata`."""
+        """See `Generator.sample_metadata`.
+
+        Rows are drawn in rounds, and each round's addresses count as seen in the next: a host that is new comes back
+        as hosts do, instead of every new flow bringing hosts of its own.
+        """
         random, layout = torch.Generator().manual_seed(seed), self.metadata_layout
         rows = [np.zeros((0, len(layout)), np.float32)]
+        rounds = max(1, min(ROUNDS, n // LEAST_ROUND), -(-n // METADATA_BATCH))
         with _Sampling(self):
-            for begin in range(0, n, METADATA_BATCH):
-                count = min(METADATA_BATCH, n - begin)
+            for k in range(rounds):
+                count = n * (k + 1) // rounds - n * k // rounds
                 tokens = self.metadata_net.sample(torch.rand(count, 2 * len(layout), generator=random))
+                self.metadata_net.remember_too(tokens)
                 rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
-        return np.concatenate(rows)
+            self.metadata_net.remember(self.metadata_net.memory)
+        metadata = np.empty((n, len(layout)), np.float32)
+        metadata[:, self.metadata_order] = np.concatenate(rows)
+        return metadata
 
     def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See `Generator.sample_measurements`."""
         random = torch.Generator().manual_seed(seed)
-        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(metadata, np.float32)))
+        tokens = self._metadata_tokens(metadata)
         with _Sampling(self):
             lengths = self._sample_lengths(tokens, random)
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -163,6 +178,11 @@ class AutoregressiveGenerator(Generator):
                     self.record_net, tokens[begin:end].to(self.device), lengths[begin:end], random
                 )
         return measurements, offsets
+
+    def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
+        """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""
+        ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
+        return self.metadata_layout.encode(torch.from_numpy(ordered))
 
     def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
         layout, lengths = self.length_layout, [np.zeros(0, np.int64)]

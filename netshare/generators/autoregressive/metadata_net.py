@@ -49,6 +49,12 @@ class MetadataNet(nn.Module):
             for column, contexts in self.contexts.items()
         }
 
+    def remember_too(self, tokens: torch.Tensor) -> None:
+        """Count these rows too, until `remember` is called again."""
+        for tables in self._tables.values():
+            for table in tables:
+                table.add(tokens.numpy())
+
     def set_marginals(self, counts: list[torch.Tensor]) -> None:
         """Start each column at its overall distribution; counts: float32[size] a column."""
         with torch.no_grad():

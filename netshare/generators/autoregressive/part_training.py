@@ -19,6 +19,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from preprocess.errors import TrainingError
 
 COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
+GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
@@ -129,7 +130,7 @@ class PartTraining:
     def _optimise(self, batch: object) -> int:
         warm = min(1.0, (self.steps + 1) / (self.settings.warmup_steps + 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_rate * warm * self.settings.rate_decay**self.decays
+            group["lr"] = group["factor"] * self.peak_rate * warm * self.settings.rate_decay**self.decays
         losses, rows = self.part.losses(batch, self.settings.label_smoothing)
         present = [loss for loss in losses if loss is not None]
         if not present:
@@ -171,12 +172,15 @@ class PartTraining:
         return self.part.batches(self.train, self.batch_rows, rng)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.part.net.parameters())
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        decay = self.settings.weight_decay
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.part.net.named_parameters():
+            groups.setdefault((".gate." in name, parameter.ndim > 1), []).append(parameter)
+        settings = [
+            {"params": own, "weight_decay": decay if matrix else 0.0, "factor": GATE_RATE if gate else 1.0}
+            for (gate, matrix), own in groups.items()
         ]
-        return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
+        return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {key: value.detach().clone() for key, value in self.part.net.state_dict().items()}

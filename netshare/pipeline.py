@@ -255,6 +255,7 @@ class _Run:
                 codec,
                 plan,
                 starting=starting,
+                records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
                 flows=flows or facts["flows"],
                 seed=derive_seed(seed, "generate"),
                 report=report,

@@ -25,8 +25,10 @@ import torch
 from safetensors.torch import load, load_file
 
 from netshare.config import ClusterSection
+from netshare.keeper import Keeper
 from netshare.training.job import TrainingJob, run_job
-from netshare.training.trainer import TRAINING, Progress
+from netshare.training.state import Progress
+from netshare.training.trainer import TRAINING
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import ClusterError, NetshareError, TrainingError
 
@@ -80,7 +82,7 @@ def train_on_ray(
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        keeper = ray.remote(_Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
+        keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
         _run_actors(jobs[:1], data, None, keeper, cluster, report)
         weights = ray.put((folder / jobs[0].name / TRAINING).read_bytes())
         _run_actors(jobs[1:], data, weights, keeper, cluster, report)
@@ -133,40 +135,6 @@ def _result(task: Any, job: TrainingJob, cluster: ClusterSection) -> None:
         if isinstance(error.cause, NetshareError):
             raise error.cause from None
         raise
-
-
-class _Keeper:
-    """Lives on the driver's node: keeps checkpoints in the run folder and passes reports on."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.reports: list[Progress] = []
-
-    def fetch(self, name: str) -> dict[str, bytes]:
-        """All files of a model's folder, by relative name."""
-        root = self.folder / name
-        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-    def keep(self, name: str, files: dict[str, bytes], removed: list[str]) -> None:
-        """Write the files, each atomically, then remove those that the worker removed."""
-        root = self.folder / name
-        for relative, content in files.items():
-            path = root / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
-        for relative in removed:
-            (root / relative).unlink(missing_ok=True)
-
-    def report(self, progress: Progress) -> None:
-        """Take a report from a worker."""
-        self.reports.append(progress)
-
-    def take_reports(self) -> list[Progress]:
-        """The reports since the last call."""
-        taken, self.reports = self.reports, []
-        return taken
 
 
 class _Worker:

@@ -12,7 +12,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from netshare.generation import GenerationReport
-from netshare.training.trainer import Progress as TrainingProgress
+from netshare.training.state import Progress as TrainingProgress
 from preprocess.trace import Trace
 
 SECONDS_BETWEEN_LINES = 10.0

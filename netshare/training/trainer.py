@@ -33,24 +33,13 @@ from netshare.training.checkpoint import (
     save_text,
 )
 from netshare.training.log import TrainingLog
+from netshare.training.state import Progress
 from preprocess.encoded import Encoded
 from preprocess.errors import TrainingError
 
 SAMPLING = "sampling.safetensors"
 TRAINING = "training.safetensors"
 RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands; `losses` are means since the report before, `seconds_left` is an estimate."""
-
-    name: str
-    step: int
-    steps: int
-    losses: dict[str, float]
-    records_per_second: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)

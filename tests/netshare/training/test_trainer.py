@@ -18,7 +18,8 @@ from killed_training import SETTINGS, run, small_series
 from netshare.generators.doppelganger import DoppelGANger
 from netshare.training.checkpoint import NEWEST, load_checkpoint
 from netshare.training.log import read_log
-from netshare.training.trainer import Progress, load_weights, train
+from netshare.training.state import Progress
+from netshare.training.trainer import load_weights, train
 from preprocess.errors import TrainingError
 
 STEPS = 400

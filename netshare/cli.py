@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("-v", "--verbose", action="store_true", help="say more, tracebacks of errors included")
     shared.add_argument("-q", "--quiet", action="store_true", help="no progress")
     on_config = argparse.ArgumentParser(add_help=False)
-    on_config.add_argument("config", type=Path, help="JSON config; the smallest is {\"input\": \"trace.pcap\"}")
+    on_config.add_argument("config", type=Path, help='JSON config; the smallest is {"input": "trace.pcap"}')
     on_config.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                            help="override a value of the config, e.g. training.steps=500 (repeatable)")  # fmt: skip
     on_config.add_argument("--work-dir", type=Path, help="run folder, instead of output.folder")
@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[Any], None], text: str, *parents: argparse.ArgumentParser) -> Any:
-        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=[shared, *parents])
+        added = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[shared, *parents]
+        )
         added.set_defaults(command=command)
         return added
 
@@ -82,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     generate.add_argument("--flows", type=_positive, help="distinct five-tuples; default: as many as the input has")
     generate.add_argument("--seed", type=int, default=1, help="another seed gives another trace; default: 1")
-    generate.add_argument("-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)")
+    generate.add_argument(
+        "-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)"
+    )
     evaluate = add("evaluate", _evaluate, "compare any synthetic trace with real ones")
     evaluate.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
     evaluate.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
@@ -146,7 +150,9 @@ def _generate(options: Any) -> None:
     from netshare.pipeline import generate
     from netshare.progress import Console
 
-    generate(options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet))
+    generate(
+        options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet)
+    )
     print(_relative(options.output))
 
 

@@ -106,7 +106,7 @@ def _run_actors(
     for job in jobs:
         series = data(job.chunk)
         arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
-        actor = worker.remote()
+        actor: Any = worker.remote()
         task = actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper)
         actors[task] = (job, actor)
     while actors:
@@ -160,9 +160,11 @@ class _Keeper:
             (root / relative).unlink(missing_ok=True)
 
     def report(self, progress: Progress) -> None:
+        """Take a report from a worker."""
         self.reports.append(progress)
 
     def take_reports(self) -> list[Progress]:
+        """The reports since the last call."""
         taken, self.reports = self.reports, []
         return taken
 
@@ -218,7 +220,11 @@ def _explained() -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        hint = "install this version of netshare on every node" if "Error:" in last and "import" in str(error) else "run again"
+        hint = (
+            "install this version of netshare on every node"
+            if "Error:" in last and "import" in str(error)
+            else "run again"
+        )
         raise ClusterError(f"the Ray cluster failed ({last[:200]}); {hint}, or set cluster.mode to inline") from error
 
 
@@ -252,7 +258,9 @@ def _probe(address: str) -> None:
             f"`ray start --head --port {port}`, or leave cluster.address out to train on this machine"
         ) from None
     script = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
-    probe = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    probe = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     seen = []
     timer = _Alarm(probe, PROBE_SECONDS)
     for line in probe.stdout or []:
@@ -260,12 +268,14 @@ def _probe(address: str) -> None:
         if "InvalidAuthToken" in line or "AuthenticationError" in line:
             probe.kill()
             raise ClusterError(
-                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token of "
-                "its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
+                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token "
+                "of its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
             )
     timer.cancel()
     if probe.wait() != 0:
-        raise ClusterError(f"cluster.address: cannot join the Ray cluster at {address} ({(seen or ['no answer'])[-1][:200]})")
+        raise ClusterError(
+            f"cluster.address: cannot join the Ray cluster at {address} ({(seen or ['no answer'])[-1][:200]})"
+        )
 
 
 class _Alarm:
@@ -293,7 +303,7 @@ def _check_resources(cluster: ClusterSection) -> None:
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise ClusterError(
-                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for at most that"
+                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for less"
             )
 
 

@@ -10,7 +10,6 @@ Unknown keys are refused, with the nearest known name. File names in a config ar
 from __future__ import annotations
 
 import difflib
-import glob
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -23,6 +22,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from preprocess import read_trace
 from preprocess.errors import ConfigError
+from preprocess.readers import list_files
 
 PRESETS = ("pcap", "netflow")
 
@@ -46,7 +46,7 @@ class OutputSection(Section):
     folder: str | None = Field(None, description="Run folder; default: the config's name + '-run', beside the config.")
     formats: list[Literal["pcap", "csv", "parquet"]] = Field(
         default=["pcap", "csv", "parquet"],
-        description="Formats of the synthetic trace; a NetFlow input has no pcap, and says so only if pcap alone is asked.",
+        description="Formats of the synthetic trace; NetFlow has no pcap (left out, refused if nothing else is asked).",
     )
 
 
@@ -97,13 +97,17 @@ class TrainingSection(Section):
     steps: int | None = Field(
         None,
         ge=1,
-        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for doppelganger, "
-        "until the validation loss stops falling for autoregressive.",
+        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for "
+        "doppelganger, until the validation loss stops falling for autoregressive.",
     )
     finetune_steps: int | None = Field(
-        None, ge=1, description="The same for every other chunk's model; default: 1,000, or until the loss stops falling."
+        None,
+        ge=1,
+        description="The same for every other chunk's model; default: 1,000, or until the loss stops falling.",
     )
-    threads: int = Field(1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable.")
+    threads: int = Field(
+        1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable."
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
     checkpoint_seconds: float = Field(20.0, gt=0, description="At most this much training is lost by a kill.")
 
@@ -123,7 +127,9 @@ class ClusterSection(Section):
 class GenerateSection(Section):
     """How much to generate."""
 
-    flows: int | None = Field(None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has.")
+    flows: int | None = Field(
+        None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has."
+    )
 
 
 class PostprocessSection(Section):
@@ -149,7 +155,9 @@ class Config(Section):
 
     input: InputSection
     output: OutputSection = OutputSection()
-    preset: Literal["pcap", "netflow"] | None = Field(None, description="Defaults to start from; default: by the input.")
+    preset: Literal["pcap", "netflow"] | None = Field(
+        None, description="Defaults to start from; default: by the input."
+    )
     fields: FieldsSection = FieldsSection()
     chunks: ChunksSection = ChunksSection()
     ip2vec: IP2VecSection = IP2VecSection()
@@ -288,8 +296,7 @@ def _absolute(names: list[str], base: Path) -> list[str]:
 
 def _preset_for(files: list[str]) -> str:
     for name in files:
-        found = sorted(glob.glob(name))
-        kind = read_trace(found[0] if found else name, limit=1).kind
+        kind = read_trace(list_files(name)[0], limit=1).kind
         return "pcap" if kind == "packet" else "netflow"
     raise ConfigError("input.files is empty; name at least one trace")
 

@@ -268,7 +268,7 @@ class _Draw:
         if _rows(donors) == 0:
             self.said.without_donor += n
             start = rng.integers(0, self.plan.width, n)
-            own = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
+            own: Metadata = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
         else:
             order = np.argsort(donors["protocol"], kind="stable")
             ordered = donors["protocol"][order]

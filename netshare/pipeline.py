@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -30,7 +29,7 @@ from netshare.progress import Console
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
-from postprocess import flows_from_packets, repair, write_trace
+from postprocess import broken_conventions, flows_from_packets, repair, write_trace
 from postprocess.assemble import assemble
 from preprocess import Trace, read_trace
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
@@ -45,12 +44,13 @@ from preprocess.readers import list_files
 logger = logging.getLogger(__name__)
 
 DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
+FEWEST_FLOWS = 10  # a model of fewer could only recite them
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run has made: `folder`, the files of the synthetic trace, and where the report is (None if not asked for)."""
+    """What a run has made: its folder, the files of the synthetic trace, and the report (None if not asked for)."""
 
     folder: Path
     outputs: tuple[Path, ...]
@@ -97,7 +97,9 @@ def generate(
     """
     path = Path(run_folder)
     if not (path / "models" / "stage.json").exists():
-        raise InputError(f"{path}: no trained models here; give the folder of a finished `netshare run` or `netshare train`")
+        raise InputError(
+            f"{path}: no trained models here; give the folder of a finished `netshare run` or `netshare train`"
+        )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
         work = _Run(config, folder, console or Console.silent())
@@ -140,7 +142,7 @@ class _Run:
             if work is not None:
                 trace = read_trace(config.input.files, limit=config.input.limit)
                 self.console.note_trace(trace)
-                _check_preset(config, trace)
+                _check_usable(config, trace)
                 train, holdout = _split(trace, config)
                 save_parquet(trace, work / "full.parquet")
                 save_parquet(train, work / "train.parquet")
@@ -167,7 +169,11 @@ class _Run:
                     style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
                     ip2vec=self._ip2vec(),
                 )
-                facts: dict[str, Any] = {"plan": plan.to_json(), "flows": len(group_flows(self.real("full"))), "chunks": {}}
+                facts: dict[str, Any] = {
+                    "plan": plan.to_json(),
+                    "flows": len(group_flows(self.real("full"))),
+                    "chunks": {},
+                }
                 for chunk, table in tables.items():
                     (work / f"{chunk:03d}").mkdir(exist_ok=True)
                     codec.encode(table).save(work / f"{chunk:03d}")
@@ -243,7 +249,7 @@ class _Run:
         plan = ChunkPlan(**facts["plan"])
         codec = self._codec()
         starting = {int(chunk): said["starting"] for chunk, said in facts["chunks"].items()}
-        with _threads(os.cpu_count() or 1), self.console.generating(len(starting)) as report:
+        with _threads(self.config.training.threads), self.console.generating(len(starting)) as report:
             tables, said = generate_series(
                 lambda chunk: self._model(chunk, codec),
                 codec,
@@ -260,8 +266,11 @@ class _Run:
         """The trace with what is forbidden repaired, and the count of repairs by rule."""
         if not self.config.postprocess.repair:
             return trace, {}
-        empty = trace.kind == "flow" and bool((self.real("full")["packets"] == 0).any())
-        repaired, said = repair(trace, allow_zero_packets=empty, seed=self.config.seed)
+        real = self.real("train")
+        empty = trace.kind == "flow" and bool((real["packets"] == 0).any())
+        repaired, said = repair(
+            trace, allow_zero_packets=empty, except_rules=broken_conventions(real), seed=self.config.seed
+        )
         return repaired, said.rules
 
     def write(self, trace: Trace, path: Path, *, seed: int) -> None:
@@ -350,10 +359,16 @@ class _Run:
             yield work
 
 
-def _check_preset(config: Config, trace: Trace) -> None:
+def _check_usable(config: Config, trace: Trace) -> None:
     expected = "packet" if config.preset == "pcap" else "flow"
     if trace.kind != expected:
         raise ConfigError(f"preset is {config.preset}, but the input is a {trace.kind} trace; drop preset or fix input")
+    flows = len(group_flows(trace))
+    if flows < FEWEST_FLOWS:
+        raise InputError(
+            f"{trace.sources[0].path}: {len(trace)} record(s) of {flows} flow(s) are too few to learn from without "
+            f"copying them; give a trace of at least {FEWEST_FLOWS} flows"
+        )
 
 
 def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:

@@ -47,7 +47,7 @@ def fingerprint(*parts: Any) -> str:
 def file_fingerprint(path: Path) -> str:
     """A short hash of a file's content."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:

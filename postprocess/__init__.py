@@ -5,7 +5,7 @@ write_trace(trace, "synthetic.pcap")
 """
 
 from postprocess.netflow import flows_from_packets
-from postprocess.repair import RepairReport, repair
+from postprocess.repair import RepairReport, broken_conventions, repair
 from postprocess.writers import WriteReport, write_trace
 
-__all__ = ["RepairReport", "WriteReport", "flows_from_packets", "repair", "write_trace"]
+__all__ = ["RepairReport", "WriteReport", "broken_conventions", "flows_from_packets", "repair", "write_trace"]

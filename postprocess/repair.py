@@ -22,6 +22,9 @@ from postprocess.repair_packets import PACKET_RULES, assign_identifications
 from preprocess.errors import FieldError
 from preprocess.trace import Trace, known_columns
 
+# Rules of good behaviour rather than of validity: where real traffic breaks one of them, synthetic traffic may.
+CONVENTIONS = ("source_address", "destination_address", "port_protocol", "port_zero", "syn_payload")
+
 
 @dataclass(frozen=True)
 class RepairReport:
@@ -100,3 +103,10 @@ def repair(
         explanations={rule.name: rule.explanation for rule in rules},
     )
     return replace(trace, columns=typed), report
+
+
+def broken_conventions(real: Trace, *, share: float = 0.01) -> tuple[str, ...]:
+    """Names of the conventions that more than `share` of the real records break, to be given as `except_rules`."""
+    _, report = repair(real, assign_ip_id=False)
+    known = (name for name in CONVENTIONS if name in report.rules)
+    return tuple(name for name in known if report.rules[name]["before"] > share * len(real))

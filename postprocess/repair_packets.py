@@ -133,6 +133,14 @@ def _length(columns: Columns) -> np.ndarray:
     return legal != found
 
 
+def _syn_payload(columns: Columns) -> np.ndarray:
+    syn = (columns["protocol"] == TCP) & (columns["fragment_offset"] == 0) & ((columns["tcp_flags"] & TCP_SYN) > 0)
+    headers = _network_headers(columns) + _transport_headers(columns)
+    wrong = syn & ((columns["ip_flags"] & IP_MORE_FRAGMENTS) == 0) & (columns["length"] > headers)
+    columns["length"] = np.where(wrong, headers, columns["length"]).astype(np.uint32)
+    return wrong
+
+
 def _fragment_length(columns: Columns) -> np.ndarray:
     found, headers = columns["length"].astype(np.int64), _network_headers(columns)
     least = (_transport_minimum(columns) + 7) // 8 * 8
@@ -199,6 +207,7 @@ PACKET_RULES = (
     Rule("tcp_header_length", "a TCP header has 20 to 60 bytes in steps of 4 and fits the packet", _tcp_header_length),
     Rule("tcp_flags", "nine bits, some of them set; no SYN with FIN or RST (RFC 9293, 3.10)", _tcp_flags),
     Rule("length", "from the headers' minimum to 65,535 bytes", _length),
+    Rule("syn_payload", "a SYN carries no data", _syn_payload),
     Rule("fragment_length", "fragments but the last carry a multiple of 8 bytes", _fragment_length),
     Rule(
         "message_length", "a message of a known protocol holds its fixed part and whole list entries", _message_length

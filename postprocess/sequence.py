@@ -10,6 +10,7 @@ import numpy as np
 from postprocess import rules
 from preprocess.trace import Trace
 
+RENEWAL = 1 << 24  # how far the sequence numbers of a new connection on the same five-tuple lie from the old ones
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 
 
@@ -17,9 +18,9 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     """Sequence and acknowledgement numbers of every row.
 
     A direction's initial sequence number is a hash of its five-tuple and `seed`; the next number grows by the payload
-    and by one for SYN and for FIN. The acknowledgement is the number expected next from the other direction at that
-    point of the trace, 0 where the ACK flag is unset. Rows that are not TCP, and fragments other than the first, have
-    zeros.
+    and by one for SYN and for FIN. Data after a FIN, or a SYN after data, is a new connection with other numbers. The
+    acknowledgement is the number expected next from the other direction at that point of the trace, 0 where the ACK
+    flag is unset. Rows that are not TCP, and fragments other than the first, have zeros.
 
     Returns:
         sequence uint32[n] and acknowledgement uint32[n].
@@ -32,13 +33,14 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     flags = trace["tcp_flags"][rows].astype(np.int64)
     headers = rules.ip_header_length(trace["ip_version"][rows]) + trace["tcp_header_length"][rows]
     sent = np.maximum(trace["length"][rows].astype(np.int64) - headers, 0)
-    sent += ((flags & rules.TCP_SYN) > 0).astype(np.int64) + ((flags & rules.TCP_FIN) > 0)
+    renewed = RENEWAL * _opens_again(flags, sent > 0, mix(source) + destination)
+    sent += ((flags & rules.TCP_SYN) > 0).astype(np.int64) + ((flags & rules.TCP_FIN) > 0) + renewed
     forward = source < destination
     order, starts = _grouped(_pair(source, destination))
     along = _exclusive_sums(np.where(forward, sent, 0)[order], starts)
     against = _exclusive_sums(np.where(forward, 0, sent)[order], starts)
     ahead = forward[order]
-    own = np.where(ahead, along, against)
+    own = np.where(ahead, along, against) + renewed[order]
     other = np.where(ahead, against, along)
     first = mix(source + mix(destination) + np.uint64(seed))[order]
     answer = mix(destination + mix(source) + np.uint64(seed))[order]
@@ -108,6 +110,25 @@ def endpoints(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         hashed = mix(trace[f"{side}_lo"][rows] + mix(trace[f"{side}_hi"][rows] + (port | extra)))
         ends.append(hashed)
     return ends[0], ends[1]
+
+
+def _opens_again(flags: np.ndarray, carries: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """bool[n]: rows with which a direction begins a new connection on the same five-tuple: data or SYN after a FIN, or
+    a SYN after data.
+
+    Args:
+        flags: TCP flags of rows in time order.
+        carries: bool[n], rows with a payload.
+        direction: uint64[n], equal for rows of one direction of one five-tuple.
+    """
+    syn, fin = (flags & rules.TCP_SYN) > 0, (flags & rules.TCP_FIN) > 0
+    rows = np.flatnonzero(carries | syn | fin)
+    rows = rows[np.argsort(direction[rows], kind="stable")]
+    again = np.zeros(len(flags), dtype=bool)
+    before, after = rows[:-1], rows[1:]
+    same = direction[before] == direction[after]
+    again[after] = same & np.where(fin[before], carries[after] | syn[after], syn[after] & ~syn[before])
+    return again
 
 
 def ranks(keys: np.ndarray) -> np.ndarray:

@@ -35,7 +35,9 @@ def two_nodes():
     subprocess.run([*start, "--head", "--port", str(port), "--include-dashboard=false"], **quiet)
     subprocess.run([*start, "--address", f"127.0.0.1:{port}"], **quiet)
     yield f"127.0.0.1:{port}"
-    subprocess.run([str(RAY), "stop", "--force"], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [str(RAY), "stop", "--force"], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def run(config: Path, folder: Path, *more: str, **changes) -> subprocess.CompletedProcess:

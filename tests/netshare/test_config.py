@@ -30,8 +30,12 @@ def test_the_smallest_config_is_a_file_name(tmp_path, flow_csv):
 
 
 def test_own_values_override_the_preset_and_set_overrides_both(tmp_path, flow_csv):
-    path = write(tmp_path, {"input": {"files": ["flows.csv"]}, "training": {"steps": 7}, "generator": {"kind": "doppelganger"}})
-    config = load_config(path, ["training.finetune_steps=9", "training.steps=8", "training.device=cpu", "input.limit=5"])
+    path = write(
+        tmp_path, {"input": {"files": ["flows.csv"]}, "training": {"steps": 7}, "generator": {"kind": "doppelganger"}}
+    )
+    config = load_config(
+        path, ["training.finetune_steps=9", "training.steps=8", "training.device=cpu", "input.limit=5"]
+    )
     assert (config.training.steps, config.training.finetune_steps, config.training.device) == (8, 9, "cpu")
     assert config.generator.kind == "doppelganger"
     assert config.input.limit == 5

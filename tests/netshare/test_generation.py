@@ -22,10 +22,17 @@ def trace_with_long_flows():
     rows = []
     for flow in range(60):
         begin = rng.uniform(0, 8)
-        times = np.sort(rng.uniform(0, 9, 40)) if flow % 5 == 0 else begin + np.sort(rng.uniform(0, 1, rng.integers(1, 5)))
+        times = (
+            np.sort(rng.uniform(0, 9, 40)) if flow % 5 == 0 else begin + np.sort(rng.uniform(0, 1, rng.integers(1, 5)))
+        )
         rows += [(int(t * SECOND), flow) for t in times]
     time, flow = (np.array(column) for column in zip(*sorted(rows), strict=True))
-    columns = {"time": time, "ip_version": np.full(len(time), 4), "src_lo": 167772160 + flow, "dst_lo": 3232235520 + flow % 7}
+    columns = {
+        "time": time,
+        "ip_version": np.full(len(time), 4),
+        "src_lo": 167772160 + flow,
+        "dst_lo": 3232235520 + flow % 7,
+    }
     columns |= {"src_port": 40000 + flow, "dst_port": np.full(len(time), 443), "protocol": np.where(flow % 2, 6, 17)}
     return make_trace("packet", columns | {"length": 40 + flow, "ttl": np.full(len(time), 64)})
 

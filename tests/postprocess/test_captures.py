@@ -135,3 +135,52 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
         out.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+SERVICES = (21, 22, 23, 25, 53, 80, 110, 139, 143, 179, 389, 443, 445, 465, 587, 636, 853, 993, 995, 1883, 3128, 3306)
+SERVICES += (3389, 5060, 5222, 5432, 5671, 5900, 6379, 6667, 8080, 8443, 8883, 9200, 11211, 27017)
+
+
+def test_disorderly_streams_on_common_ports_are_clean(tmp_path: Path):
+    """Tiny segments, data after FIN, SYN in the middle: what a poor model draws must not confuse a dissector."""
+    rng = np.random.default_rng(8)
+    port = np.repeat(SERVICES, 150)
+    rows = len(port)
+    answer = rng.random(rows) < 0.5
+    client = 40_000 + np.repeat(np.arange(len(SERVICES)), 150)
+    header = rng.choice([20, 24, 32], rows)
+    payload = np.select([rng.random(rows) < 0.3, rng.random(rows) < 0.3], [0, rng.integers(1, 30, rows)], 1400)
+    columns = {
+        "time": np.arange(rows) * 1000,
+        "ip_version": np.full(rows, 4),
+        "src_lo": np.where(answer, 0x0A000001, 0x0A000002),
+        "dst_lo": np.where(answer, 0x0A000002, 0x0A000001),
+        "src_port": np.where(answer, port, client),
+        "dst_port": np.where(answer, client, port),
+        "protocol": np.full(rows, 6),
+        "length": 20 + header + payload,
+        "ttl": np.full(rows, 64),
+        "tcp_flags": rng.choice([2, 18, 16, 24, 17, 25, 4, 20, 1, 16, 24], rows),
+        "tcp_header_length": header,
+    }
+    trace, _ = repair(make_trace("packet", columns))
+    write_trace(trace, tmp_path / "out.pcap")
+    assert complaints(tmp_path / "out.pcap") == []
+
+
+def test_data_after_a_fin_belongs_to_a_new_connection():
+    flags, rows = np.array([24, 17, 16, 24]), 4
+    constant = {
+        "ip_version": 4,
+        "protocol": 6,
+        "ttl": 64,
+        "tcp_header_length": 20,
+        "src_lo": 1,
+        "dst_lo": 2,
+        "dst_port": 80,
+    }
+    columns = {"time": np.arange(rows), "tcp_flags": flags, "length": np.array([50, 40, 40, 50])}
+    trace = make_trace("packet", columns | {name: np.full(rows, value) for name, value in constant.items()})
+    steps = np.diff(plan_packets(trace).sequence.astype(np.int64)) % 2**32
+    assert steps[:2].tolist() == [10, 1]
+    assert steps[2] > 65_535

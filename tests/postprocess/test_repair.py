@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postprocess import repair
+from postprocess import broken_conventions, repair
 from postprocess.rules import minimum_length, port_protocol_violation
 from preprocess.errors import FieldError
 from preprocess.trace import Trace, known_columns, make_trace
@@ -169,3 +169,36 @@ def test_protocol_facts():
     assert minimum_length(six, np.full(4, 6)).tolist() == [60, 48, 48, 40]
     violations = port_protocol_violation(np.array([50_000] * 4), np.array([22, 443, 53, 67]), np.array([17, 17, 6, 6]))
     assert violations.tolist() == [True, False, False, True]
+
+
+def test_a_syn_carries_no_data():
+    trace = make_trace(
+        "packet",
+        {
+            "time": [1, 2],
+            "ip_version": [4, 4],
+            "src_lo": [0x0A000001] * 2,
+            "dst_lo": [0x0A000002] * 2,
+            "src_port": [1000] * 2,
+            "dst_port": [80] * 2,
+            "protocol": [6, 6],
+            "length": [600, 600],
+            "ttl": [64, 64],
+            "tcp_flags": [0x02, 0x18],
+            "tcp_header_length": [24, 20],
+        },
+    )
+    repaired, report = repair(trace)
+    assert repaired["length"].tolist() == [44, 600]
+    assert report.rules["syn_payload"] == {"before": 1, "after": 0}
+
+
+def test_conventions_that_real_traffic_breaks_are_left_alone():
+    multicast_sources = {"time": [1, 2], "ip_version": [4, 4], "src_lo": [0xE0000001, 0x0A000001]}
+    trace = make_trace(
+        "packet", multicast_sources | {"dst_lo": [0x0A000002] * 2, "protocol": [17] * 2, "length": [40] * 2}
+    )
+    excepted = broken_conventions(trace)
+    assert "source_address" in excepted
+    assert repair(trace, except_rules=excepted)[0]["src_lo"].tolist() == trace["src_lo"].tolist()
+    assert repair(trace)[0]["src_lo"][0] != trace["src_lo"][0]

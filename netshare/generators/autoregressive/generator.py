@@ -46,7 +46,9 @@ class AutoregressiveGenerator(Generator):
         self.settings = settings or AutoregressiveSettings()
         self.length_code = LengthCode(schema.max_length)
         self.metadata_order = learning_order(schema.metadata)
-        self.metadata_layout = TokenLayout([schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins)
+        self.metadata_layout = TokenLayout(
+            [schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins
+        )
         self.record_layout = TokenLayout(schema.measurements, self.settings.continuous_bins)
         self.length_layout = TokenLayout(self.length_code.columns, self.settings.continuous_bins)
         self.steps = 0

@@ -95,7 +95,9 @@ class MetadataNet(nn.Module):
             own = log_p.gather(1, target.unsqueeze(1)).squeeze(1)
             if sources:
                 trust = net.trust(sources[0])  # type: ignore[operator]
-                own = torch.logaddexp(trust[:, 0] + own, (trust[:, 1:].exp() * sources[1]).sum(1).clamp_min(1e-30).log())
+                own = torch.logaddexp(
+                    trust[:, 0] + own, (trust[:, 1:].exp() * sources[1]).sum(1).clamp_min(1e-30).log()
+                )
             loss = -own.sum()
             if smoothing > 0:
                 loss = (1 - smoothing) * loss - smoothing * (log_p @ marginals[i]).sum()

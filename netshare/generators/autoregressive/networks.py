@@ -125,5 +125,3 @@ def position_bin(position: torch.Tensor) -> torch.Tensor:
     log = torch.log2(position.clamp(min=EXACT_POSITIONS).float() / EXACT_POSITIONS)
     coarse = EXACT_POSITIONS + (log * POSITION_BINS_PER_DOUBLING).long()
     return torch.where(position < EXACT_POSITIONS, position, coarse).clamp_(max=POSITION_BINS - 1)
-
-

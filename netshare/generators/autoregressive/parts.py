@@ -192,7 +192,10 @@ class RecordPart(Part):
 
     def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
         windows = cut_windows(
-            chosen, self.data.lengths[chosen], window=self.settings.window_records, burn_in=self.settings.burn_in_records
+            chosen,
+            self.data.lengths[chosen],
+            window=self.settings.window_records,
+            burn_in=self.settings.burn_in_records,
         )
         return [windows.take(index) for index in batches_of(windows, rows, rng)]
 

@@ -11,9 +11,7 @@ from netshare.generators.autoregressive.networks import RecordNet
 UNIFORM_RECORDS = 65_536  # records that random numbers are drawn for at once
 
 
-def sample_records(
-    net: RecordNet, metadata: torch.Tensor, lengths: np.ndarray, random: torch.Generator
-) -> np.ndarray:
+def sample_records(net: RecordNet, metadata: torch.Tensor, lengths: np.ndarray, random: torch.Generator) -> np.ndarray:
     """float32[n_records, F]: records of series of the given lengths, the series one after another.
 
     Args:

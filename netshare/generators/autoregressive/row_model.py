@@ -46,7 +46,10 @@ class RowModel(nn.Module):
                 head.out.bias.copy_((smoothed / smoothed.sum()).log())
 
     def negative_log_likelihood(
-        self, tokens: torch.Tensor, context: torch.Tensor | None = None, smoothing: float = 0.0,
+        self,
+        tokens: torch.Tensor,
+        context: torch.Tensor | None = None,
+        smoothing: float = 0.0,
         marginals: list[torch.Tensor] | None = None,
     ) -> list[torch.Tensor | None]:
         """Sum over rows of -ln P(column | ...), a number a column; None where no row of the batch is open.
@@ -100,7 +103,11 @@ class RowModel(nn.Module):
         return [(int(name), head) for name, head in self.heads.items() if isinstance(head, _Head)]
 
     def _column_loss(
-        self, column: int, tokens: torch.Tensor, total: torch.Tensor, smoothing: float,
+        self,
+        column: int,
+        tokens: torch.Tensor,
+        total: torch.Tensor,
+        smoothing: float,
         marginals: list[torch.Tensor] | None,
     ) -> torch.Tensor | None:
         if self.layout.sizes[column] == 1:

@@ -23,7 +23,10 @@ class AutoregressiveSettings(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out at random in training.")
     record_dropout: float = Field(0.2, ge=0, lt=1, description="The same in the heads of measurement columns.")
     column_dropout: float = Field(
-        0.1, ge=0, lt=1, description="Share of metadata columns hidden at random in training, so that no tuple is recited."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of metadata columns hidden at random in training, so that no tuple is recited.",
     )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of weight matrices.")
     label_smoothing: float = Field(
@@ -33,7 +36,9 @@ class AutoregressiveSettings(BaseModel):
     learning_rate: float = Field(4e-3, gt=0, description="Learning rate after warming up.")
     fine_tuning_rate: float = Field(0.3, gt=0, le=1, description="Factor on the learning rate when fine-tuning.")
     warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises from 0.")
-    rate_decay: float = Field(0.2, gt=0, lt=1, description="Factor on the learning rate when validation stops improving.")
+    rate_decay: float = Field(
+        0.2, gt=0, lt=1, description="Factor on the learning rate when validation stops improving."
+    )
     rate_decays: int = Field(2, ge=0, description="How often the learning rate is lowered before training stops.")
     gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to at most this norm.")
     batch_records: int | None = Field(

@@ -82,6 +82,4 @@ class TokenLayout:
 
     def counts(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """float32[size] a column: how often each of its tokens occurs, *off* not counted."""
-        return [
-            torch.bincount(tokens[:, i], minlength=size + 1)[:size].float() for i, size in enumerate(self.sizes)
-        ]
+        return [torch.bincount(tokens[:, i], minlength=size + 1)[:size].float() for i, size in enumerate(self.sizes)]

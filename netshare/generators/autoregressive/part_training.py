@@ -180,6 +180,8 @@ class PartTraining:
             {"params": own, "weight_decay": decay if matrix else 0.0, "factor": GATE_RATE if gate else 1.0}
             for (gate, matrix), own in groups.items()
         ]
+        if not settings:  # every column has but one value
+            settings = [{"params": [torch.zeros(1)], "weight_decay": 0.0, "factor": 1.0}]
         return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:

@@ -35,7 +35,7 @@ MEMORY = "metadata.memory"  # among the weights: tokens of training rows that ad
 METADATA_BATCH = 16_384  # rows sampled at once, at most
 ROUNDS = 24  # in which metadata are sampled ...
 LEAST_ROUND = 32  # ... of no fewer rows
-SERIES_BATCH = 16_384  # series sampled side by side
+SERIES_BATCH = 131_072  # series sampled side by side
 
 
 class AutoregressiveGenerator(Generator):
@@ -231,7 +231,7 @@ class _Sampling:
 
     def __init__(self, generator: AutoregressiveGenerator) -> None:
         self._generator = generator
-        self._no_grad = torch.no_grad()
+        self._no_grad = torch.inference_mode()
 
     def __enter__(self) -> None:
         self._no_grad.__enter__()

@@ -23,7 +23,7 @@ class LengthCode:
         while edges[-1] <= max_length:
             edges.append(min(round(edges[-1] * BIN_RATIO), max_length + 1))
         self.first = np.array(edges[:-1], np.int64)
-        self.width = np.diff(np.array(edges, np.int64))
+        self.width: np.ndarray = np.array(edges[1:], np.int64) - self.first
         self.columns = (
             Column("length.bin", "length", "categorical", len(self.first)),
             Column(

@@ -85,9 +85,8 @@ class MetadataNet(nn.Module):
                 losses.append(None)
                 continue
             before, target, found = numbered[:, :i], tokens[:, i], recalled.get(i)
-            sources = [] if found is None else [
-                torch.from_numpy(found.features).to(tokens.device), torch.from_numpy(found.probability).to(tokens.device)
-            ]  # fmt: skip
+            arrays = () if found is None else (found.features, found.probability)
+            sources = [torch.from_numpy(array).to(tokens.device) for array in arrays]
             if open_rows is not None:
                 before, target, sources = before[open_rows], target[open_rows], [s[open_rows] for s in sources]
             net = self.columns[str(i)]

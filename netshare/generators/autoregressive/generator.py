@@ -35,7 +35,7 @@ MEMORY = "metadata.memory"  # among the weights: tokens of training rows that ad
 METADATA_BATCH = 16_384  # rows sampled at once, at most
 ROUNDS = 24  # in which metadata are sampled ...
 LEAST_ROUND = 32  # ... of no fewer rows
-SERIES_BATCH = 16_384  # series sampled side by side
+SERIES_BATCH = 131_072  # series sampled side by side
 
 
 class AutoregressiveGenerator(Generator):
@@ -98,10 +98,12 @@ class AutoregressiveGenerator(Generator):
         if not self._trainings:
             raise TrainingError("prepare must be called before step")
         learning = [training for training in self._trainings.values() if not training.finished]
+        if not learning:
+            raise TrainingError("training has ended; prepare again to go on")
         training = min(learning, key=lambda one: one.progress)
         rows = training.step()
         self.steps_done += 1
-        metrics = {"records": float(rows) if training is self._trainings["record"] else 0.0}
+        metrics = {"records": float(rows)}
         for name, one in self._trainings.items():
             if one.steps:
                 metrics[name] = one.loss
@@ -126,8 +128,8 @@ class AutoregressiveGenerator(Generator):
             training.restore(own, scalars[name])
 
     def training_weights(self) -> dict[str, torch.Tensor]:
-        """The best weights: fine-tuning starts from what was best on held-back flows."""
-        return self.sampling_weights()
+        """The weights that were best on held-back flows, without the flows that addresses are recalled from."""
+        return {name: value for name, value in self.sampling_weights().items() if name != MEMORY}
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The weights that were best on held-back flows."""
@@ -142,7 +144,10 @@ class AutoregressiveGenerator(Generator):
         """See `Generator.load_sampling_weights`; ends training."""
         self._trainings = {}
         self._load(weights)
-        self.metadata_net.remember(weights[MEMORY])
+        memory = weights.get(MEMORY)
+        if memory is None or memory.ndim != 2 or memory.shape[1] != len(self.metadata_layout):
+            raise TrainingError(f"the weights lack {MEMORY}, or it does not fit the fields; train again")
+        self.metadata_net.remember(memory)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """See `Generator.sample_metadata`.
@@ -226,7 +231,7 @@ class _Sampling:
 
     def __init__(self, generator: AutoregressiveGenerator) -> None:
         self._generator = generator
-        self._no_grad = torch.no_grad()
+        self._no_grad = torch.inference_mode()
 
     def __enter__(self) -> None:
         self._no_grad.__enter__()

@@ -18,6 +18,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 GATE_HIDDEN = 16
+NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
 class MetadataNet(nn.Module):
@@ -39,9 +40,11 @@ class MetadataNet(nn.Module):
         )
         self.memory = torch.zeros(0, len(layout), dtype=torch.int16)
         self._tables: dict[int, list[ContextCounts]] = {}
+        self._drawn, self._novelty = 0, 1.0
 
     def remember(self, memory: torch.Tensor) -> None:
         """Count over these rows: int[n, columns] tokens."""
+        self._drawn, self._novelty = 0, 1.0
         self.memory = memory.to("cpu", torch.int16) if self.contexts else self.memory
         rows = self.memory.numpy().astype(np.int64)
         self._tables = {
@@ -51,6 +54,8 @@ class MetadataNet(nn.Module):
 
     def remember_too(self, tokens: torch.Tensor) -> None:
         """Count these rows too, until `remember` is called again."""
+        self._drawn += len(tokens)
+        self._novelty = (1 + self._drawn / max(len(self.memory), 1)) ** -NOVELTY_DECAY
         for tables in self._tables.values():
             for table in tables:
                 table.add(tokens.numpy())
@@ -80,9 +85,8 @@ class MetadataNet(nn.Module):
                 losses.append(None)
                 continue
             before, target, found = numbered[:, :i], tokens[:, i], recalled.get(i)
-            sources = [] if found is None else [
-                torch.from_numpy(found.features).to(tokens.device), torch.from_numpy(found.probability).to(tokens.device)
-            ]  # fmt: skip
+            arrays = () if found is None else (found.features, found.probability)
+            sources = [torch.from_numpy(array).to(tokens.device) for array in arrays]
             if open_rows is not None:
                 before, target, sources = before[open_rows], target[open_rows], [s[open_rows] for s in sources]
             net = self.columns[str(i)]
@@ -136,6 +140,8 @@ class MetadataNet(nn.Module):
         net = self.columns[str(column)]
         features = torch.from_numpy(np.stack([features for _, _, features in found], axis=1))
         trust = net.trust(features.to(net.out.weight.device)).exp().cpu()  # type: ignore[operator,union-attr,arg-type]
+        known = (trust[:, 1:] > 0).any(dim=1)
+        trust[known, 0] *= self._novelty
         source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1).clamp_(max=len(tables))
         for k, (table, (begin, end, _)) in enumerate(zip(tables, found, strict=True)):
             own = (source == k + 1).numpy()

@@ -1,9 +1,10 @@
 """Training of one net until flows held back say stop.
 
 After every pass over the data the likelihood of the validation flows is taken; the best weights are kept, for each
-group of weights that learns independently (`Part.groups`). Where it has not improved for `patience` passes, training goes back to the best weights and goes on at a lower learning rate, and
-ends when that has been done `rate_decays` times. Everything random follows from the seed and the step, so that a
-training that is continued from `state` is bit by bit the one that was never stopped.
+group of weights that learns independently (`Part.groups`). Where it has not improved for `patience` passes, training
+goes back to the best weights and goes on at a lower learning rate, and ends when that has been done `rate_decays`
+times. Everything random follows from the seed and the step, so that a training that is continued from `state` is bit
+by bit the one that was never stopped.
 """
 
 from __future__ import annotations
@@ -27,9 +28,16 @@ class PartTraining:
     """Optimiser, schedule and early stopping of one part."""
 
     def __init__(
-        self, part: Part, *, name: str, settings: AutoregressiveSettings, seed: int, train: np.ndarray, held: np.ndarray,
+        self,
+        part: Part,
+        *,
+        name: str,
+        settings: AutoregressiveSettings,
+        seed: int,
+        train: np.ndarray,
+        held: np.ndarray,
         rate_factor: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.part, self.name, self.settings, self.seed = part, name, settings, seed
         self.train, self.held = train, held
         self.batch_rows = part.default_batch(train)
@@ -140,7 +148,7 @@ class PartTraining:
         if not math.isfinite(self.loss):
             raise TrainingError(f"the loss of the {self.name} net became {self.loss}; lower generator.learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.part.net.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
         return rows
@@ -180,6 +188,8 @@ class PartTraining:
             {"params": own, "weight_decay": decay if matrix else 0.0, "factor": GATE_RATE if gate else 1.0}
             for (gate, matrix), own in groups.items()
         ]
+        if not settings:  # every column has but one value
+            settings = [{"params": [torch.zeros(1)], "weight_decay": 0.0, "factor": 1.0}]
         return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
@@ -201,7 +211,7 @@ class _Seeded:
         self._fork.__enter__()
         torch.manual_seed(self._seed)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._fork.__exit__(*error)
 
 

@@ -185,12 +185,15 @@ class RecordPart(Part):
         self.record_net.rows.set_marginals(counts)
 
     def size(self, chosen: np.ndarray) -> int:
+        """How many records there are."""
         return int(self.data.lengths[chosen].sum())
 
     def default_batch(self, chosen: np.ndarray) -> int:
+        """Records of a training batch."""
         return self.settings.batch_records or int(np.clip(self.size(chosen) // 64, 256, 4096))
 
     def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        """Windows of the chosen series, about `rows` records a batch."""
         windows = cut_windows(
             chosen,
             self.data.lengths[chosen],
@@ -200,6 +203,7 @@ class RecordPart(Part):
         return [windows.take(index) for index in batches_of(windows, rows, rng)]
 
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        """See `Part.losses`."""
         packed = pack(batch)  # type: ignore[arg-type]
         series = batch.series[packed.order]  # type: ignore[attr-defined]
         record = self.data.offsets[series][packed.window] + packed.position
@@ -221,6 +225,7 @@ class RecordPart(Part):
         return net.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), counted
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        """See `Part.example_rows`."""
         total = self.size(chosen)
         picked = np.linspace(0, total - 1, min(total, MARGINAL_ROWS)).astype(np.int64)
         ends = np.cumsum(self.data.lengths[chosen])

@@ -104,21 +104,27 @@ def _run_actors(
         max_restarts=cluster.max_restarts,
         max_task_retries=cluster.max_restarts,
     )
-    actors: dict[Any, tuple[TrainingJob, Any]] = {}
+    working: dict[Any, tuple[TrainingJob, Any]] = {}
     for job in jobs:
-        series = data(job.chunk)
-        arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
-        actor: Any = worker.remote()
-        task = actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper)
-        actors[task] = (job, actor)
-    while actors:
-        finished, _ = ray.wait(list(actors), timeout=POLL_SECONDS)
+        task, actor = _start(worker, job, data(job.chunk), weights, keeper)
+        working[task] = (job, actor)
+        del actor  # an actor lives, and holds its memory, as long as there is a handle to it
+    while working:
+        finished, _ = ray.wait(list(working), timeout=POLL_SECONDS)
         for progress in ray.get(keeper.take_reports.remote()):
             if report is not None:
                 report(progress)
         for task in finished:
-            job, _ = actors.pop(task)
-            _result(task, job, cluster)
+            _result(task, working.pop(task)[0], cluster)
+
+
+def _start(worker: Any, job: TrainingJob, series: Encoded, weights: Any, keeper: Any) -> tuple[Any, Any]:
+    """The task of a job, and the actor that does it."""
+    import ray
+
+    arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
+    actor = worker.remote()
+    return actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper), actor
 
 
 def _result(task: Any, job: TrainingJob, cluster: ClusterSection) -> None:

@@ -163,7 +163,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else path
         raise RunFolderError(
-            f"{where}: {error.strerror or error}; make it writable, free space, or choose another folder with --work-dir"
+            f"{where}: {error.strerror or error}; make it writable, free space, or choose another with --work-dir"
         ) from error
 
 

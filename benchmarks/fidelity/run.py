@@ -103,7 +103,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "close as real to real; *bootstrap*: the same for rows of A drawn again. *copied*: share of synthetic",
         "five-tuples that stand in A (of triples, and of B's triples in brackets).",
         "",
-        "| trace | generator | ratio | bootstrap | worst distance | copied | records S / B | train s | CPU s | commit |",
+        "| trace | generator | ratio | bootstrap | worst | copied | records S / B | train s | CPU s | commit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -47,8 +47,8 @@ def learning_order(columns: Sequence[Column]) -> list[int]:
 
 
 def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
-    """For each column to recall, its contexts as lists of earlier columns: the field's columns before it, alone; with the
-    first columns of the categorical fields (protocol, port tokens ...) together; with these and each other field.
+    """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
+    with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
     """
     fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}

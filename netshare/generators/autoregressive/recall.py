@@ -47,17 +47,21 @@ def learning_order(columns: Sequence[Column]) -> list[int]:
 
 
 def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
-    """For each column to recall, its contexts as lists of earlier columns."""
+    """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
+    with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
+    """
     fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}
-    for own in _recalled_fields(layout.columns):
-        earlier = [
-            [i for i in other if layout.columns[i].kind == "categorical"]
-            for other in fields.values()
-            if other[-1] < own[0]
+    recalled = _recalled_fields(layout.columns)
+    for own in recalled:
+        earlier = [other for other in fields.values() if other[-1] < own[0]]
+        services = [other[0] for other in earlier if other not in recalled and _is_categorical(layout, other)]
+        finer = [
+            [i for i in other if layout.columns[i].kind == "categorical" and i not in services] for other in earlier
         ]
+        known = [[], services, *(services + other for other in finer if other)]
         for k, i in enumerate(own):
-            contexts[i] = [own[:k], *(own[:k] + other for other in earlier)]
+            contexts[i] = [own[:k] + others for others in known]
     return contexts
 
 
@@ -134,6 +138,10 @@ def recall_without_own(
         found = recall([ContextCounts(rows[~own], layout, column, context) for context in contexts], rows[own])
         probability[own], features[own] = found.probability, found.features
     return Recalled(probability, features)
+
+
+def _is_categorical(layout: TokenLayout, columns: list[int]) -> bool:
+    return all(layout.columns[i].kind == "categorical" for i in columns)
 
 
 def _fields(columns: Sequence[Column]) -> dict[str, list[int]]:

@@ -51,5 +51,5 @@ class AutoregressiveSettings(BaseModel):
     burn_in_records: int = Field(32, ge=0, description="Records replayed before a window that starts inside a series.")
     epochs: int = Field(100, ge=1, description="Most passes over the data.")
     validation: float = Field(0.1, ge=0, lt=1, description="Share of flows held back to decide when to stop.")
-    patience: int = Field(2, ge=1, description="Passes without improvement until the learning rate is lowered.")
+    patience: int = Field(3, ge=1, description="Passes without improvement until the learning rate is lowered.")
     epochs_without_validation: int = Field(20, ge=1, description="Passes over data too small to hold any flow back.")

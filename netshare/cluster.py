@@ -27,6 +27,7 @@ from safetensors.torch import load, load_file
 from netshare.config import ClusterSection
 from netshare.training.job import TrainingJob, run_job
 from netshare.training.trainer import TRAINING, Progress
+from preprocess.atomic import write_bytes
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import ClusterError, NetshareError, TrainingError
 
@@ -153,9 +154,7 @@ class _Keeper:
         for relative, content in files.items():
             path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_bytes(path, content)
         for relative in removed:
             (root / relative).unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """The actor beside the driver of a Ray run: keeps the workers' checkpoints in the run folder and passes reports on.
 
-It is a module of its own, with next to no imports, so that its process stays small.
+It is a module of its own, with few imports, so that its process stays small.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netshare.training.state import Progress
+from preprocess.atomic import write_bytes
 
 
 class Keeper:
@@ -28,9 +29,7 @@ class Keeper:
         for relative, content in files.items():
             path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_bytes(path, content)
         for relative in removed:
             (root / relative).unlink(missing_ok=True)
 

@@ -26,12 +26,13 @@ from netshare.evaluation import Report, evaluate, split_by_flow, write_html, wri
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
 from netshare.progress import Console
-from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
+from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess import broken_conventions, flows_from_packets, repair, write_trace
 from postprocess.assemble import assemble
 from preprocess import Trace, read_trace
+from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
@@ -184,8 +185,8 @@ class _Run:
                         "starting": starting,
                     }
                 facts["empty_chunks"] = plan.count - len(tables)
-                write_atomically(work / "codec.json", json.dumps(codec.to_json()))
-                write_atomically(work / "chunks.json", json.dumps(facts, indent=1))
+                write_text(work / "codec.json", json.dumps(codec.to_json()))
+                write_text(work / "chunks.json", json.dumps(facts, indent=1))
         return key
 
     def train(self, before: str) -> str:
@@ -205,7 +206,7 @@ class _Run:
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
                     else:
                         train_inline(jobs, data, work, report=report)
-                write_atomically(work / "config.json", config.model_dump_json(indent=1))
+                write_text(work / "config.json", config.model_dump_json(indent=1))
         return key
 
     def generate(self, before: str) -> str:
@@ -215,7 +216,7 @@ class _Run:
             if work is not None:
                 trace, said = self.sample(flows=self.config.generate.flows, seed=self.config.seed)
                 save_parquet(trace, work / "generated.parquet")
-                write_atomically(work / "generation.json", json.dumps(said.to_json(), indent=1))
+                write_text(work / "generation.json", json.dumps(said.to_json(), indent=1))
         return key
 
     def postprocess(self, before: str) -> str:
@@ -225,7 +226,7 @@ class _Run:
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
                 trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
-                write_atomically(work / "repairs.json", json.dumps(repairs, indent=1))
+                write_text(work / "repairs.json", json.dumps(repairs, indent=1))
                 for suffix in _formats(config, trace):
                     self.write(trace, work / f"synthetic.{suffix}", seed=config.seed)
         return key

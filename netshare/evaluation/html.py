@@ -14,8 +14,9 @@ from typing import Any
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.fields import MEASURE_TEXT
-from netshare.evaluation.report import DistanceRow, Report, percent, write_text_atomically
+from netshare.evaluation.report import DistanceRow, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
+from preprocess.atomic import write_text
 
 _SHORT_MEASURE = {
     MEASURE_TEXT["jsd"]: "JSD",
@@ -31,7 +32,7 @@ ROLE_NAMES = {"train": "training trace A", "holdout": "held-back real B", "synth
 
 def write_html(report: Report, path: Path | str) -> None:
     """Write the report as one self-contained HTML file, atomically."""
-    write_text_atomically(Path(path), to_html(report))
+    write_text(Path(path), to_html(report))
 
 
 def to_html(report: Report) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from netshare.evaluation.consistency import TestResult
 from netshare.evaluation.copying import CopyShare
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import geometric_mean
+from preprocess.atomic import write_text
 
 SCHEMA_VERSION = 1
 CLOSE = 2.0  # times the floor: beyond it, synthetic traffic is told from real traffic with ease
@@ -226,14 +226,7 @@ class Report:
 
 def write_json(report: Report, path: Path | str) -> None:
     """Write `report.to_json()` to a file, atomically."""
-    write_text_atomically(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step: a reader sees the old or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 
 
 def percent(share: float) -> str:

@@ -25,15 +25,10 @@ from typing import Any
 import torch
 
 from netshare.generators.base import Generator
-from netshare.training.checkpoint import (
-    load_checkpoint,
-    remove_checkpoints,
-    save_checkpoint,
-    save_tensors,
-    save_text,
-)
+from netshare.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint, save_tensors
 from netshare.training.log import TrainingLog
 from netshare.training.state import Progress
+from preprocess.atomic import write_text
 from preprocess.encoded import Encoded
 from preprocess.errors import TrainingError
 
@@ -235,7 +230,7 @@ def _finish(generator: Generator, folder: Path, fingerprint: str, name: str, sta
     save_tensors(result.training, generator.training_weights())
     value: dict[str, Any] = {key: item for key, item in asdict(result).items() if key != "folder"}
     value |= {"records_per_second": result.records_per_second, "fingerprint": fingerprint}
-    save_text(folder / RESULT, json.dumps(value, indent=1))
+    write_text(folder / RESULT, json.dumps(value, indent=1))
     remove_checkpoints(folder)
     generator.load_sampling_weights(load_weights(result.sampling))
     return result

@@ -103,6 +103,9 @@ class AutoregressiveGenerator(Generator):
         training = min(learning, key=lambda one: one.progress)
         rows = training.step()
         self.steps_done += 1
+        if self.steps_done >= self.steps:
+            for one in learning:
+                one.close()
         metrics = {"records": float(rows)}
         for name, one in self._trainings.items():
             if one.steps:

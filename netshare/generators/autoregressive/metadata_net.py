@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.recall import FEATURES, ContextCounts, Recalled, recalled_columns
-from netshare.generators.autoregressive.row_model import draw
+from netshare.generators.autoregressive.row_model import ColumnLogits, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 
@@ -102,6 +102,25 @@ class MetadataNet(nn.Module):
                 loss = (1 - smoothing) * loss - smoothing * (log_p @ marginals[i]).sum()
             losses.append(loss)
         return losses
+
+    def column_logits(self, tokens: torch.Tensor) -> list[ColumnLogits | None]:
+        """For each column that is not recalled, its logits and targets in the rows where it is open.
+
+        Args:
+            tokens: int64[n, columns].
+        """
+        numbered = self.layout.numbered(tokens)
+        found: list[ColumnLogits | None] = []
+        for i in range(len(self.layout)):
+            open_rows = self.layout.open_rows(tokens, i)
+            rows = slice(None) if open_rows is None else open_rows
+            own = str(i) in self.columns and i not in self.contexts
+            found.append((self.columns[str(i)](numbered[rows, :i]), tokens[rows, i]) if own else None)
+        return found
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """The bias of each learnt column's logits."""
+        return {int(name): net.out.bias for name, net in self.columns.items()}  # type: ignore[union-attr,misc]
 
     @torch.no_grad()
     def sample(self, uniform: torch.Tensor) -> torch.Tensor:

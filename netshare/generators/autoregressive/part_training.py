@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from netshare.generators.autoregressive.calibration import calibrate
 from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from preprocess.errors import TrainingError
 
-COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
+COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
 GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
@@ -50,6 +51,7 @@ class PartTraining:
         self.best_losses = [math.inf] * len(part.groups)
         self.validation_loss = math.inf
         self.loss = 0.0
+        self.closed = False
         self.finished = not any(size > 1 for size in part.layout.sizes)
         self.best = self._weights()
         self.optimizer = self._new_optimizer()
@@ -74,12 +76,26 @@ class PartTraining:
             self.epoch, self.position = self.epoch + 1, 0
             self._batches = self._draw_batches()
             self._end_of_pass()
+            if self.finished:
+                self.close()
         return rows
 
     @property
     def best_loss(self) -> float:
         """Lowest validation loss so far, group by group; infinite before the first validation."""
         return float(sum(self.best_losses)) if self.best_losses else math.inf
+
+    def close(self) -> None:
+        """End training: put the best weights into the net and calibrate them; once is enough."""
+        self.finished = True
+        if self.closed:
+            return
+        self.closed = True
+        if not self.part.output_biases() or not len(self.train):
+            return
+        self.keep_best()
+        calibrate(self.part, self.train, VALIDATION_BATCH * self.batch_rows)
+        self.best = self._weights()
 
     def keep_best(self) -> None:
         """Put the best weights so far into the net, unless there has been no validation yet."""

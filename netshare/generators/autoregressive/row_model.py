@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from netshare.generators.autoregressive.tokens import TokenLayout
 
+ColumnLogits = tuple[torch.Tensor, torch.Tensor]  # float32[n, size], int64[n]
+
 
 class RowModel(nn.Module):
     """Distribution of rows of tokens, given a context vector of `state` numbers a row.
@@ -70,6 +72,28 @@ class RowModel(nn.Module):
             if i + 1 < len(self.layout):
                 total = total + known[:, i]
         return losses
+
+    def column_logits(self, tokens: torch.Tensor, context: torch.Tensor | None) -> list[ColumnLogits | None]:
+        """For each column its logits and targets in the rows where it is open; None where it has nothing to learn.
+
+        Args:
+            tokens: int64[n, columns].
+            context: float32[n, state].
+        """
+        known = self.table(self.layout.numbered(tokens))
+        total = self._begin(len(tokens), context)
+        found: list[ColumnLogits | None] = []
+        for i in range(len(self.layout)):
+            head = self.heads[str(i)] if self.layout.sizes[i] > 1 else None
+            open_rows = self.layout.open_rows(tokens, i)
+            rows = slice(None) if open_rows is None else open_rows
+            found.append(None if head is None else (head(total[rows]), tokens[rows, i]))
+            total = total + known[:, i]
+        return found
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """The bias of each learnt column's logits."""
+        return {i: head.out.bias for i, head in self.learnt_heads()}
 
     def sample(self, uniform: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """int64[n, columns]: rows drawn with the uniform numbers float32[n, columns]."""

@@ -127,7 +127,7 @@ def train(
                     losses = state.take_means()
                     log.write(step, seconds=state.seconds, values=losses)
                     if progress is not None:
-                        progress(_progress(name, step, steps, losses, state))
+                        progress(_progress(name, step, step if generator.done else generator.most_steps, losses, state))
                 due = time.monotonic() - last_checkpoint >= checkpoint_seconds
                 if not generator.done and (due or (checkpoint_steps is not None and step % checkpoint_steps == 0)):
                     _checkpoint(generator, folder, fingerprint, state)

@@ -62,6 +62,11 @@ class PartTraining:
         """Passes over the data made."""
         return self.epoch + self.position / len(self._batches)
 
+    @property
+    def most_steps(self) -> int:
+        """Steps until training ends at the latest: those made, if it has ended."""
+        return self.steps if self.finished else self.settings.epochs * len(self._batches)
+
     def step(self) -> int:
         """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
 

@@ -2,8 +2,8 @@
 the released trace.
 
 Each flow becomes a vector of what identifies it (addresses' bits, ports, protocol) and of how it went (records, bytes,
-duration, sizes, interarrival times), standardised on real flows. If flows of S lie nearer to their nearest neighbours in
-the training trace A than flows of the held-back trace B do, S repeats A; the medians' ratio says by how much.
+duration, sizes, interarrival times), standardised on real flows. If flows of S lie nearer to their nearest neighbours
+in the training trace A than flows of the held-back trace B do, S repeats A; the medians' ratio says by how much.
 
 Membership inference asks the reverse: given S, which real flows were trained on? A flow that lies nearer to S than the
 median candidate does is guessed to have been; the guesses are right in 50% if S gives nothing away (candidates are as
@@ -123,8 +123,8 @@ def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 _TEXT = (
-    "Flows as vectors of addresses, ports, protocol and a summary of their series, standardised. Synthetic flows that lie "
-    "nearer to training flows than held-back real flows do were repeated rather than learnt. Membership inference "
+    "Flows as vectors of addresses, ports, protocol and a summary of their series, standardised. Synthetic flows that "
+    "lie nearer to training flows than held-back real flows do were repeated rather than learnt. Membership inference "
     "guesses that the real flows nearest to the synthetic trace were trained on; 50% right is what chance gives."
 )
 
@@ -160,7 +160,8 @@ def _verdict(ratio: float, success: float, error: float) -> Verdict:
     if ratio != ratio:
         return Verdict(USE, None, "held-back flows lie as near as can be, so nothing can be compared")
     sentence = (
-        f"synthetic flows lie {ratio:.2f} times as far from training flows as held-back real ones, and {success:.1%} of "
-        f"guesses which flows were trained on are right; good is at least {NEAR} and at most {FOUND_OUT:.0%}. No guarantee"
+        f"synthetic flows lie {ratio:.2f} times as far from training flows as held-back real ones, and {success:.1%} "
+        f"of guesses which flows were trained on are right; good is at least {NEAR} and at most {FOUND_OUT:.0%}. No "
+        "guarantee"
     )
     return Verdict(USE, ratio >= NEAR and not told, sentence)

@@ -20,6 +20,7 @@ from preprocess.trace import Trace
 CELLS = 30
 GOOD = 2.0  # times the floor, on the geometric mean
 TITLE, USE = "Pairs of fields", "analyses that relate fields"
+# fields whose values are names
 CATEGORIES = (
     "source",
     "destination",
@@ -43,7 +44,7 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """
     columns = {role: _columns(trace) for role, trace in traces.items()}
     names = [n for n in columns["holdout"] if all(n in each for each in columns.values())]
-    cells = {role: {} for role in traces}  # type: dict[str, Columns]
+    cells: dict[str, Columns] = {role: {} for role in traces}
     for name in names:
         coded = coarsened(columns["holdout"][name], {r: columns[r][name] for r in traces}, name in CATEGORIES)
         for role, codes in coded.items():
@@ -69,8 +70,8 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     verdict = Verdict(
         USE,
         ratio <= GOOD,
-        f"distances of {len(rows)} joint distributions are {ratio:.2f} times those of two real traces, on the geometric "
-        f"mean; good is at most {GOOD:.0f}",
+        f"distances of {len(rows)} joint distributions are {ratio:.2f} times those of two real traces, on the "
+        f"geometric mean; good is at most {GOOD:.0f}",
     )
     return Section("pairs", TITLE, _TEXT, (table,), (), (verdict,), figures)
 
@@ -94,8 +95,8 @@ def coarsened(reference: np.ndarray, values: Mapping[str, np.ndarray], categoric
 
 
 _TEXT = (
-    "Each field is coarsened to about 30 cells fixed by the held-back trace; the joint distribution of any two fields is "
-    "compared by Jensen-Shannon divergence in bits, and set beside that of the two real traces."
+    "Each field is coarsened to about 30 cells fixed by the held-back trace; the joint distribution of any two fields "
+    "is compared by Jensen-Shannon divergence in bits, and set beside that of the two real traces."
 )
 
 

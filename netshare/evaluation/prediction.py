@@ -3,11 +3,12 @@ records tell real ones apart as well as one that learnt from real records?
 
 Five classifiers predict a record's label from its ports, protocol, packets, bytes and duration. Records are sorted by
 time; the earlier 80% are learnt from, the later 20% of held-back real traffic B are tested on. Trained on S, on A and
-on B itself, the accuracies stand side by side, and Spearman's correlation says whether S ranks the classifiers as A does.
+on B itself, the accuracies stand side by side, and Spearman's correlation says whether S ranks the classifiers as A
+does.
 
-A trace joined from several scenarios changes so much with time that a cut by time tests nothing: classifiers do no better
-than naming the most frequent label, whatever they learnt from. So the same is done with records parted at random, and
-the verdict comes from there where the cut by time says nothing.
+A trace joined from several scenarios changes so much with time that a cut by time tests nothing: classifiers do no
+better than naming the most frequent label, whatever they learnt from. So the same is done with records parted at
+random, and the verdict comes from there where the cut by time says nothing.
 
 A large trace gives `MOST_TRAINING` records to learn from, drawn at random, and `MOST_TESTED` to be tested on.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.curves import Chart
-from netshare.evaluation.section import Section, Table, Verdict, not_possible, spearman
+from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, spearman
 from preprocess.trace import CATEGORY_COLUMNS, Trace
 
 EARLIER = 0.8  # share of each trace, by time, that is learnt from (the paper's)
@@ -85,7 +86,9 @@ class Cut:
 
     def table(self) -> Table:
         """Accuracies, a row a classifier."""
-        rows = [(c, *(self.scores[r][c][i] for i in (0, 1) for r in ROLES)) for c in self.classifiers]
+        rows: list[tuple[Cell, ...]] = [
+            (c, *(self.scores[r][c][i] for i in (0, 1) for r in ROLES)) for c in self.classifiers
+        ]
         return Table(
             f"Accuracy on held-back real records, parted {self.name}",
             ("Learnt from", "S", "A", "B", "S, balanced", "A, balanced", "B, balanced"),
@@ -162,8 +165,9 @@ def _why_not(traces: Mapping[str, Trace]) -> str:
 
 
 _TEXT = (
-    "Five classifiers learn a record's label from ports, protocol, packets, bytes and duration, and are tested on a fifth "
-    "of the held-back real trace that none has learnt from: its later fifth, as in the NetShare paper, and a random one."
+    "Five classifiers learn a record's label from ports, protocol, packets, bytes and duration, and are tested on a "
+    "fifth of the held-back real trace that none has learnt from: its later fifth, as in the NetShare paper, and a "
+    "random one."
 )
 
 
@@ -244,8 +248,8 @@ def _verdict(cut: Cut) -> Verdict:
     share = cut.mean("synthetic") / cut.mean("train")
     balanced_share = cut.mean("synthetic", 1) / cut.mean("train", 1)
     sentence = (
-        f"records parted {cut.name}, learning from S is right in {cut.mean('synthetic'):.1%} of real ones, learning from "
-        f"A in {cut.mean('train'):.1%}; good is at least {GOOD:.0%} of A's accuracy, also averaged over labels (here "
-        f"{share:.0%} and {balanced_share:.0%})"
+        f"records parted {cut.name}, learning from S is right in {cut.mean('synthetic'):.1%} of real ones, learning "
+        f"from A in {cut.mean('train'):.1%}; good is at least {GOOD:.0%} of A's accuracy, also averaged over labels "
+        f"(here {share:.0%} and {balanced_share:.0%})"
     )
     return Verdict(USE, share >= GOOD and balanced_share >= GOOD, sentence)

@@ -12,13 +12,16 @@ from typing import Any
 from netshare.evaluation.curves import Chart
 
 
+Cell = str | float | int | None
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of figures: `rows[i][0]` names the row; numbers keep full precision here and are rounded for display."""
 
     title: str
     heads: tuple[str, ...]
-    rows: tuple[tuple[str | float | int | None, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
 
@@ -61,7 +64,6 @@ class Section:
             "tables": [asdict(table) for table in self.tables],
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "figures": self.figures,
-            "cpu_seconds": round(self.seconds, 2),
         }
 
 
@@ -70,7 +72,7 @@ def not_possible(name: str, title: str, use: str, reason: str) -> Section:
     return Section(name, title, f"Not done: {reason}.", verdicts=(Verdict(use, None, f"not tested: {reason}"),))
 
 
-def number(value: str | float | int | None) -> str:
+def number(value: Cell) -> str:
     """A table's cell as text: four significant digits, thousands separated, an empty cell for what does not exist."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
@@ -79,6 +81,11 @@ def number(value: str | float | int | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def said(value: float, form: str = ".2f") -> str:
+    """A figure within a sentence; n/a where it does not exist."""
+    return "n/a" if value != value else format(value, form)
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float:

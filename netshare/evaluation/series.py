@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.evaluation.curves import Chart
-from netshare.evaluation.section import Section, Table, Verdict, not_possible
+from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
 from preprocess.trace import Trace
 
 BINS = 1000
@@ -38,7 +38,7 @@ def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         return not_possible("series", TITLE, USE, f"a trace has fewer than {LEAST_RECORDS} records")
     what = "packets" if traces["train"].kind == "packet" else "records"
     rates = {role: dict(zip((what, "bytes"), rates_of(trace), strict=True)) for role, trace in traces.items()}
-    rows: list[tuple[str | float | int | None, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     charts, figures = [], {}
     for name in (what, "bytes"):
         lagged = {role: autocorrelation(rates[role][name], LAGS) for role in ROLES}
@@ -108,8 +108,8 @@ def index_of_dispersion(counts: np.ndarray) -> float:
 
 
 _TEXT = (
-    f"Records and bytes in {BINS} equal time bins over each trace's own span: autocorrelation of the rate, Hurst exponent "
-    "(0.5 for independent arrivals, near 1 for self-similar traffic), variance over mean, and peak over mean."
+    f"Records and bytes in {BINS} equal time bins over each trace's own span: autocorrelation of the rate, Hurst "
+    "exponent (0.5 for independent arrivals, near 1 for self-similar traffic), variance over mean, and peak over mean."
 )
 
 

@@ -1,11 +1,12 @@
-"""Heavy hitters by sketches, as in the NetShare paper (section 6.2): does a sketch that errs much on real traffic err as
-much on synthetic traffic, and do sketches rank alike?
+"""Heavy hitters by sketches, as in the NetShare paper (section 6.2): does a sketch that errs much on real traffic err
+as much on synthetic traffic, and do sketches rank alike?
 
-A heavy hitter is a key that makes up at least 0.1% of a trace's packets. A sketch's error on a trace is the mean relative
-error of its estimates over the trace's heavy hitters. Of error_real (held-back trace B) and error_syn (S), the relative
-error is |error_syn - error_real| / error_real, averaged over independent runs with other hash functions; beside it
-stands the same between the training trace A and B. The paper asks by destination address (its CAIDA trace), by source
-address (DC) and by five-tuple (CA): all three are done. In a flow trace, a record counts as many times as it has packets.
+A heavy hitter is a key that makes up at least 0.1% of a trace's packets. A sketch's error on a trace is the mean
+relative error of its estimates over the trace's heavy hitters. Of error_real (held-back trace B) and error_syn (S), the
+relative error is |error_syn - error_real| / error_real, averaged over independent runs with other hash functions;
+beside it stands the same between the training trace A and B. The paper asks by destination address (its CAIDA trace),
+by source address (DC) and by five-tuple (CA): all three are done. In a flow trace, a record counts as many times as it
+has packets.
 
 All sketches have the same memory: 8 bytes (one counter) for every 4 distinct keys of B, at least 8 KiB. The relative
 errors depend on it: with ample memory no sketch errs and there is nothing to compare.
@@ -20,7 +21,7 @@ import numpy as np
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.flows import destination_keys, five_tuple_keys, source_keys
-from netshare.evaluation.section import Section, Table, Verdict, not_possible, spearman
+from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from netshare.sketches import SKETCHES
 from netshare.sketches.base import COUNTER_BYTES, distinct_counts
 from preprocess.trace import Trace
@@ -66,8 +67,9 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S, with about equally many flows.
         seed: of the hash functions; run i takes `seed + i`.
     """
-    rows, summaries, charts, results = [], [], [], []
-    memories = {}
+    rows: list[tuple[Cell, ...]] = []
+    summaries: list[tuple[Cell, ...]] = []
+    charts, results, memories, correlations = [], [], {}, []
     for key, key_of in KEYS.items():
         counted = {role: _counts(trace, key_of(trace)) for role, trace in traces.items()}
         if any(not len(keys) for keys, _ in counted.values()):
@@ -87,10 +89,11 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         ranks = [
             spearman([e.mean("holdout") for e in found], [e.mean(r) for e in found]) for r in ("synthetic", "train")
         ]
+        correlations.append(ranks)
         summaries.append((key, *ranks, *(hitters[role] for role in ROLES), memory))
         charts.append(_chart(key, found))
     relative, floor = (_median([e.relative(role) for e in results]) for role in ("synthetic", "train"))
-    rank, rank_floor = (_mean([row[i] for row in summaries]) for i in (1, 2))
+    rank, rank_floor = (_mean([each[i] for each in correlations]) for i in (0, 1))
     tables = (
         Table(
             "Error of the estimates",
@@ -122,9 +125,9 @@ def heavy_hitters(keys: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 _TEXT = (
-    "Four sketches of equal memory estimate how often each key occurs. A key with at least 0.1% of the packets is a heavy "
-    "hitter; a sketch's error is the mean relative error over them. Small relative errors and the same ranking mean "
-    "that sketches can be compared on the synthetic trace as on the real one. Ten runs with other hash functions."
+    "Four sketches of equal memory estimate how often each key occurs. A key with at least 0.1% of the packets is a "
+    "heavy hitter; a sketch's error is the mean relative error over them. Small relative errors and the same ranking "
+    "mean that sketches can be compared on the synthetic trace as on the real one. Ten runs with other hash functions."
 )
 
 
@@ -166,13 +169,17 @@ def _median(values: list[float]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
+def _limit(floor: float) -> float:
+    return GOOD if floor != floor else max(GOOD, 1.5 * floor)
+
+
 def _verdict(relative: float, floor: float, rank: float) -> Verdict:
     if relative != relative:
         return Verdict(USE, None, "every sketch is exact on the real trace, so nothing can be compared")
-    good = relative <= max(GOOD, 1.5 * floor) and not rank < RANKED_ALIKE
+    good = relative <= _limit(floor) and not rank < RANKED_ALIKE
     return Verdict(
         USE,
         good,
-        f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: {floor:.0%}), rank correlation "
-        f"{rank:.2f}; good is at most {max(GOOD, 1.5 * floor):.0%} and at least {RANKED_ALIKE}",
+        f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: {said(floor, '.0%')}), "
+        f"rank correlation {said(rank)}; good is at most {_limit(floor):.0%} and at least {RANKED_ALIKE}",
     )

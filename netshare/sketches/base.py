@@ -16,6 +16,9 @@ class Sketch(ABC):
 
     memory: int
 
+    @abstractmethod
+    def __init__(self, memory: int, seed: int) -> None: ...
+
     def update(self, keys: np.ndarray, counts: np.ndarray | None = None) -> None:
         """Add occurrences.
 

@@ -1,7 +1,8 @@
 """Count Sketch: unbiased (Charikar, Chen and Farach-Colton, "Finding frequent items in data streams", ICALP 2002).
 
 With w counters a row, one row's estimate has a variance of at most F2 / w, F2 the sum of all squared counts; so it
-is off by more than sqrt(3 F2 / w) with a probability of at most 1/3, and the median over rows ever more rarely (lemmas 1-3).
+is off by more than sqrt(3 F2 / w) with a probability of at most 1/3, and the median over rows ever more rarely (lemmas
+1-3).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from netshare.evaluation.consistency import TestResult
 from netshare.evaluation.copying import CopyShare
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import geometric_mean
+from netshare.evaluation.section import Section, Verdict
 from preprocess.atomic import write_text
 
 SCHEMA_VERSION = 1
@@ -101,6 +102,7 @@ class Report:
     repairs: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     charts: tuple[Chart, ...] = ()
+    tasks: tuple[Section, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -136,6 +138,8 @@ class Report:
                     role: [{**asdict(result), "share": result.share} for result in results]
                     for role, results in self.consistency.items()
                 },
+                "tasks": {section.name: section.to_json() for section in self.tasks},
+                "uses": [asdict(verdict) for verdict in self.uses()],
                 "repairs": self.repairs,
                 "extra": self.extra,
             }
@@ -149,9 +153,34 @@ class Report:
             Finding("Consistency", self._consistency_in_words(), self._less_consistent_than_real()),
         ]
 
+    def uses(self) -> list[Verdict]:
+        """For each use, whether the trace is good enough for it, by the threshold that its sentence states; none
+        if no downstream task was run."""
+        if not self.tasks:
+            return []
+        less = self._less_consistent_than_real()
+        return [
+            Verdict(
+                "statistics of single fields",
+                self.ratio <= CLOSE,
+                f"distances are {self.ratio:.2f} times those of two real traces, on the geometric mean; good is at "
+                f"most {CLOSE:.0f}",
+            ),
+            Verdict(
+                "feeding tools that expect valid traffic",
+                not less,
+                f"it passes {'some' if less else 'all'} consistency tests {'less often than' if less else 'as often as'} "
+                f"real traffic does; good is at most {percent(LESS_CONSISTENT)} less",
+            ),
+            *(verdict for section in self.tasks for verdict in section.verdicts),
+        ]
+
     def summary(self) -> str:
         """The findings and all distances of ours as plain text for a terminal."""
         lines = [_wrapped(f"{finding.heading}: {finding.sentence}") for finding in self.verdict()]
+        for good, heading in ((True, "Good for"), (False, "Not for"), (None, "Not tested")):
+            if named := [verdict.use for verdict in self.uses() if verdict.good is good]:
+                lines.append(_wrapped(f"{heading}: {', '.join(named)}."))
         lines += ["", f"{'field':<40} {'measure':<30} {'d(S,B)':>9} {'d(A,B)':>9} {'boot':>9} {'ratio':>7} {'n':>8}"]
         for row in self.distances:
             boot = "" if row.bootstrap is None else f"{row.bootstrap:9.4f}"

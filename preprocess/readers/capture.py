@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from preprocess.readers.contents import Contents
+from preprocess.readers.frames import Frames
 from preprocess.readers.ip import decode_packets
 from preprocess.readers.link import LINK_NAMES, network_layer
 from preprocess.readers.pcap import scan_pcap
 from preprocess.readers.pcapng import scan_pcapng
 from preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
+
+_SCANS: dict[str, Callable[[np.ndarray, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
+    "pcap": scan_pcap,
+    "pcapng": scan_pcapng,
+}
+
+
+def scan_capture(contents: Contents, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
+    """Batches of a capture's frames; `notes` and `details` receive what the file's format tells of itself."""
+    return _SCANS[contents.format](contents.buffer, notes, details)
 
 
 def read_capture(path: str, contents: Contents, limit: int | None = None) -> Trace:
@@ -27,8 +39,7 @@ def read_capture(path: str, contents: Contents, limit: int | None = None) -> Tra
     parts: list[dict[str, np.ndarray]] = []
     link_types: list[int] = []
     records = cut_frames = cut_transport = 0
-    scan = scan_pcap if contents.format == "pcap" else scan_pcapng
-    with closing(scan(contents.buffer, notes, details)) as batches:
+    with closing(scan_capture(contents, notes, details)) as batches:
         for frames in batches:
             packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
             if limit is not None and records + len(packets.rows) > limit:

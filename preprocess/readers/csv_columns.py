@@ -38,11 +38,46 @@ def counts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(readable, values, 0).astype(np.int64), readable
 
 
+def abbreviated_counts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """int64 values as nfdump abbreviates them: `1.2 M` is 1,200,000; K, M, G, T are powers of 1000."""
+    values, readable = counts(texts)
+    if readable.all():
+        return values, readable
+    codes, distinct = pd.factorize(texts.to_pandas())
+    found = np.array([*(_abbreviated(str(text)) for text in distinct), -1], dtype=np.int64)[codes]
+    return np.maximum(found, 0), found >= 0
+
+
+def any_ports(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint16 values of decimal or hexadecimal (`0x0303`) texts, 0 where there is none."""
+    values, readable = ports(texts)
+    if readable.all():
+        return values, readable
+    codes, distinct = pd.factorize(texts.to_pandas())
+    found = np.array([*(_port(str(text).strip()) for text in distinct), -1], dtype=np.int64)[codes]
+    return np.maximum(found, 0).astype(np.uint16), found >= 0
+
+
 def ports(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """uint16 values."""
     values, readable = counts(texts)
     readable &= values <= 0xFFFF
     return np.where(readable, values, 0).astype(np.uint16), readable
+
+
+def ports_or_icmp(texts: pa.Array, is_icmp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint16 values; nfdump prints ICMP's `type.code` in their place, which becomes type * 256 + code."""
+    values, readable = ports(texts)
+    if is_icmp.any():
+        codes, distinct = pd.factorize(texts.filter(pa.array(is_icmp)).to_pandas())
+        pairs = [text.partition(".") for text in distinct]
+        known = [dot and kind.isdigit() and code.isdigit() and int(kind) < 256 > int(code) for kind, dot, code in pairs]
+        found = [int(pair[0]) * 256 + int(pair[2]) if good else -1 for pair, good in zip(pairs, known, strict=True)]
+        told = np.array([*found, -1])[codes]
+        rows = np.flatnonzero(is_icmp)[told >= 0]
+        values[rows] = told[told >= 0]
+        readable[rows] = True
+    return values, readable
 
 
 def time_unit(texts: pa.Array) -> str:
@@ -77,7 +112,9 @@ def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def date_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """int64 ns since 1970 of `2015-09-08 14:49:59.123`, taken as UTC."""
+    """int64 ns since 1970 of `2015-09-08 14:49:59.123`, taken as UTC, or of numbers, their unit by magnitude."""
+    if len(texts) and numbers(texts[:1])[1].all():
+        return nanoseconds(texts, time_unit(texts))
     try:
         values = pc.cast(texts, pa.timestamp("ns"))
         if values.null_count == 0:
@@ -85,11 +122,26 @@ def date_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     except pa.ArrowException:
         pass
     codes, distinct = pd.factorize(texts.to_pandas())
-    parsed = pd.to_datetime(pd.Series(distinct), format="ISO8601", errors="coerce", utc=True)
-    parsed = parsed.dt.as_unit("ns") if len(parsed) else pd.Series([], dtype="datetime64[ns, UTC]")
+    parsed = _parse_times(pd.Series(distinct, dtype=object), "ISO8601")
     readable = np.append(parsed.notna().to_numpy(), False)[codes]
     values = np.append(parsed.fillna(pd.Timestamp(0, tz="UTC")).astype(np.int64).to_numpy(), 0)[codes]
     return values, readable
+
+
+def day_first_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """int64 ns since 1970 of `14/02/2018 08:31:01`, `3/7/2017 8:55` or `28/06/2022 04:49:27 PM`, taken as UTC; what
+    begins with a year, or is a number, is read as `date_times` does."""
+    values, readable = date_times(texts)
+    if readable.all():
+        return values, readable
+    codes, distinct = pd.factorize(texts.to_pandas())
+    parsed = pd.Series(pd.NaT, index=range(len(distinct)), dtype="datetime64[ns, UTC]")
+    written = pd.Series(distinct, dtype=object)
+    for layout in ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S.%f"):
+        parsed = parsed.fillna(_parse_times(written, layout))
+    found = np.append(parsed.fillna(pd.Timestamp(0, tz="UTC")).astype(np.int64).to_numpy(), 0)[codes]
+    told = np.append(parsed.notna().to_numpy(), False)[codes]
+    return np.where(readable, values, found), readable | told
 
 
 def tcp_flags(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +157,33 @@ def category_codes(texts: pa.Array, unset: frozenset[str]) -> tuple[np.ndarray, 
     stripped = pc.utf8_trim_whitespace(texts).to_pandas()
     codes, distinct = pd.factorize(stripped.where(~stripped.isin(list(unset)), None))
     return codes.astype(np.int32), tuple(str(text) for text in distinct)
+
+
+def _parse_times(texts: pd.Series, layout: str) -> pd.Series:
+    """Times in ns and UTC; NaT where the text is none, or beyond the years that 64 bits of ns hold."""
+    if texts.empty:
+        return pd.Series([], dtype="datetime64[ns, UTC]")
+    parsed = pd.to_datetime(texts, format=layout, errors="coerce", utc=True)
+    return parsed.where((parsed.dt.year > 1677) & (parsed.dt.year < 2262)).dt.as_unit("ns")
+
+
+def _abbreviated(text: str) -> int:
+    """The count that a text such as `1.2 M` tells, -1 where it is none."""
+    factor = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1:].upper(), 1)
+    try:
+        value = float(text[:-1] if factor > 1 else text) * factor
+    except ValueError:
+        return -1
+    return round(value) if 0 <= value < _LARGEST else -1
+
+
+def _port(text: str) -> int:
+    """A port, 0 where there is none, -1 where the text is no port."""
+    try:
+        value = 0 if text in ("", "-") else int(text, 16 if text.lower().startswith("0x") else 10)
+    except ValueError:
+        return -1
+    return value if 0 <= value <= 0xFFFF else -1
 
 
 def _flag_bits(text: str) -> int:

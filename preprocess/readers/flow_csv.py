@@ -1,10 +1,12 @@
-"""NetFlow records in CSV: the columns of NetShare, of nfdump, or of Zeek's conn log, told apart by the header line.
+"""Flow records in text, the dialect told by the header line or, where there is none, by the first row.
 
 | dialect | columns that it is known by | times |
 |---|---|---|
 | NetShare | srcip dstip srcport dstport proto ts td pkt byt, and label, type | number, unit by magnitude; td in s |
 | nfdump csv | ts td sa da sp dp pr ipkt ibyt, and flg stos opkt obyt | texts, as UTC; td in s |
-| Zeek conn (CSV, or its own log) | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts ... | seconds |
+| nfdump csv, newer | firstSeen duration proto srcAddr srcPort dstAddr dstPort packets bytes | UTC texts or numbers |
+| Zeek conn (its own log, JSON lines, CSV) | ts id.orig_h id.orig_p id.resp_h id.resp_p proto orig_pkts ... | seconds |
+| UGR16, CIDDS, TON_IoT, CICFlowMeter, Argus, UNSW-NB15 | see `flow_datasets` | |
 
 Ports of ICMP records stay as the exporter gives them. Rows with a value that cannot be read are left out and counted
 by reason.
@@ -12,25 +14,40 @@ by reason.
 
 from __future__ import annotations
 
-import codecs
-import csv
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from preprocess.errors import InputError
 from preprocess.readers.contents import READABLE, Contents, NotATraceError
-from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nfdump, from_zeek
+from preprocess.readers.flow_datasets import (
+    UGR16_COLUMNS,
+    cic_missing,
+    from_argus,
+    from_cicflowmeter,
+    from_cidds,
+    from_ton_iot,
+    from_ugr16,
+    from_unsw,
+    is_ugr16,
+    unsw_columns,
+)
+from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nfdump, from_nfdump_names, from_zeek
+from preprocess.readers.flow_mapping import check_mapping, from_mapping, kind_of
+from preprocess.readers.flow_tables import (
+    Head,
+    TextTable,
+    parse_csv,
+    parse_json_lines,
+    parse_parquet_texts,
+    read_head,
+)
 from preprocess.trace import Source, Trace, make_trace
 
-_HEADER_BYTES = 1 << 16
 _SHOWN = 120
-_CHECKED_AT_ONCE = 1 << 20
-_NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
+_LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they are read as UNSW-NB15's raw files"
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,16 @@ class Dialect:
     convert: Callable[[dict[str, pa.Array]], FlowColumns]
 
 
+_UGR16 = Dialect("ugr16-csv", UGR16_COLUMNS, UGR16_COLUMNS, from_ugr16)
+_UNSW = Dialect(
+    "unsw-nb15-csv",
+    ("srcip", "dstip", "stime"),
+    ("srcip", "sport", "dstip", "dsport", "proto", "dur", "sbytes", "dbytes", "spkts", "dpkts", "stime"),
+    from_unsw,
+)
+_CICFLOWMETER = "cicflowmeter-csv"
 DIALECTS = (
+    _UNSW,
     Dialect(
         "netshare-csv",
         ("srcip", "dstip"),
@@ -52,37 +78,93 @@ DIALECTS = (
     ),
     Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump),
     Dialect(
+        "nfdump-short-csv",
+        ("firstseen", "srcaddr"),
+        ("firstseen", "proto", "srcaddr", "srcport", "dstaddr", "dstport", "packets", "bytes"),
+        from_nfdump_names,
+    ),
+    Dialect(
         "zeek-csv",
         ("id.orig_h", "id.resp_h"),
-        ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration", "orig_pkts", "orig_ip_bytes"),
+        ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration", "orig_pkts"),
         from_zeek,
     ),
-)
+    Dialect(
+        "cidds-csv",
+        ("date first seen", "src ip addr"),
+        ("date first seen", "duration", "proto", "src ip addr", "src pt", "dst ip addr", "dst pt", "packets", "bytes"),
+        from_cidds,
+    ),
+    Dialect(
+        "ton-iot-csv",
+        ("src_ip", "dst_ip", "src_ip_bytes"),
+        ("ts", "src_ip", "src_port", "dst_ip", "dst_port", "proto", "duration", "src_pkts", "src_ip_bytes", "dst_pkts",
+         "dst_ip_bytes"),
+        from_ton_iot,
+    ),
+    Dialect(
+        "argus-csv",
+        ("starttime", "srcaddr", "totpkts"),
+        ("starttime", "dur", "proto", "srcaddr", "sport", "dstaddr", "dport", "totpkts", "totbytes"),
+        from_argus,
+    ),
+    Dialect(_CICFLOWMETER, ("timestamp", "flow duration"), (), from_cicflowmeter),
+    Dialect(_CICFLOWMETER, ("timestamp", "flow_duration"), (), from_cicflowmeter),
+)  # fmt: skip
 
 
-def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Trace:
-    """The flow records of a CSV, in file order, as a trace of one source.
+def read_flow_csv(
+    path: str, contents: Contents, limit: int | None = None, columns: Mapping[str, str] | None = None
+) -> Trace:
+    """The records of a CSV, of JSON lines or (with `columns`) of a Parquet file, in file order, as one source.
+
+    Args:
+        path: for messages.
+        contents: the file.
+        limit: no more than this many records.
+        columns: which column is which, for a layout of the user's own; see `flow_mapping`.
 
     Raises:
         NotATraceError: the header is of no known layout.
-        InputError: columns of the layout are missing, or the CSV cannot be parsed.
+        InputError: columns of the layout or of the mapping are missing, or the file cannot be parsed.
     """
-    header, delimiter, header_lines = _header(contents.buffer)
-    names = [name.strip().lower() for name in header]
-    dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
-    if dialect is None:
-        shown = _shorten(delimiter.join(header))
-        raise NotATraceError(f"{path}: not a trace (a text that begins with {shown!r}), expected {READABLE}")
-    missing = [name for name in dialect.required if name not in names]
-    if missing:
-        found = _shorten(", ".join(header))
-        raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
-    twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
-    if twice:
-        raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
-    table, skipped = _parse(path, contents.buffer, names, delimiter, header_lines)
-    flows = dialect.convert({name: _texts(table, name) for name in dict.fromkeys(names)})
-    usable = np.ones(table.num_rows, dtype=bool)
+    if contents.format != "csv" or contents.buffer[:1].tobytes() == b"{":
+        parse = parse_parquet_texts if contents.format == "parquet" else parse_json_lines
+        table = parse(path, contents.buffer)
+        header, delimiter = list(table.texts), None
+        dialect = _dialect(path, header, str(header), columns)
+        dialect = replace(dialect, name=dialect.name.replace("-csv", "-json"))
+    else:
+        head = read_head(contents.buffer)
+        if columns is None:
+            head, dialect, note = _recognise(path, head)
+            contents = replace(contents, notes=(*contents.notes, *note))
+        else:
+            dialect = _dialect(path, [name.lower() for name in head.header], "", columns)
+        header, delimiter = head.header, head.delimiter
+        names = [name.strip().lower() for name in header]
+        twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
+        if twice:
+            raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
+        table = parse_csv(path, contents.buffer, names, delimiter, head.lines)
+        header = list(table.texts) if len(table.texts) > len(header) else header
+    details: dict[str, object] = {"header": header, "delimiter": delimiter}
+    return _trace(path, contents, dialect, table, limit, details, kind_of(columns or {}))
+
+
+def _trace(
+    path: str,
+    contents: Contents,
+    dialect: Dialect,
+    table: TextTable,
+    limit: int | None,
+    details: dict[str, object],
+    kind: str,
+) -> Trace:
+    """The usable rows of a table, converted; the others are counted."""
+    flows = dialect.convert(table.texts)
+    skipped = dict(table.skipped)
+    usable = np.ones(table.rows, dtype=bool)
     for reason, bad in flows.unusable.items():
         if count := int(np.count_nonzero(bad & usable)):
             skipped[reason] = count
@@ -94,71 +176,44 @@ def read_flow_csv(path: str, contents: Contents, limit: int | None = None) -> Tr
         records=len(index),
         skipped=skipped,
         notes=contents.notes,
-        details={"header": header, "delimiter": delimiter, **flows.details},
+        details={**details, **flows.details},
     )
-    return make_trace("flow", flows.columns, categories=flows.categories, sources=[source]).take(index)
+    made = make_trace(
+        "packet" if kind == "packet" else "flow", flows.columns, categories=flows.categories, sources=[source]
+    )
+    return made.take(index)
+
+
+def _recognise(path: str, head: Head) -> tuple[Head, Dialect, tuple[str, ...]]:
+    """The dialect of a text, and its header as it should be."""
+    for row, lines in ((head.header, 0), (head.first_row, head.lines)):
+        if lines == 0 and is_ugr16(row):
+            return replace(head, header=list(UGR16_COLUMNS), lines=0), _UGR16, ()
+        fitted = unsw_columns(row)
+        if fitted and not (lines and "stime" in (name.lower() for name in head.header)):
+            return replace(head, header=fitted, lines=lines), _UNSW, (_LEFT_OUT_HEADER,) if lines else ()
+    names = [name.strip().lower() for name in head.header]
+    return head, _dialect(path, names, head.delimiter.join(head.header), None), ()
+
+
+def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str] | None) -> Dialect:
+    """The dialect with these column names (in lower case)."""
+    if columns is not None:
+        check_mapping(path, columns, names)
+        return Dialect("mapped", (), (), lambda texts: from_mapping(texts, columns))
+    dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
+    if dialect is None:
+        raise NotATraceError(
+            f"{path}: not a trace (a text that begins with {_shorten(shown)!r}), expected {READABLE}; "
+            f"any other table is read with a mapping (columns)"
+        )
+    missing = [name for name in dialect.required if name not in names]
+    missing += cic_missing(names) if dialect.name == _CICFLOWMETER else []
+    if missing:
+        found = _shorten(", ".join(names))
+        raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
+    return dialect
 
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-
-
-def _header(buffer: np.ndarray) -> tuple[list[str], str, int]:
-    """The names of the columns, the delimiter between them, and how many lines come before the first row."""
-    start = buffer[:_HEADER_BYTES].tobytes().decode("utf-8-sig", errors="replace")
-    lines = start.splitlines() or [""]
-    length = 1
-    line = lines[0]
-    if line.startswith("#"):  # Zeek's own log: a block of `#` lines, of which one begins with #fields
-        length = next((at for at, text in enumerate(lines) if not text.startswith("#")), len(lines))
-        line = next((text[len("#fields") + 1 :] for text in lines[:length] if text.startswith("#fields")), line)
-    delimiter = max(",\t;", key=line.count)
-    return next(csv.reader([line], delimiter=delimiter), []), delimiter, length
-
-
-def _parse(
-    path: str, buffer: np.ndarray, names: list[str], delimiter: str, header_lines: int
-) -> tuple[pa.Table, dict[str, int]]:
-    """All rows as texts, and how many lines were left out, by reason. nfdump's summary at the end and Zeek's lines that
-    begin with `#` are no rows."""
-    skipped: dict[str, int] = {}
-    in_summary = False
-
-    def leave_out(row: pa_csv.InvalidRow) -> str:
-        nonlocal in_summary
-        text = row.text or ""
-        in_summary |= text.startswith(_NFDUMP_SUMMARY)
-        if not in_summary and not text.startswith("#"):
-            reason = f"{row.actual_columns} values where the header has {row.expected_columns}"
-            skipped[reason] = skipped.get(reason, 0) + 1
-        return "skip"
-
-    # Positions as names: a header may name a column twice that nobody needs.
-    positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
-    read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=header_lines, block_size=1 << 24)
-    parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
-    convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
-    try:
-        return pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert), skipped
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
-            raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
-    return pa.table({name: pa.array([], pa.string()) for name in positions}), skipped
-
-
-def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
-    """The text as UTF-8; what is none is taken as Latin-1."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
-            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())
-    return pa.py_buffer(buffer)
-
-
-def _texts(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name).combine_chunks()
-    array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    return pc.utf8_trim_whitespace(array)

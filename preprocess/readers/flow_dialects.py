@@ -19,11 +19,13 @@ from preprocess.readers.csv_columns import (
     nanoseconds,
     numbers,
     ports,
+    ports_or_icmp,
     tcp_flags,
     time_unit,
 )
 
-_UNSET = frozenset({"", "-", "(empty)"})
+_ENDS = ("orig", "resp")
+UNSET = frozenset({"", "-", "(empty)"})
 
 
 @dataclass
@@ -50,8 +52,8 @@ def from_netshare(texts: dict[str, pa.Array]) -> FlowColumns:
     flows = FlowColumns()
     unit = time_unit(texts["ts"])
     flows.put("time", nanoseconds(texts["ts"], unit), "ts")
-    _put_five_tuple(flows, texts, "srcip", "dstip", "srcport", "dstport", "proto")
-    _put_duration(flows, texts["td"], "td")
+    put_five_tuple(flows, texts, "srcip", "dstip", "srcport", "dstport", "proto")
+    put_duration(flows, texts["td"], "td")
     flows.put("packets", counts(texts["pkt"]), "pkt")
     flows.put("bytes", counts(texts["byt"]), "byt")
     nothing = frozenset({""})
@@ -75,8 +77,9 @@ def from_nfdump(texts: dict[str, pa.Array]) -> FlowColumns:
     both are, the out-counters are the reverse direction's."""
     flows = FlowColumns()
     flows.put("time", date_times(texts["ts"]), "ts")
-    _put_five_tuple(flows, texts, "sa", "da", "sp", "dp", "pr")
-    _put_duration(flows, texts["td"], "td")
+    put_five_tuple(flows, texts, "sa", "da", "sp", "dp", "pr")
+    put_icmp_ports(flows, texts["dp"], "dp")
+    put_duration(flows, texts["td"], "td")
     flows.put("packets", counts(texts["ipkt"]), "ipkt")
     flows.put("bytes", counts(texts["ibyt"]), "ibyt")
     if "opkt" in texts and "obyt" in texts:
@@ -92,8 +95,7 @@ def from_nfdump(texts: dict[str, pa.Array]) -> FlowColumns:
     if "flg" in texts:
         flows.put("tcp_flags", tcp_flags(texts["flg"]), "flg")
     if "stos" in texts:
-        tos, readable = counts(texts["stos"])
-        flows.put("tos", (tos.astype(np.uint8), readable & (tos <= 255)), "stos")
+        put_tos(flows, texts["stos"], "stos")
     flows.details = {"time_unit": "text", "duration_unit": "s", "address_format": _address_format(texts["sa"])}
     return flows
 
@@ -102,28 +104,50 @@ def from_zeek(texts: dict[str, pa.Array]) -> FlowColumns:
     """Zeek's conn log: unset counters and durations are 0, ICMP between IPv6 addresses is ICMPv6, the responder's
     counters are the reverse direction's, `detailed-label` is the attack type."""
     flows = FlowColumns()
-    flows.put("time", nanoseconds(texts["ts"], "s"), "ts")
-    _put_five_tuple(flows, texts, "id.orig_h", "id.resp_h", "id.orig_p", "id.resp_p", "proto")
+    flows.put("time", date_times(texts["ts"]), "ts")
+    put_five_tuple(flows, texts, "id.orig_h", "id.resp_h", "id.orig_p", "id.resp_p", "proto")
     protocol = flows.columns["protocol"]
     flows.columns["protocol"] = np.where(
         (protocol == ICMP) & (flows.columns["ip_version"] == 6), np.uint8(ICMPV6), protocol
     )
-    _put_duration(flows, _zero_where_unset(texts["duration"]), "duration")
-    pairs = {"packets": "orig_pkts", "bytes": "orig_ip_bytes", "packets_rev": "resp_pkts", "bytes_rev": "resp_ip_bytes"}
+    put_duration(flows, zero_where_unset(texts["duration"]), "duration")
+    orig_bytes, resp_bytes = (f"{end}_ip_bytes" if f"{end}_ip_bytes" in texts else f"{end}_bytes" for end in _ENDS)
+    pairs = {"packets": "orig_pkts", "bytes": orig_bytes, "packets_rev": "resp_pkts", "bytes_rev": resp_bytes}
     for name, source in pairs.items():
         if source in texts:
-            flows.put(name, counts(_zero_where_unset(texts[source])), source)
+            flows.put(name, counts(zero_where_unset(texts[source])), source)
     if "label" in texts:
-        flows.put_category("label", texts["label"], _UNSET)
+        flows.put_category("label", texts["label"], UNSET)
     if "detailed-label" in texts:
-        flows.put_category("attack_type", texts["detailed-label"], _UNSET)
+        flows.put_category("attack_type", texts["detailed-label"], UNSET)
     flows.details = {"time_unit": "s", "duration_unit": "s", "address_format": "text"}
     return flows
 
 
-def _put_five_tuple(
-    flows: FlowColumns, texts: dict[str, pa.Array], src: str, dst: str, src_port: str, dst_port: str, protocol: str
+def from_nfdump_names(texts: dict[str, pa.Array]) -> FlowColumns:
+    """nfdump's newer layouts, with spelt-out names: `-o csv` since 1.7.3 and `-o csv-fast`."""
+    names = {"firstseen": "ts", "srcaddr": "sa", "dstaddr": "da", "srcport": "sp", "dstport": "dp", "proto": "pr",
+             "flags": "flg", "srctos": "stos", "packets": "ipkt", "bytes": "ibyt", "duration": "td"}  # fmt: skip
+    renamed = {new: texts[old] for old, new in names.items() if old in texts}
+    if "td" in renamed:
+        return from_nfdump(renamed)
+    flows = from_nfdump({**renamed, "td": pa.array(["0"] * len(texts["firstseen"]), pa.string())})
+    end, readable = date_times(texts["lastseen"])
+    flows.put("duration", (end - flows.columns["time"], readable), "lastseen")
+    flows.unusable["lastseen is before firstseen"] = flows.columns["duration"] < 0
+    return flows
+
+
+def put_five_tuple(
+    flows: FlowColumns,
+    texts: dict[str, pa.Array],
+    src: str,
+    dst: str,
+    src_port: str | None,
+    dst_port: str | None,
+    protocol: str,
 ) -> None:
+    """Set addresses, protocol, and ports where their columns are named."""
     versions = {}
     for end, name in (("src", src), ("dst", dst)):
         version, hi, lo, readable = parse_addresses(_integers_or_texts(texts[name]))
@@ -132,20 +156,35 @@ def _put_five_tuple(
         flows.unusable[f"{name} is no IP address"] = ~readable
     flows.columns["ip_version"] = versions["src"]
     flows.unusable["one address is IPv4, the other IPv6"] = versions["src"] != versions["dst"]
-    flows.put("src_port", ports(texts[src_port]), src_port)
-    flows.put("dst_port", ports(texts[dst_port]), dst_port)
+    for name, source in (("src_port", src_port), ("dst_port", dst_port)):
+        if source is not None:
+            flows.put(name, ports(texts[source]), source)
     number, known = protocol_number(texts[protocol].to_pandas())
     flows.columns["protocol"] = number
     flows.unusable[f"{protocol} is no known protocol"] = ~known
 
 
-def _put_duration(flows: FlowColumns, texts: pa.Array, source: str) -> None:
+def put_icmp_ports(flows: FlowColumns, texts: pa.Array, source: str) -> None:
+    """Set the destination port where nfdump prints ICMP's `type.code` in its place."""
+    is_icmp = np.isin(flows.columns["protocol"], (ICMP, ICMPV6))
+    flows.put("dst_port", ports_or_icmp(texts, is_icmp), source)
+
+
+def put_tos(flows: FlowColumns, texts: pa.Array, source: str) -> None:
+    """Set the type of service."""
+    tos, readable = counts(texts)
+    flows.put("tos", (tos.astype(np.uint8), readable & (tos <= 255)), source)
+
+
+def put_duration(flows: FlowColumns, texts: pa.Array, source: str) -> None:
+    """Set the duration from seconds; a negative one makes a row unusable."""
     flows.put("duration", nanoseconds(texts, "s"), source)
     flows.unusable[f"{source} is negative"] = flows.columns["duration"] < 0
 
 
-def _zero_where_unset(texts: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(_UNSET))), "0", texts)
+def zero_where_unset(texts: pa.Array) -> pa.Array:
+    """The texts with `0` where there is no value."""
+    return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(UNSET))), "0", texts)
 
 
 def _integers_or_texts(texts: pa.Array) -> np.ndarray | pd.Series:

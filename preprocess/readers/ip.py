@@ -49,10 +49,13 @@ _REASONS = (TOO_SHORT, WRONG_VERSION, VERSION_CONFLICT, BAD_IHL, BAD_LENGTH, BAD
 @dataclass(frozen=True)
 class Packets:
     """Packet columns of the frames at `rows` (int64[m], of n frames); `skipped` counts the others by reason;
-    `cut_transport` of the m packets are captured too short for their ports, flags or ICMP type."""
+    `cut_transport` of the m packets are captured too short for their ports, flags or ICMP type. `transport` and `end`
+    (int64[m]) are where the upper layer begins in the buffer and where what is captured of the packet ends."""
 
     columns: dict[str, np.ndarray]
     rows: np.ndarray
+    transport: np.ndarray
+    end: np.ndarray
     skipped: dict[str, int]
     cut_transport: int
 
@@ -79,7 +82,7 @@ def decode_packets(buffer: np.ndarray, frames: Frames, network: NetworkLayer) ->
     end = np.minimum(end, offset + columns["length"])
     first = np.flatnonzero(columns["fragment_offset"] == 0)
     cut = _decode_transport(buffer, transport, end, first, columns)
-    return Packets(columns, rows, skipped, cut)
+    return Packets(columns, rows, transport, end, skipped, cut)
 
 
 def _check(buffer: np.ndarray, frames: Frames, network: NetworkLayer) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,19 @@ from preprocess.errors import InputError
 from preprocess.merge import merge_traces
 from preprocess.parquet import parse_parquet
 from preprocess.readers.capture import read_capture
-from preprocess.readers.contents import READABLE, NotATraceError, open_contents
+from preprocess.readers.contents import (
+    MAXIMUM_BYTES,
+    READABLE,
+    STANDARD_INPUT,
+    Contents,
+    NotATraceError,
+    display_name,
+    open_contents,
+)
+from preprocess.readers.export_messages import LateTemplates
+from preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
 from preprocess.readers.flow_csv import read_flow_csv
+from preprocess.readers.nfcapd import read_nfcapd
 from preprocess.trace import Source, Trace
 
 _PATTERN = frozenset("*?[")
@@ -22,15 +33,41 @@ _REASONS_SHOWN = 4
 _NO_RECORDS = "the file holds no usable records"
 
 
-def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None = None) -> Trace:
+@dataclass(frozen=True)
+class _Options:
+    """How the files of one call are read; see `read_trace`."""
+
+    netflow_exports: NetflowExports
+    max_bytes: int
+    columns: Mapping[str, str] | None
+    known: KnownTemplates
+
+
+def read_trace(
+    source: str | Path | Sequence[str | Path],
+    *,
+    limit: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    netflow_exports: NetflowExports = "auto",
+    late_templates: LateTemplates = "auto",
+    max_bytes: int = MAXIMUM_BYTES,
+) -> Trace:
     """Read a packet or flow trace.
 
     Args:
         source: a file, a pattern (`"captures/*.pcap"`, `**` for any depth), a folder (its files, not those of folders
             within it), or a list of any of these. Several files are measurement epochs: they are merged, in order of
-            name within a pattern or folder, in the order given in a list. pcap, pcapng, NetFlow CSV (the columns of
-            NetShare, nfdump or Zeek's conn log) and Parquet are told by content, and gzip, bzip2 and xz are opened.
+            name within a pattern or folder, in the order given in a list. `-` is standard input. Formats are told by
+            content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them.
         limit: read no more than this many records: the first in the order of the files and of the records in them.
+        columns: for CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
+            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.readers.flow_mapping`.
+        netflow_exports: what a capture of NetFlow or IPFIX export packets gives: the flow records in them (True), the
+            packets themselves (False), or the records where most of its packets are export packets ("auto").
+        late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),
+            never (False), or where the exporter's stream began within the capture ("auto"). Between files it always
+            does.
+        max_bytes: how many bytes compressed data, or standard input, may hold: more is an error.
 
     Returns:
         The records sorted by time (stably). Its `sources` tell, file by file, what was left out by reason, and notes
@@ -43,6 +80,7 @@ def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None =
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}, it must be at least 1 record")
     files = _expand_all(source)
+    options = _Options(netflow_exports, max_bytes, columns, KnownTemplates(late_templates))
     traces: list[Trace] = []
     left_out: list[str] = []
     read = 0
@@ -50,7 +88,7 @@ def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None =
         if limit is not None and read >= limit:
             break
         try:
-            trace = _read_file(path, None if limit is None else limit - read)
+            trace = _read_file(path, None if limit is None else limit - read, options)
         except NotATraceError as error:
             if not in_folder:
                 raise
@@ -58,6 +96,7 @@ def read_trace(source: str | Path | Sequence[str | Path], *, limit: int | None =
             continue
         read += len(trace)
         traces.append(trace)
+    read += _read_again(traces, options, None if limit is None else limit - read)
     if not traces:
         folder = files[0][0].parent
         raise InputError(f"{folder}: none of the {len(files)} files in this folder is a trace, expected {READABLE}")
@@ -78,7 +117,7 @@ def list_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     files = [path for path, _ in _expand_all(source)]
     for path in files:
-        if not path.exists():
+        if not path.exists() and path != STANDARD_INPUT:
             raise InputError(f"{path}: no such file")
     return files
 
@@ -108,16 +147,42 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
     return found
 
 
-def _read_file(path: Path, limit: int | None) -> Trace:
-    contents = open_contents(path)
-    if contents.format == "parquet":
-        trace = parse_parquet(str(path), contents.buffer)
+def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
+    contents = open_contents(path, options.max_bytes)
+    name = display_name(path)
+    if options.columns is not None and contents.format in ("csv", "parquet"):
+        trace = read_flow_csv(name, contents, limit, options.columns)
+    elif contents.format == "parquet":
+        trace = parse_parquet(name, contents.buffer)
         trace = trace if limit is None else _first_records(trace, limit)
     elif contents.format == "csv":
-        trace = read_flow_csv(str(path), contents, limit)
+        trace = read_flow_csv(name, contents, limit)
+    elif contents.format == "nfcapd":
+        trace = read_nfcapd(name, contents, limit)
+    elif contents.format == "netflow-export" or _as_exports(contents, options.netflow_exports):
+        trace = read_exports(name, contents, options.known, limit)
     else:
-        trace = read_capture(str(path), contents, limit)
+        trace = read_capture(name, contents, limit)
     return _note_oddities(trace)
+
+
+def _as_exports(contents: Contents, netflow_exports: NetflowExports) -> bool:
+    return netflow_exports is True or (netflow_exports == "auto" and holds_exports(contents))
+
+
+def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> int:
+    """Read the files of export packets again whose templates came in files after them; returns the records gained."""
+    gained = 0
+    unsettled = options.known.unsettled
+    for at, trace in enumerate(traces):
+        path = trace.sources[0].path if trace.sources else ""
+        if len(traces) == 1 or path not in unsettled or Path(path) == STANDARD_INPUT:
+            continue
+        room = None if limit is None else limit - gained + len(trace)
+        contents = open_contents(Path(path), options.max_bytes)
+        traces[at] = _note_oddities(read_exports(path, contents, options.known, room, again=True))
+        gained += len(traces[at]) - len(trace)
+    return gained
 
 
 def _first_records(trace: Trace, limit: int) -> Trace:

@@ -1,0 +1,128 @@
+"""Raw NetFlow v5, v9 and IPFIX: a capture of export packets, or a file of their payloads, as a flow trace.
+
+    read_trace("export.pcap")                           # told by content: most packets are export packets
+    read_trace("mixed.pcap", netflow_exports=True)      # the records, whatever else was captured
+    read_trace(["templates.dat", "data.dat"])           # templates of one file serve the others
+
+IPFIX files (RFC 5655) are payloads one after another and are read as such.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from preprocess.addresses import format_addresses
+from preprocess.protocols import UDP
+from preprocess.readers.capture import scan_capture
+from preprocess.readers.contents import Contents
+from preprocess.readers.export_elements import Template
+from preprocess.readers.export_messages import Exports, LateTemplates, TemplateKey, add_packet, is_export
+from preprocess.readers.export_records import decode_records
+from preprocess.readers.frames import Frames
+from preprocess.readers.ip import decode_packets
+from preprocess.readers.link import network_layer
+from preprocess.trace import Source, Trace, make_trace
+
+NetflowExports = Literal["auto"] | bool
+
+_UDP_HEADER = 8
+_LOOKED_AT = 2000  # packets by which a capture is judged
+_NAMES = {5: "netflow-v5", 9: "netflow-v9", 10: "ipfix"}
+_NOT_UDP = "packets that are no UDP"
+_NO_EXPORTER = ""  # a file of payloads does not tell who sent them
+
+
+@dataclass
+class KnownTemplates:
+    """Templates that the files of one call share, and the files whose data still lack theirs, with what was known
+    when they were read. `late_templates`: see `read_trace`."""
+
+    late_templates: LateTemplates = "auto"
+    templates: dict[TemplateKey, Template] = field(default_factory=dict)
+    unsettled: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
+
+
+def holds_exports(contents: Contents) -> bool:
+    """Whether most of a capture's packets, by its first 2,000, are export packets."""
+    with closing(scan_capture(contents, [], {})) as batches:
+        frames = next(batches, None)
+    if frames is None:
+        return False
+    frames = frames.first(_LOOKED_AT)
+    starts, ends, _, _ = _udp_payloads(contents.buffer, frames)
+    if 2 * len(starts) <= len(frames):
+        return False
+    found = sum(is_export(contents.buffer, *place) for place in zip(starts.tolist(), ends.tolist(), strict=True))
+    return 2 * found > len(frames)
+
+
+def read_exports(
+    path: str, contents: Contents, known: KnownTemplates, limit: int | None = None, *, again: bool = False
+) -> Trace:
+    """The flow records of a capture of export packets or of a file of payloads, in file order, as one source.
+
+    `again`: read a second time, with templates that came in other files.
+    """
+    before = known.unsettled.pop(path) if again else dict(known.templates)
+    exports = Exports(late_templates=known.late_templates, templates=dict(before))
+    notes = list(contents.notes)
+    if contents.format == "netflow-export":
+        add_packet(exports, contents.buffer, 0, len(contents.buffer), _NO_EXPORTER)
+    else:
+        _add_capture(exports, contents, notes)
+    if not again:
+        known.templates.update(exports.templates)
+        if exports.waiting:
+            known.unsettled[path] = before
+    exports.settle(known.templates)
+    columns = decode_records(contents.buffer, exports, notes)
+    if not exports.sets and exports.templates and not exports.skipped:
+        notes.append(f"{len(exports.templates)} templates and no data records, read the data's file with this one")
+    if exports.sampling:
+        rates = ", ".join(f"1 in {rate}" for rate in sorted(exports.sampling))
+        notes.append(f"the exporter samples packets ({rates}), counters are as it sent them, not scaled")
+    versions = sorted(set(exports.version))
+    records = len(columns["time"])
+    kept = records if limit is None else min(records, limit)
+    source = Source(
+        path=path,
+        format=_NAMES[versions[0]] if len(versions) == 1 else "netflow-export",
+        records=kept,
+        skipped=exports.skipped,
+        notes=tuple(notes),
+        details={
+            "versions": versions,
+            "messages": len(exports.version),
+            "exporters": len(set(exports.exporter)),
+            "sampling": sorted(exports.sampling),
+        },
+    )
+    return make_trace("flow", columns, sources=[source]).take(np.arange(kept))
+
+
+def _add_capture(exports: Exports, contents: Contents, notes: list[str]) -> None:
+    """Take apart all export packets of a capture."""
+    with closing(scan_capture(contents, notes, {})) as batches:
+        for frames in batches:
+            starts, ends, exporters, others = _udp_payloads(contents.buffer, frames)
+            for reason, count in others.items():
+                exports.leave_out(reason, count)
+            for start, end, exporter in zip(starts.tolist(), ends.tolist(), exporters.tolist(), strict=True):
+                add_packet(exports, contents.buffer, start, end, exporter)
+
+
+def _udp_payloads(buffer: np.ndarray, frames: Frames) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+    """Where UDP payloads begin and end (int64[m]), who sent them (texts), and how many frames are none, by reason."""
+    packets = decode_packets(buffer, frames, network_layer(buffer, frames))
+    columns = packets.columns
+    is_udp = (columns["protocol"] == UDP) & (columns["fragment_offset"] == 0)
+    is_udp &= packets.end - packets.transport >= _UDP_HEADER
+    others = dict(packets.skipped)
+    if count := int(np.count_nonzero(~is_udp)):
+        others[_NOT_UDP] = count
+    version, hi, lo = (columns[name][is_udp] for name in ("ip_version", "src_hi", "src_lo"))
+    return packets.transport[is_udp] + _UDP_HEADER, packets.end[is_udp], format_addresses(version, hi, lo), others

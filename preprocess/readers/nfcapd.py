@@ -1,0 +1,57 @@
+"""nfcapd files, the binary store of the nfdump tools, through the `nfdump` program where it is installed.
+
+Its layouts change between versions and are documented only by that program, so it does the reading. Times come in
+milliseconds, as it keeps them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from preprocess.errors import InputError
+from preprocess.readers.contents import Contents
+from preprocess.readers.flow_csv import read_flow_csv
+from preprocess.trace import Trace
+
+_COLUMNS = "ts td sa da sp dp pr flg stos ipkt ibyt opkt obyt"  # nfdump's CSV names
+_FORMAT = "fmt:%tsr,%td,%sa,%da,%sp,%dp,%pr,%flg,%stos,%ipkt,%ibyt,%opkt,%obyt"
+_SECONDS = 3600
+
+
+def read_nfcapd(path: str, contents: Contents, limit: int | None = None) -> Trace:
+    """The flow records of an nfcapd file, in file order, as a trace of one source.
+
+    Raises:
+        InputError: nfdump is not installed, or cannot read the file.
+    """
+    program = shutil.which("nfdump")
+    if program is None:
+        raise InputError(
+            f"{path}: an nfcapd file, which is read through the program nfdump: install it (package nfdump), "
+            f"or write the records as CSV where it is (nfdump -r FILE -o csv)"
+        )
+    with tempfile.NamedTemporaryFile(prefix="netshare-nfcapd-") as plain:
+        plain.write(contents.buffer.data)
+        plain.flush()
+        command = [program, "-r", plain.name, "-q", "-N", "-6", "-o", _FORMAT]
+        command += [] if limit is None else ["-c", str(limit)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InputError(f"{path}: nfdump could not read this nfcapd file ({error})") from None
+    said = done.stderr.decode(errors="replace").replace(plain.name, Path(path).name).strip().splitlines()
+    if done.returncode != 0 or (said and b"," not in done.stdout):
+        reason = said[-1] if said else f"exit code {done.returncode}"
+        raise InputError(f"{path}: nfdump cannot read this nfcapd file ({reason}), write it anew with nfcapd")
+    text = ",".join(_COLUMNS.split()).encode() + b"\n" + done.stdout
+    table = Contents(np.frombuffer(text, np.uint8), "csv", (*contents.notes, *said))
+    trace = read_flow_csv(path, table, limit)
+    source = trace.sources[0]
+    details = {**source.details, "time_unit": "ms"}
+    return replace(trace, sources=(replace(source, format="nfcapd", details=details),))

@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 
 from postprocess.link import LinkType
+from postprocess.writers.export_capture import write_export_capture
 from postprocess.writers.flow_csv import FLOW_LAYOUTS, write_flow_csv
+from postprocess.writers.nfcapd import write_nfcapd
 from postprocess.writers.pcap import write_pcap
 from postprocess.writers.pcapng import write_pcapng
 from preprocess.errors import InputError, NetshareError
@@ -22,8 +24,13 @@ from preprocess.parquet import save_parquet
 from preprocess.trace import Source, Trace
 
 _CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
-FORMATS = (*_CAPTURES, *FLOW_LAYOUTS, "parquet")
-_SUFFIXES = {".pcap": "pcap", ".pcapng": "pcapng"}  # each also with .gz; .csv and .parquet stand for themselves
+_EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}
+FORMATS = (*_CAPTURES, *FLOW_LAYOUTS, *_EXPORTS, "nfcapd", "parquet")
+_SUFFIXES = {
+    ".pcap": "pcap",
+    ".pcapng": "pcapng",
+    ".nfcapd": "nfcapd",
+}  # each also with .gz; .csv and .parquet stand for themselves
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def write_trace(
 
     Args:
         trace: a packet trace for captures, a flow trace for records, either for Parquet. `repair` it first.
-        path: `.pcap[.gz]`, `.pcapng[.gz]`, `.csv[.gz]` or `.parquet`.
+        path: `.pcap[.gz]`, `.pcapng[.gz]`, `.nfcapd[.gz]`, `.csv[.gz]` or `.parquet`.
         format: one of `FORMATS`, where the suffix is not to decide.
         layout: the source whose layout to follow; by default the trace's first one, if it has the right format.
         link_type: link layer of a capture; by default raw IP where the layout's was, else Ethernet.
@@ -89,8 +96,13 @@ def write_trace(
         fine = _has_nanoseconds(source) if nanoseconds is None else nanoseconds
         _CAPTURES[chosen](trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
         return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
-    lossy = write_flow_csv(trace, target, layout_name=chosen, source=source)
-    return WriteReport(target, chosen, len(trace), tuple(lossy))
+    if chosen in _EXPORTS:
+        lossy = write_export_capture(trace, target, _EXPORTS[chosen])
+    elif chosen == "nfcapd":
+        lossy = write_nfcapd(trace, target)
+    else:
+        lossy = tuple(write_flow_csv(trace, target, layout_name=chosen, source=source))
+    return WriteReport(target, chosen, len(trace), lossy)
 
 
 def _format_of(path: Path, source: Source | None) -> str:

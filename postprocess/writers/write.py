@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 
 from postprocess.link import LinkType
-from postprocess.writers.flow_csv import FLOW_LAYOUTS, write_flow_csv
+from postprocess.writers.export_capture import write_export_capture
+from postprocess.writers.flow_csv import FLOW_TEXTS, write_flow_csv
+from postprocess.writers.nfcapd import write_nfcapd
 from postprocess.writers.pcap import write_pcap
 from postprocess.writers.pcapng import write_pcapng
 from preprocess.errors import InputError, NetshareError
@@ -22,8 +24,10 @@ from preprocess.parquet import save_parquet
 from preprocess.trace import Source, Trace
 
 _CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
-FORMATS = (*_CAPTURES, *FLOW_LAYOUTS, "parquet")
-_SUFFIXES = {".pcap": "pcap", ".pcapng": "pcapng"}  # each also with .gz; .csv and .parquet stand for themselves
+_EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}
+FORMATS = (*_CAPTURES, *FLOW_TEXTS, *_EXPORTS, "nfcapd", "parquet")
+# Each also with .gz, but Parquet, which is compressed; .csv follows the layout.
+_SUFFIXES = {".pcap": "pcap", ".pcapng": "pcapng", ".nfcapd": "nfcapd", ".log": "zeek-tsv", ".json": "zeek-json"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def write_trace(
 
     Args:
         trace: a packet trace for captures, a flow trace for records, either for Parquet. `repair` it first.
-        path: `.pcap[.gz]`, `.pcapng[.gz]`, `.csv[.gz]` or `.parquet`.
+        path: `.pcap[.gz]`, `.pcapng[.gz]`, `.nfcapd[.gz]`, `.log[.gz]` and `.json[.gz]` (Zeek's), `.csv[.gz]`
+            or `.parquet`.
         format: one of `FORMATS`, where the suffix is not to decide.
         layout: the source whose layout to follow; by default the trace's first one, if it has the right format.
         link_type: link layer of a capture; by default raw IP where the layout's was, else Ethernet.
@@ -89,8 +94,13 @@ def write_trace(
         fine = _has_nanoseconds(source) if nanoseconds is None else nanoseconds
         _CAPTURES[chosen](trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
         return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
-    lossy = write_flow_csv(trace, target, layout_name=chosen, source=source)
-    return WriteReport(target, chosen, len(trace), tuple(lossy))
+    if chosen in _EXPORTS:
+        lossy = write_export_capture(trace, target, _EXPORTS[chosen])
+    elif chosen == "nfcapd":
+        lossy = write_nfcapd(trace, target)
+    else:
+        lossy = tuple(write_flow_csv(trace, target, layout_name=chosen, source=source))
+    return WriteReport(target, chosen, len(trace), lossy)
 
 
 def _format_of(path: Path, source: Source | None) -> str:
@@ -101,7 +111,7 @@ def _format_of(path: Path, source: Source | None) -> str:
     if name.endswith(".parquet") and path.suffix.lower() == ".parquet":
         return "parquet"
     if name.endswith(".csv"):
-        return source.format if source is not None and source.format in FLOW_LAYOUTS else "netshare-csv"
+        return source.format if source is not None and source.format in FLOW_TEXTS else "netshare-csv"
     known = ", ".join(f"{suffix}[.gz]" for suffix in (*_SUFFIXES, ".csv"))
     raise InputError(f"{path}: unknown suffix, choose one of {known}, .parquet, or name the format")
 

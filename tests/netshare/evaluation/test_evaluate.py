@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_traces import flow_trace, packet_trace, shuffled
 
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.evaluation.html import to_html
 from postprocess.repair import repair
 from preprocess.errors import InputError
 from preprocess.trace import Trace
+from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace, shuffled
 
 
 def thirds(trace: Trace) -> tuple[Trace, Trace, Trace]:

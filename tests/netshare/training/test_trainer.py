@@ -13,7 +13,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from killed_training import SETTINGS, run, small_series
+from tests.netshare.training.killed_training import SETTINGS, run, small_series
 
 from netshare.generators.doppelganger import DoppelGANger
 from netshare.training.checkpoint import NEWEST, load_checkpoint

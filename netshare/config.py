@@ -66,8 +66,11 @@ class ChunksSection(Section):
 
     count: int | None = Field(None, ge=1, description="Number of fixed-time chunks; default: by size, at most 10.")
     seconds: float | None = Field(None, gt=0, description="Duration of a chunk, instead of their number.")
-    max_records_per_segment: int = Field(
-        1024, ge=1, description="Flows longer than this within a chunk are cut into tagged segments."
+    max_records_per_segment: int | None = Field(
+        None,
+        ge=1,
+        description="Flows longer than this within a chunk are cut into tagged segments; default: 1,024, for "
+        "doppelganger 200.",
     )
 
 

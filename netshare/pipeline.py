@@ -45,6 +45,7 @@ from preprocess.readers import list_files
 logger = logging.getLogger(__name__)
 
 DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
+DEFAULT_SEGMENTS = {"doppelganger": 200, "autoregressive": 1024}  # records; a critic sees whole series
 FEWEST_FLOWS = 10  # a model of fewer could only recite them
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
@@ -162,7 +163,7 @@ class _Run:
                 trace = self.real("train")
                 plan = plan_chunks(self.real("full")["time"], count=config.chunks.count, seconds=config.chunks.seconds)
                 flows = group_flows(trace, config.fields.flow_key)
-                longest = config.chunks.max_records_per_segment
+                longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
                 tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
                 codec = Codec.fit(
                     list(tables.values()),

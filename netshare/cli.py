@@ -131,14 +131,14 @@ def _inspect(options: Any) -> None:
 
 def _init(options: Any) -> None:
     from netshare.inspection import starter_config
-    from netshare.run_folder import write_atomically
     from preprocess import read_trace
+    from preprocess.atomic import write_text
 
     if options.output.exists() and not options.fresh:
         raise InputError(f"{options.output}: exists already; choose another with -o, or overwrite it with --fresh")
     config, reasons = starter_config(read_trace(options.files), options.files, options.output.resolve().parent)
     try:
-        write_atomically(options.output, json.dumps(config, indent=2) + "\n")
+        write_text(options.output, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"{options.output}: cannot be written ({error.strerror}); choose another with -o") from None
     for key, reason in reasons.items():

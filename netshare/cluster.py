@@ -25,8 +25,10 @@ import torch
 from safetensors.torch import load, load_file
 
 from netshare.config import ClusterSection
+from netshare.keeper import Keeper
 from netshare.training.job import TrainingJob, run_job
-from netshare.training.trainer import TRAINING, Progress
+from netshare.training.state import Progress
+from netshare.training.trainer import TRAINING
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import ClusterError, NetshareError, TrainingError
 
@@ -80,7 +82,7 @@ def train_on_ray(
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        keeper = ray.remote(_Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
+        keeper = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(folder))
         _run_actors(jobs[:1], data, None, keeper, cluster, report)
         weights = ray.put((folder / jobs[0].name / TRAINING).read_bytes())
         _run_actors(jobs[1:], data, weights, keeper, cluster, report)
@@ -102,21 +104,27 @@ def _run_actors(
         max_restarts=cluster.max_restarts,
         max_task_retries=cluster.max_restarts,
     )
-    actors: dict[Any, tuple[TrainingJob, Any]] = {}
+    working: dict[Any, tuple[TrainingJob, Any]] = {}
     for job in jobs:
-        series = data(job.chunk)
-        arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
-        actor = worker.remote()
-        task = actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper)
-        actors[task] = (job, actor)
-    while actors:
-        finished, _ = ray.wait(list(actors), timeout=POLL_SECONDS)
+        task, actor = _start(worker, job, data(job.chunk), weights, keeper)
+        working[task] = (job, actor)
+        del actor  # an actor lives, and holds its memory, as long as there is a handle to it
+    while working:
+        finished, _ = ray.wait(list(working), timeout=POLL_SECONDS)
         for progress in ray.get(keeper.take_reports.remote()):
             if report is not None:
                 report(progress)
         for task in finished:
-            job, _ = actors.pop(task)
-            _result(task, job, cluster)
+            _result(task, working.pop(task)[0], cluster)
+
+
+def _start(worker: Any, job: TrainingJob, series: Encoded, weights: Any, keeper: Any) -> tuple[Any, Any]:
+    """The task of a job, and the actor that does it."""
+    import ray
+
+    arrays = ray.put((np.array(series.metadata), np.array(series.measurements), series.offsets))
+    actor = worker.remote()
+    return actor.train.remote(job, arrays, series.schema.to_json(), weights, keeper), actor
 
 
 def _result(task: Any, job: TrainingJob, cluster: ClusterSection) -> None:
@@ -133,38 +141,6 @@ def _result(task: Any, job: TrainingJob, cluster: ClusterSection) -> None:
         if isinstance(error.cause, NetshareError):
             raise error.cause from None
         raise
-
-
-class _Keeper:
-    """Lives on the driver's node: keeps checkpoints in the run folder and passes reports on."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.reports: list[Progress] = []
-
-    def fetch(self, name: str) -> dict[str, bytes]:
-        """All files of a model's folder, by relative name."""
-        root = self.folder / name
-        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-    def keep(self, name: str, files: dict[str, bytes], removed: list[str]) -> None:
-        """Write the files, each atomically, then remove those that the worker removed."""
-        root = self.folder / name
-        for relative, content in files.items():
-            path = root / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
-        for relative in removed:
-            (root / relative).unlink(missing_ok=True)
-
-    def report(self, progress: Progress) -> None:
-        self.reports.append(progress)
-
-    def take_reports(self) -> list[Progress]:
-        taken, self.reports = self.reports, []
-        return taken
 
 
 class _Worker:
@@ -266,8 +242,8 @@ def _probe(address: str) -> None:
         if "InvalidAuthToken" in line or "AuthenticationError" in line:
             probe.kill()
             raise ClusterError(
-                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token of "
-                "its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
+                f"cluster.address: the cluster at {address} refuses our token; set RAY_AUTH_MODE=token and the token "
+                "of its head (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) here and on every node"
             )
     timer.cancel()
     if probe.wait() != 0:
@@ -301,7 +277,7 @@ def _check_resources(cluster: ClusterSection) -> None:
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise ClusterError(
-                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for at most that"
+                f"{key} is {wanted:g}, but the best of {len(nodes)} node(s) has {most:g} {resource}; ask for less"
             )
 
 

@@ -10,7 +10,6 @@ Unknown keys are refused, with the nearest known name. File names in a config ar
 from __future__ import annotations
 
 import difflib
-import glob
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -23,6 +22,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from preprocess import read_trace
 from preprocess.errors import ConfigError
+from preprocess.readers import list_files
 
 PRESETS = ("pcap", "netflow")
 
@@ -46,7 +46,7 @@ class OutputSection(Section):
     folder: str | None = Field(None, description="Run folder; default: the config's name + '-run', beside the config.")
     formats: list[Literal["pcap", "csv", "parquet"]] = Field(
         default=["pcap", "csv", "parquet"],
-        description="Formats of the synthetic trace; a NetFlow input has no pcap, and says so only if pcap alone is asked.",
+        description="Formats of the synthetic trace; NetFlow has no pcap (left out, refused if nothing else is asked).",
     )
 
 
@@ -66,8 +66,11 @@ class ChunksSection(Section):
 
     count: int | None = Field(None, ge=1, description="Number of fixed-time chunks; default: by size, at most 10.")
     seconds: float | None = Field(None, gt=0, description="Duration of a chunk, instead of their number.")
-    max_records_per_segment: int = Field(
-        1024, ge=1, description="Flows longer than this within a chunk are cut into tagged segments."
+    max_records_per_segment: int | None = Field(
+        None,
+        ge=1,
+        description="Flows longer than this within a chunk are cut into tagged segments; default: 1,024, for "
+        "doppelganger 200.",
     )
 
 
@@ -97,8 +100,8 @@ class TrainingSection(Section):
     steps: int | None = Field(
         None,
         ge=1,
-        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for doppelganger, "
-        "until the validation loss stops falling for autoregressive.",
+        description="Most optimisation steps of the seed model (first non-empty chunk); default: 4,000 for "
+        "doppelganger, until the validation loss stops falling for autoregressive.",
     )
     finetune_steps: int | None = Field(
         None,
@@ -296,8 +299,7 @@ def _absolute(names: list[str], base: Path) -> list[str]:
 
 def _preset_for(files: list[str]) -> str:
     for name in files:
-        found = sorted(glob.glob(name))
-        kind = read_trace(found[0] if found else name, limit=1).kind
+        kind = read_trace(list_files(name)[0], limit=1).kind
         return "pcap" if kind == "packet" else "netflow"
     raise ConfigError("input.files is empty; name at least one trace")
 

@@ -9,22 +9,27 @@ Chunk by chunk, in time order (NetShare, section 4.3, insight 3):
    that does not start here, of the same protocol if there is one.
 3. *Segments*: a series tagged `continued` is followed by another of the same flow, which starts where it ended and
    takes span and tags from a donor that continues.
-4. Measurements are drawn for all of them, given their metadata.
+4. *Measurements* are drawn for all of them, given their metadata.
+5. *Volume*: where the chunk then has clearly more or fewer records than its share of the real trace, a few flows that
+   lie within it are exchanged for others drawn from the same model. Long flows are exchanged with a chance in
+   proportion to what they bring, which tilts the model's distribution of lengths as little as reaching the volume
+   allows; at most one flow in twenty is exchanged.
 
-Nothing of this touches real data: it uses the models and the number of flows that start in each chunk.
+Nothing of this touches real data: it uses the models, and for each chunk the number of flows that start there and of
+records.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from netshare.generators.base import Generator
-from preprocess.chunks import ChunkPlan
+from preprocess.chunks import ChunkPlan, take_series
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
 from preprocess.errors import TrainingError
@@ -35,6 +40,10 @@ from preprocess.trace import CATEGORY_COLUMNS
 Metadata = dict[str, np.ndarray]
 MOST_DRAWS = 30  # metadata rows drawn per new flow before repeated five-tuples and forced starts are accepted
 MOST_SEGMENTS = 10_000  # series of one flow within one chunk
+VOLUME_TOLERANCE = 0.02  # of a chunk's records
+EXCHANGES = 10  # rounds of exchanging flows, each with new draws ...
+SPARE_FLOWS = 64  # ... of at least so many
+MOST_EXCHANGED = 20  # one flow in so many
 
 
 @dataclass
@@ -52,11 +61,13 @@ class GenerationReport:
     continued: int = 0  # series that continue a flow from an earlier chunk
     segments: int = 0  # series that continue a flow within a chunk
     without_donor: int = 0  # continued series for which the chunk's model drew no donor
+    exchanged: int = 0  # flows exchanged for longer or shorter ones, to meet the chunk's volume
+    records_expected: int = 0  # records of as many flows in the real trace, by the chunks' shares
     by_chunk: dict[int, int] = field(default_factory=dict)  # new flows by chunk
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
-        return {**self.__dict__, "by_chunk": {str(k): v for k, v in self.by_chunk.items()}}
+        return {**vars(self), "by_chunk": {str(k): v for k, v in self.by_chunk.items()}}
 
 
 def derive_seed(seed: int, *labels: object) -> int:
@@ -85,6 +96,7 @@ def generate_series(
     starting: Mapping[int, int],
     flows: int,
     seed: int,
+    records: Mapping[int, int] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[int, SeriesTable], GenerationReport]:
     """Synthetic series of every chunk.
@@ -96,6 +108,7 @@ def generate_series(
         starting: number of real flows that start in each non-empty chunk.
         flows: distinct five-tuples to generate in all.
         seed: the same seed gives the same series.
+        records: number of real records in each non-empty chunk, if volumes are to be met.
         report: told (chunks done, chunks in all).
 
     Raises:
@@ -115,12 +128,17 @@ def generate_series(
         started.add(new)
         series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng)
         if _rows(series):
-            tables[chunk] = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk))
-            said.records += int(tables[chunk].offsets[-1])
-            said.series += len(tables[chunk])
+            table = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk))
+            if records is not None:
+                expected = round(records[chunk] * flows / sum(starting.values()))
+                said.records_expected += expected
+                table = _meet_volume(table, expected, draw, started, rng)
+            tables[chunk] = table
+            said.records += int(table.offsets[-1])
+            said.series += len(table)
         if report is not None:
             report(done + 1, len(chunks))
-    said.flows = started.distinct
+    said.flows = _distinct(tables)
     return tables, said
 
 
@@ -151,13 +169,6 @@ class _Flows:
             return {}
         flows = _concatenate(self.parts)
         return _take(flows, flows["chunk_tags"][:, chunk] == 1)
-
-    @property
-    def distinct(self) -> int:
-        if not self.parts:
-            return 0
-        flows = _concatenate(self.parts)
-        return int(number_by_first_appearance(five_tuple_keys(flows)[0]).max()) + 1
 
 
 class _Draw:
@@ -268,7 +279,7 @@ class _Draw:
         if _rows(donors) == 0:
             self.said.without_donor += n
             start = rng.integers(0, self.plan.width, n)
-            own = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
+            own: Metadata = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
         else:
             order = np.argsort(donors["protocol"], kind="stable")
             ordered = donors["protocol"][order]
@@ -297,6 +308,68 @@ def _with_segments(series: Metadata, draw: _Draw, plan: ChunkPlan, rng: np.rando
         last = draw.next_segments(last, gap, rng)
         parts.append(last)
     return _concatenate(parts)
+
+
+def _meet_volume(
+    table: SeriesTable, expected: int, draw: _Draw, started: _Flows, rng: np.random.Generator
+) -> SeriesTable:
+    """`table` with as many flows exchanged as its volume needs (see the module's docstring)."""
+    left = len(table) // MOST_EXCHANGED
+    for attempt in range(EXCHANGES):
+        missing = expected - int(table.offsets[-1])
+        if abs(missing) <= VOLUME_TOLERANCE * expected or left < 1:
+            break
+        spare = draw.new_flows(max(SPARE_FLOWS, len(table) // 8), started)
+        spare = _take(spare, _lies_within(spare, draw.chunk))
+        if not _rows(spare):
+            continue
+        others = _measure(spare, draw, seed=derive_seed(draw.seed, "exchange", attempt))
+        out, into = _exchange(table, others, missing, left, _lies_within(table.metadata, draw.chunk), rng)
+        left -= len(out)
+        draw.said.exchanged += len(out)
+        started.add(_take(others.metadata, into))
+        kept = np.setdiff1d(np.arange(len(table)), out)
+        table = _joined(take_series(table, kept), take_series(others, into))
+    return table
+
+
+def _exchange(
+    table: SeriesTable,
+    others: SeriesTable,
+    missing: int,
+    most: int,
+    movable: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which series of `table` to exchange for which of `others`, at most `most`, to gain about `missing` records."""
+    mine, theirs = rng.permutation(np.flatnonzero(movable)), rng.permutation(len(others))
+    pairs = min(len(mine), len(theirs))
+    mine, theirs = mine[:pairs], theirs[:pairs]
+    gain = (others.lengths[theirs] - table.lengths[mine]) * np.sign(missing)
+    useful = np.flatnonzero((gain > 0) & (gain <= abs(missing)))
+    order = useful[np.argsort(rng.exponential(size=len(useful)) / gain[useful], kind="stable")]
+    chosen = order[np.cumsum(gain[order]) <= abs(missing)][:most]
+    return mine[chosen], theirs[chosen]
+
+
+def _lies_within(series: Metadata, chunk: int) -> np.ndarray:
+    """bool[n]: series that are all there is of their flow."""
+    alone = (series["starts_here"] == 1) & (series["continued"] == 0) & (series["continues"] == 0)
+    return alone & (series["chunk_tags"].sum(axis=1) == 1)
+
+
+def _joined(first: SeriesTable, second: SeriesTable) -> SeriesTable:
+    return replace(
+        first,
+        metadata={name: np.concatenate([v, second.metadata[name]]) for name, v in first.metadata.items()},
+        measurements={name: np.concatenate([v, second.measurements[name]]) for name, v in first.measurements.items()},
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+    )
+
+
+def _distinct(tables: Mapping[int, SeriesTable]) -> int:
+    whole = _concatenate([{name: table.metadata[name] for name in METADATA_OF_FLOW} for table in tables.values()])
+    return int(number_by_first_appearance(five_tuple_keys(whole)[0]).max()) + 1
 
 
 def _measure(series: Metadata, draw: _Draw, *, seed: int) -> SeriesTable:

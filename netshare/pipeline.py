@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -27,12 +26,13 @@ from netshare.evaluation import Report, evaluate, split_by_flow, write_html, wri
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
 from netshare.progress import Console
-from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, write_atomically
+from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess import broken_conventions, flows_from_packets, repair, write_trace
 from postprocess.assemble import assemble
 from preprocess import Trace, read_trace
+from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
@@ -45,13 +45,14 @@ from preprocess.readers import list_files
 logger = logging.getLogger(__name__)
 
 DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
+DEFAULT_SEGMENTS = {"doppelganger": 200, "autoregressive": 1024}  # records; a critic sees whole series
 FEWEST_FLOWS = 10  # a model of fewer could only recite them
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run has made: `folder`, the files of the synthetic trace, and where the report is (None if not asked for)."""
+    """What a run has made: its folder, the files of the synthetic trace, and the report (None if not asked for)."""
 
     folder: Path
     outputs: tuple[Path, ...]
@@ -162,7 +163,7 @@ class _Run:
                 trace = self.real("train")
                 plan = plan_chunks(self.real("full")["time"], count=config.chunks.count, seconds=config.chunks.seconds)
                 flows = group_flows(trace, config.fields.flow_key)
-                longest = config.chunks.max_records_per_segment
+                longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
                 tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
                 codec = Codec.fit(
                     list(tables.values()),
@@ -185,8 +186,8 @@ class _Run:
                         "starting": starting,
                     }
                 facts["empty_chunks"] = plan.count - len(tables)
-                write_atomically(work / "codec.json", json.dumps(codec.to_json()))
-                write_atomically(work / "chunks.json", json.dumps(facts, indent=1))
+                write_text(work / "codec.json", json.dumps(codec.to_json()))
+                write_text(work / "chunks.json", json.dumps(facts, indent=1))
         return key
 
     def train(self, before: str) -> str:
@@ -206,7 +207,7 @@ class _Run:
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
                     else:
                         train_inline(jobs, data, work, report=report)
-                write_atomically(work / "config.json", config.model_dump_json(indent=1))
+                write_text(work / "config.json", config.model_dump_json(indent=1))
         return key
 
     def generate(self, before: str) -> str:
@@ -216,7 +217,7 @@ class _Run:
             if work is not None:
                 trace, said = self.sample(flows=self.config.generate.flows, seed=self.config.seed)
                 save_parquet(trace, work / "generated.parquet")
-                write_atomically(work / "generation.json", json.dumps(said.to_json(), indent=1))
+                write_text(work / "generation.json", json.dumps(said.to_json(), indent=1))
         return key
 
     def postprocess(self, before: str) -> str:
@@ -226,7 +227,7 @@ class _Run:
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
                 trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
-                write_atomically(work / "repairs.json", json.dumps(repairs, indent=1))
+                write_text(work / "repairs.json", json.dumps(repairs, indent=1))
                 for suffix in _formats(config, trace):
                     self.write(trace, work / f"synthetic.{suffix}", seed=config.seed)
         return key
@@ -256,6 +257,7 @@ class _Run:
                 codec,
                 plan,
                 starting=starting,
+                records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
                 flows=flows or facts["flows"],
                 seed=derive_seed(seed, "generate"),
                 report=report,

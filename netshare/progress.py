@@ -12,7 +12,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from netshare.generation import GenerationReport
-from netshare.training.trainer import Progress as TrainingProgress
+from netshare.training.state import Progress as TrainingProgress
 from preprocess.trace import Trace
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -90,7 +90,11 @@ class Console:
 def describe(progress: TrainingProgress) -> str:
     """Losses, speed and time left, in one line."""
     losses = " ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-    return f"{losses}  {progress.records_per_second:,.0f} records/s  {progress.seconds_left:.0f} s left"
+    return f"{losses}  {progress.records_per_second:,.0f} records/s  at most {_duration(progress.seconds_left)} left"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 class _ModelBars:

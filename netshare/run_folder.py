@@ -20,7 +20,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import platform
 import resource
 import shutil
@@ -32,6 +31,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from preprocess.atomic import write_text
 from preprocess.errors import RunFolderError
 
 STAGES = ("trace", "chunks", "models", "generated", "synthetic", "report")
@@ -47,17 +47,7 @@ def fingerprint(*parts: Any) -> str:
 def file_fingerprint(path: Path) -> str:
     """A short hash of a file's content."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()  # type: ignore[arg-type]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 class RunFolder:
@@ -130,7 +120,7 @@ class RunFolder:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
-        write_atomically(work / "stage.json", json.dumps(said, indent=1))
+        write_text(work / "stage.json", json.dumps(said, indent=1))
         final = self.path / name
         if final.exists():
             shutil.rmtree(final)
@@ -142,7 +132,7 @@ class RunFolder:
         for name, said in stages.items():
             entries = sorted((self.path / name).rglob("*"))
             said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
-        write_atomically(self.path / "manifest.json", json.dumps({"stages": stages}, indent=1))
+        write_text(self.path / "manifest.json", json.dumps({"stages": stages}, indent=1))
 
 
 def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
@@ -163,7 +153,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else path
         raise RunFolderError(
-            f"{where}: {error.strerror or error}; make it writable, free space, or choose another folder with --work-dir"
+            f"{where}: {error.strerror or error}; make it writable, free space, or choose another with --work-dir"
         ) from error
 
 

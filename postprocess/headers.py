@@ -120,12 +120,13 @@ def build_packets(
     start: int = 0,
     stop: int | None = None,
     link_type: LinkType = "ethernet",
-    lead: int = 0,
+    lead: int | np.ndarray = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packets `start` to `stop` of a trace, one after the other.
 
     Args:
-        lead: bytes to leave free (zero) before each frame, for a capture format's record header.
+        lead: bytes to leave free (zero) before each frame, for a capture format's record header; one number, or one
+            for each packet (int64[packets]).
 
     Returns:
         buffer uint8[bytes] and offsets int64[packets + 1]; a frame starts `lead` bytes after its offset.

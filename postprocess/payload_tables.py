@@ -255,10 +255,11 @@ _TCP_PORTS: dict[int, Body] = {
 }
 _TCP_LETTERS = (
     *(42, 88, 210, 547, 925, 1194, 2234, 2240, 3002, 3003, 3006, 3014, 3016, 3017, 3018, 3019, 3306, 3369, 3724),
-    *(5060, 4222, 4249, 4250, 5000, 5353, 5534, *range(6000, 6064), 7171, 7172, 7871, 8567, 9092, 14001, 24800),
+    *(4222, 4249, 4250, 5000, 5353, 5534, *range(6000, 6064), 7171, 7172, 7871, 8567, 9092, 14001, 24800),
 )
 _TCP_PORTS |= dict.fromkeys(_TCP_LETTERS, _LETTERS)
-# Where a dissector puts a stream together, every segment is a message of its own, so that nothing waits for the next one.
+# Where a dissector puts a stream together, every segment is a message of its own, and nothing waits for the next one.
+_TCP_PORTS |= dict.fromkeys((43, 79, 5060, 6379, 6380), Body(fill=0x0A))  # protocols of lines: empty ones
 _TCP_PORTS[53] = Body(minimum=14, length_field=(0, 2))  # RFC 1035, 4.2.2: length, then a header without questions
 _TCP_PORTS[5432] = Body(_hex("510000"), minimum=6, length_field=(3, 1))  # PostgreSQL: a query, its length, no text
 _TLS_PORTS = (324, 443, 465, 636, 802, 853, 993, 995, 2221, 2443, 3496, 5061, 5671, 5684, 5868, 8883, 11207, 19999)

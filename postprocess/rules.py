@@ -50,6 +50,7 @@ PORT_RULES: dict[int, tuple[int, str]] = {
     67: (UDP, "BOOTP and DHCP server, RFC 2131"),
     68: (UDP, "BOOTP and DHCP client, RFC 2131"),
     69: (UDP, "TFTP, RFC 1350"),
+    80: (TCP, "HTTP, RFC 9112; over UDP it is spoken on 443"),
     110: (TCP, "POP3, RFC 1939"),
     123: (UDP, "NTP, RFC 5905"),
     143: (TCP, "IMAP, RFC 9051"),

@@ -18,9 +18,9 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     """Sequence and acknowledgement numbers of every row.
 
     A direction's initial sequence number is a hash of its five-tuple and `seed`; the next number grows by the payload
-    and by one for SYN and for FIN. Data after a FIN, or a SYN after data, is a new connection with other numbers. The acknowledgement is the number expected next from the other direction at that
-    point of the trace, 0 where the ACK flag is unset. Rows that are not TCP, and fragments other than the first, have
-    zeros.
+    and by one for SYN and for FIN. Data after a FIN, or a SYN after data, is a new connection with other numbers. The
+    acknowledgement is the number expected next from the other direction at that point of the trace, 0 where the ACK
+    flag is unset. Rows that are not TCP, and fragments other than the first, have zeros.
 
     Returns:
         sequence uint32[n] and acknowledgement uint32[n].
@@ -114,7 +114,7 @@ def endpoints(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _opens_again(flags: np.ndarray, carries: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """bool[n]: rows with which a direction begins a new connection on the same five-tuple: data or SYN after a FIN, or
-    SYN after data.
+    a SYN after data.
 
     Args:
         flags: TCP flags of rows in time order.

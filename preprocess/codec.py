@@ -14,7 +14,7 @@ of `resolution`, the greatest common divisor of all times seen (a capture stampe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from preprocess.fields import (
     field_from_json,
 )
 from preprocess.fields.fit import FieldFitter, natural_values
+from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
 from preprocess.fields.times import round_to_unit, spread_over_span
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
@@ -113,6 +114,7 @@ class Codec:
         if public and max_length is None:
             raise FieldError("a codec that measures nothing needs max_length, the records of the longest series")
         merged = _merge(tables)
+        merged = replace(merged, measurements=to_mean_sizes(merged.measurements))
         chosen = dict(encodings or {})
         choices = FieldFitter(merged, style, chosen, ip2vec, constants and not public, public)
         metadata = [*_metadata_fields(merged.metadata)]
@@ -146,7 +148,7 @@ class Codec:
             raise FieldError(f"chunk width is {table.chunk_width} ns, the codec was fitted on {self.chunk_width} ns")
         return Encoded(
             self._encode(self.metadata, table.metadata, len(table)),
-            self._encode(self.measurements, table.measurements, int(table.offsets[-1])),
+            self._encode(self.measurements, to_mean_sizes(table.measurements), int(table.offsets[-1])),
             np.asarray(table.offsets, np.int64),
             self.schema,
         )
@@ -199,6 +201,7 @@ class Codec:
         gaps = round_to_unit(measurements["interarrival"], self.resolution)
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution
+        measurements = to_byte_counts(measurements)
         whole = {**metadata, "span": span // self.resolution * self.resolution}
         return SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
 

@@ -9,7 +9,6 @@ Kind, categories and sources are kept in the schema's metadata, as JSON under th
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preprocess.atomic import atomic_file
 from preprocess.errors import FieldError, InputError
 from preprocess.trace import FLOW_COLUMNS, PACKET_COLUMNS, Kind, Source, Trace, make_trace
 
@@ -36,12 +36,8 @@ def save_parquet(trace: Trace, path: str | Path) -> None:
     }
     table = pa.table({name: pa.array(values) for name, values in trace.columns.items()})
     table = table.replace_schema_metadata({_KEY: json.dumps(meaning).encode()})
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, unfinished, compression="zstd")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomic_file(path) as stream:
+        pq.write_table(table, stream, compression="zstd")
 
 
 def load_parquet(path: str | Path) -> Trace:

@@ -98,21 +98,23 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Fidelity",
         "",
-        "Train on half of a trace's conversations (A), compare with the other half (B); `python -m benchmarks.fidelity.run`.",
-        "*ratio*: geometric mean of d(S, B) / d(A, B) over all distances, 1 is as close as real to real; *bootstrap*: the",
-        "same for rows of A drawn again. *copied*: share of synthetic five-tuples that stand in A (of B's in brackets).",
+        "Train on half of a trace's conversations (A), compare with the other half (B);",
+        "`python -m benchmarks.fidelity.run`. *ratio*: geometric mean of d(S, B) / d(A, B) over all distances, 1 is as",
+        "close as real to real; *bootstrap*: the same for rows of A drawn again. *copied*: share of synthetic",
+        "five-tuples that stand in A (of triples, and of B's triples in brackets).",
         "",
-        "| trace | generator | ratio | bootstrap | worst distance | copied five-tuples | records S / B | training s | CPU s | commit |",
+        "| trace | generator | ratio | bootstrap | worst | copied | records S / B | train s | CPU s | commit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        name, copy = next(iter(row["copying"].items()))
-        del name
+        copied = row["copying"]
+        tuples, triples = copied["five-tuples"], copied["(source, destination, port) triples"]
         named = f"{row['worst']['title']}, {row['worst']['measure']}: {row['worst']['ratio']:.1f}"
         options = " ".join([row["generator"], *row["overrides"]])
         lines.append(
             f"| {row['trace']} | {options} | {row['ratio']:.2f} | {row['bootstrap_ratio']:.2f} | {named} | "
-            f"{copy['share']:.2%} ({copy['holdout']:.2%}) | {row['records']['synthetic']:,} / {row['records']['holdout']:,} | "
+            f"{tuples['share']:.1%} ({triples['share']:.1%}, {triples['holdout']:.1%}) | "
+            f"{row['records']['synthetic']:,} / {row['records']['holdout']:,} | "
             f"{row['training_seconds']:.0f} | {row['cpu_seconds']:.0f} | {row['commit']} |"
         )
     shape = rows[-1]

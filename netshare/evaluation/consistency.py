@@ -5,9 +5,10 @@ Test 1, addresses: the source is no multicast (224.0.0.0/4) and no 255.x address
     analogues for IPv6 are: the source is not in ff00::/8, the destination is not the unspecified address `::`.
 Test 2, bytes and packets: a flow's bytes lie between packets x the protocol's minimum packet and packets x 65,535. The
     records of a flow trace are tested one by one; a packet trace is first summed up by five-tuple.
-Test 3, port and protocol: a record from or to a service that is spoken over TCP only, or over UDP only
-    (`postprocess.rules.PORT_RULES`, and HTTP on port 80), has that protocol; the lower port counts as the service's. A
-    protocol without ports has none (ICMP is excepted: exporters put type and code into the destination port).
+Test 3, port and protocol: a record from or to a service that is spoken over TCP only (HTTP on port 80, SSH ...), or
+    over UDP only (DHCP, NTP ...), has that protocol; the lower port counts as the service's. The table is repair's own
+    (`postprocess.rules.PORT_RULES`), so that a repaired trace passes; QUIC on 443 and name service on 53 are legal over
+    both. A protocol without ports has none (ICMP is excepted: exporters put type and code into the destination port).
 Test 4, packet size: a packet is at least as long as its protocol's headers. Packet traces only.
 
 Minimum packets are those that repair uses (`postprocess.rules.minimum_length`): IP header plus the smallest transport
@@ -24,15 +25,12 @@ import numpy as np
 from netshare.evaluation.flows import group_by_flow
 from postprocess.rules import (
     MAX_IP_LENGTH,
-    UDP,
     first_octet,
     is_multicast,
     minimum_length,
     port_protocol_violation,
 )
 from preprocess.trace import Trace
-
-HTTP = 80  # over TCP by Ring et al., test 3; repair lets UDP pass, because some real devices do that
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,7 @@ def bytes_fit_packets(trace: Trace) -> np.ndarray:
 
 def ports_fit_protocol(trace: Trace) -> np.ndarray:
     """bool[n_records]: test 3."""
-    src_port, dst_port, protocol = trace["src_port"], trace["dst_port"], trace["protocol"]
-    http_over_udp = (np.minimum(src_port, dst_port) == HTTP) & (protocol == UDP)
-    return ~(http_over_udp | port_protocol_violation(src_port, dst_port, protocol))
+    return ~port_protocol_violation(trace["src_port"], trace["dst_port"], trace["protocol"])
 
 
 def sizes_reach_minimum(trace: Trace) -> np.ndarray:

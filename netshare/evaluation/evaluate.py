@@ -8,8 +8,8 @@ a metric pays for plain copying. Distances grow when samples shrink, so equally 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from netshare.evaluation.fields import (
 from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
+from netshare.evaluation.tasks import TASKS, run_tasks
 from preprocess.errors import ConfigError, InputError
 from preprocess.trace import Trace
 
@@ -52,6 +53,7 @@ def evaluate(
     extra: Mapping[str, Any] | None = None,
     seed: int = 0,
     bootstrap: int = 3,
+    tasks: Collection[str] | Literal["auto"] | None = "auto",
 ) -> Report:
     """All figures about a synthetic trace.
 
@@ -66,10 +68,12 @@ def evaluate(
         extra: settings, training figures and the like, shown as they are.
         seed: of the flow samples, the bootstraps and the halves.
         bootstrap: number of row bootstraps of A to average over; 0 for none.
+        tasks: downstream tasks, by their names in `netshare.evaluation.tasks.TASKS`; `"auto"` for all that the traces
+            allow, None for none.
 
     Raises:
         InputError: a trace is empty, or the traces are of different kinds.
-        ConfigError: `bootstrap` is negative.
+        ConfigError: `bootstrap` is negative, or a task has an unknown name.
     """
     _check(train, synthetic, holdout, before_repair, bootstrap)
     rng = np.random.default_rng(seed)
@@ -110,7 +114,14 @@ def evaluate(
         repairs=dict(repairs or {}),
         extra=dict(extra or {}),
         charts=charts_of(train.kind, specs, values, frame, categories),
+        tasks=run_tasks(compared, tasks if holdout is not None else _without_neighbours(tasks), seed),
     )
+
+
+def _without_neighbours(tasks: Collection[str] | str | None) -> Collection[str] | None:
+    """Nearness to the training flows means nothing where B was trained on too."""
+    chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
+    return [name for name in chosen if name != "neighbours"]
 
 
 def _check(train: Trace, synthetic: Trace, holdout: Trace | None, before: Trace | None, bootstrap: int) -> None:

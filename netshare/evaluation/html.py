@@ -1,4 +1,5 @@
-"""The report as one HTML file that stands alone: no script, no font, no image from elsewhere; charts are inline SVG.
+"""The report as one HTML file that stands alone: nothing is fetched from elsewhere; charts are inline SVG, and a few
+lines of inline script let tables be sorted.
 
 Readable on a phone and on paper, in light and dark (`prefers-color-scheme`). Colours are from Okabe and Ito's palette,
 which the colour-blind can tell apart.
@@ -7,15 +8,18 @@ which the colour-blind can tell apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.fields import MEASURE_TEXT
-from netshare.evaluation.report import DistanceRow, Report, percent, write_text_atomically
+from netshare.evaluation.html_table import SCRIPT, table
+from netshare.evaluation.html_tasks import task_section, uses
+from netshare.evaluation.report import DistanceRow, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
+from preprocess.atomic import write_text
 
 _SHORT_MEASURE = {
     MEASURE_TEXT["jsd"]: "JSD",
@@ -31,7 +35,7 @@ ROLE_NAMES = {"train": "training trace A", "holdout": "held-back real B", "synth
 
 def write_html(report: Report, path: Path | str) -> None:
     """Write the report as one self-contained HTML file, atomically."""
-    write_text_atomically(Path(path), to_html(report))
+    write_text(Path(path), to_html(report))
 
 
 def to_html(report: Report) -> str:
@@ -40,11 +44,13 @@ def to_html(report: Report) -> str:
         [
             f"<header><h1>Synthetic {report.kind} trace: evaluation</h1>{_sizes_line(report)}</header>",
             _verdict(report),
+            uses(report.uses()),
             _notes(report),
             _section("Distances to held-back real traffic", _ratio_chart(report) + _distance_table(report)),
             _section("Distributions", _charts(report)),
             _section("Copying", _copying(report)),
             _section("Consistency with the protocols", _consistency(report) + _repairs(report)),
+            *(task_section(each, _legend(report)) for each in report.tasks),
             _section("The papers' definitions", _papers(report)),
             _details(report),
         ]
@@ -54,7 +60,7 @@ def to_html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>Synthetic {report.kind} trace: evaluation</title><style>{_STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
+        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
     )
 
 
@@ -106,8 +112,8 @@ def _ratio_chart(report: Report) -> str:
 def _distance_table(report: Report) -> str:
     figures = ["ratio", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
     heads = ["Field", "Distance", *figures, "values S / A / B"]
-    table = _table(heads, (_distance_cells(row) for row in report.distances), numeric_from=2)
-    return f"<details open><summary>All figures</summary>{table}</details>"
+    figures_table = table(heads, (_distance_cells(row) for row in report.distances), numeric_from=2)
+    return f"<details open><summary>All figures</summary>{figures_table}</details>"
 
 
 def _distance_cells(row: DistanceRow) -> list[str]:
@@ -117,15 +123,19 @@ def _distance_cells(row: DistanceRow) -> list[str]:
     return [row.title, row.measure, *figures, counts]
 
 
-def _charts(report: Report) -> str:
-    legend = " ".join(
+def _legend(report: Report) -> str:
+    named = " ".join(
         f'<span class="swatch {role}"></span>{escape(name)}'
         for role, name in ROLE_NAMES.items()
         if role in report.sizes
     )
+    return f'<p class="legend">{named}</p>'
+
+
+def _charts(report: Report) -> str:
     curves = "".join(_figure(chart) for chart in report.charts if chart.kind != "bars")
     bars = "".join(_figure(chart) for chart in report.charts if chart.kind == "bars")
-    return f'<p class="legend">{legend}</p><div class="charts">{curves}</div><div class="charts">{bars}</div>'
+    return f'{_legend(report)}<div class="charts">{curves}</div><div class="charts">{bars}</div>'
 
 
 def _figure(chart: Chart) -> str:
@@ -151,7 +161,7 @@ def _copying(report: Report) -> str:
         "measurement epoch and IP identification. Where A and B were split by flow they share no five-tuple, and so "
         "no record, by construction: hosts and triples are then the fair comparison.</p>"
     )
-    return text + _table(["", "synthetic", "found", "held-back real", "found", ""], rows, numeric_from=1)
+    return text + table(["", "synthetic", "found", "held-back real", "found", ""], rows, numeric_from=1)
 
 
 def _consistency(report: Report) -> str:
@@ -167,7 +177,7 @@ def _consistency(report: Report) -> str:
         "that protocol, and protocols without ports have none; 4, packets are at least their headers long.</p>"
     )
     names = [ROLE_NAMES.get(role, f"synthetic, {role}") for role in roles]
-    return text + _table(["Test", *names], rows, numeric_from=1, is_markup=True)
+    return text + table(["Test", *names], rows, numeric_from=1, is_markup=True)
 
 
 def _repairs(report: Report) -> str:
@@ -179,7 +189,7 @@ def _repairs(report: Report) -> str:
         figures = [f"{counts[when]:,}" if isinstance(counts.get(when), int) else "" for when in ("before", "after")]
         rows.append([str(rule), str(counts.get("rule", "")), *figures])
     text = "<p>Records that broke a rule, before and after repair.</p>"
-    return f"<h3>Repairs</h3>{text}" + _table(["Rule", "", "before", "after"], rows, numeric_from=2)
+    return f"<h3>Repairs</h3>{text}" + table(["Rule", "", "before", "after"], rows, numeric_from=2)
 
 
 def _papers(report: Report) -> str:
@@ -203,8 +213,8 @@ def _papers(report: Report) -> str:
         "trace is hard to beat.</p>"
     )
     heads = ["Field", "Distance", "d(S, B)", "d(A, B)", "d(A*, B)", "d(S, A)"]
-    summary = _table(["Candidate", "mean JSD", "mean EMD, scaled"], means, numeric_from=1)
-    return f"{text}{summary}<details><summary>By field</summary>{_table(heads, rows, numeric_from=2)}</details>"
+    summary = table(["Candidate", "mean JSD", "mean EMD, scaled"], means, numeric_from=1)
+    return f"{text}{summary}<details><summary>By field</summary>{table(heads, rows, numeric_from=2)}</details>"
 
 
 def _details(report: Report) -> str:
@@ -213,7 +223,7 @@ def _details(report: Report) -> str:
         rows.append(
             [f"{ROLE_NAMES[role]}, compared", f"{size.compared_records:,} records, {size.compared_flows:,} flows"]
         )
-    inner = _table(["", ""], rows, numeric_from=9)
+    inner = table(["", ""], rows, numeric_from=9)
     for name, value in report.extra.items():
         inner += f"<h3>{escape(str(name))}</h3>{_value(value)}"
     return f"<section><details><summary>Settings and training</summary>{inner}</details></section>"
@@ -221,24 +231,13 @@ def _details(report: Report) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict) and not any(isinstance(each, dict | list | tuple) for each in value.values()):
-        return _table(["", ""], [[str(k), str(v)] for k, v in value.items()], numeric_from=9)
+        return table(["", ""], [[str(k), str(v)] for k, v in value.items()], numeric_from=9)
     text = value if isinstance(value, str) else json.dumps(value, indent=2, default=str)
     return f"<pre>{escape(text)}</pre>"
 
 
 def _section(title: str, inner: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{inner}</section>"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from: int, is_markup: bool = False) -> str:
-    def cell(tag: str, index: int, text: str) -> str:
-        style = ' class="n"' if index >= numeric_from else ""
-        return f"<{tag}{style}>{text if is_markup and tag == 'td' else escape(text)}</{tag}>"
-
-    head = "".join(cell("th", i, text) for i, text in enumerate(heads)) if any(heads) else ""
-    body = "".join("<tr>" + "".join(cell("td", i, text) for i, text in enumerate(row)) + "</tr>" for row in rows)
-    top = f"<thead><tr>{head}</tr></thead>" if head else ""
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
 _STYLE = """
@@ -277,5 +276,10 @@ th,td{padding:.28rem .6rem;border-bottom:1px solid var(--line);text-align:left;v
 td:first-child{min-width:8.5em}th{font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 summary{cursor:pointer;font-weight:600;margin:.5rem 0}
 pre{overflow-x:auto;background:var(--card);padding:.6rem;font-size:.85rem}
-@media print{details{display:block}}
+thead th[tabindex]{cursor:pointer}thead th[tabindex]:hover{text-decoration:underline}
+th[aria-sort=ascending]::after{content:" ▲"}th[aria-sort=descending]::after{content:" ▼"}
+.uses ul{padding-left:1.1rem;margin:.3rem 0;font-size:.92rem}.uses h3{margin:0}
+@media print{:root{--bg:#fff;--fg:#000;--muted:#444;--line:#bbb;--card:#fff;--train:#0072b2;--holdout:#6e7781;
+--synthetic:#d55e00}main{max-width:none;padding:0}details{display:block}.scroll{overflow:visible}
+figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}}
 """

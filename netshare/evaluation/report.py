@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,8 @@ from netshare.evaluation.consistency import TestResult
 from netshare.evaluation.copying import CopyShare
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import geometric_mean
+from netshare.evaluation.section import Section, Verdict
+from preprocess.atomic import write_text
 
 SCHEMA_VERSION = 1
 CLOSE = 2.0  # times the floor: beyond it, synthetic traffic is told from real traffic with ease
@@ -101,6 +102,7 @@ class Report:
     repairs: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     charts: tuple[Chart, ...] = ()
+    tasks: tuple[Section, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -136,6 +138,8 @@ class Report:
                     role: [{**asdict(result), "share": result.share} for result in results]
                     for role, results in self.consistency.items()
                 },
+                "tasks": {section.name: section.to_json() for section in self.tasks},
+                "uses": [asdict(verdict) for verdict in self.uses()],
                 "repairs": self.repairs,
                 "extra": self.extra,
             }
@@ -149,9 +153,34 @@ class Report:
             Finding("Consistency", self._consistency_in_words(), self._less_consistent_than_real()),
         ]
 
+    def uses(self) -> list[Verdict]:
+        """For each use, whether the trace is good enough for it, by the threshold that its sentence states; none
+        if no downstream task was run."""
+        if not self.tasks:
+            return []
+        less = self._less_consistent_than_real()
+        return [
+            Verdict(
+                "statistics of single fields",
+                self.ratio <= CLOSE,
+                f"distances are {self.ratio:.2f} times those of two real traces, on the geometric mean; good is at "
+                f"most {CLOSE:.0f}",
+            ),
+            Verdict(
+                "feeding tools that expect valid traffic",
+                not less,
+                f"it passes {'some' if less else 'all'} consistency tests {'less often than' if less else 'as often as'} "
+                f"real traffic does; good is at most {percent(LESS_CONSISTENT)} less",
+            ),
+            *(verdict for section in self.tasks for verdict in section.verdicts),
+        ]
+
     def summary(self) -> str:
         """The findings and all distances of ours as plain text for a terminal."""
         lines = [_wrapped(f"{finding.heading}: {finding.sentence}") for finding in self.verdict()]
+        for good, heading in ((True, "Good for"), (False, "Not for"), (None, "Not tested")):
+            if named := [verdict.use for verdict in self.uses() if verdict.good is good]:
+                lines.append(_wrapped(f"{heading}: {', '.join(named)}."))
         lines += ["", f"{'field':<40} {'measure':<30} {'d(S,B)':>9} {'d(A,B)':>9} {'boot':>9} {'ratio':>7} {'n':>8}"]
         for row in self.distances:
             boot = "" if row.bootstrap is None else f"{row.bootstrap:9.4f}"
@@ -226,14 +255,7 @@ class Report:
 
 def write_json(report: Report, path: Path | str) -> None:
     """Write `report.to_json()` to a file, atomically."""
-    write_text_atomically(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step: a reader sees the old or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 
 
 def percent(share: float) -> str:

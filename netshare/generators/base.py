@@ -54,6 +54,11 @@ class Generator(ABC):
     def done(self) -> bool:
         """Whether training has come to its end."""
 
+    @property
+    @abstractmethod
+    def most_steps(self) -> int:
+        """Steps after which training has ended at the latest; known once `prepare` has been called."""
+
     @abstractmethod
     def step(self) -> dict[str, float]:
         """One optimisation step; returns its losses, and under `"records"` the number of records it looked at.

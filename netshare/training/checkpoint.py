@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+
+from preprocess.atomic import atomic_file, write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +41,11 @@ def save_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], scalars: dic
     text = json.dumps(scalars)
     content = safetensors.torch.save(own, {"scalars": text, "digest": _digest(own, text)})
     newest = folder / NEWEST
-    temporary = _write_aside(newest, content)
-    if newest.exists():
-        newest.replace(folder / PREVIOUS)
-    temporary.replace(newest)
-    _flush_folder(folder)
+    with atomic_file(newest) as stream:
+        stream.write(content)
+        stream.flush()  # a full disk shows here, before anything is moved
+        if newest.exists():
+            newest.replace(folder / PREVIOUS)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -69,14 +70,7 @@ def remove_checkpoints(folder: Path) -> None:
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write `tensors` as a safetensors file at `path`, atomically; equal tensors give equal bytes."""
     content = safetensors.torch.save({name: _plain(tensors[name]) for name in sorted(tensors)})
-    _write_aside(path, content).replace(path)
-    _flush_folder(path.parent)
-
-
-def save_text(path: Path, text: str) -> None:
-    """Write `text` at `path`, atomically."""
-    _write_aside(path, text.encode()).replace(path)
-    _flush_folder(path.parent)
+    write_bytes(path, content)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
@@ -100,25 +94,3 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if metadata.get("digest") != _digest(tensors, metadata.get("scalars", "")):
         raise ValueError("its digest does not fit its content")
     return tensors, json.loads(metadata["scalars"])
-
-
-def _write_aside(path: Path, content: bytes) -> Path:
-    """Write `content` beside `path`, flushed to disk, ready to be renamed; returns where."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make renames within `folder` outlive a power cut (a no-op where folders cannot be opened)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,8 @@ import torch
 
 from netshare.config import GeneratorSection
 from netshare.generators import build_generator
-from netshare.training.trainer import Progress, TrainingResult, train
+from netshare.training.state import Progress
+from netshare.training.trainer import TrainingResult, train
 from preprocess.encoded import Encoded
 
 

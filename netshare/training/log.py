@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from netshare.training.checkpoint import save_text
+from preprocess.atomic import write_text
 
 LOG = "log.jsonl"
 EVENTS = "tensorboard"
@@ -31,7 +31,7 @@ class TrainingLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._name = name
         kept = [line for line in read_log(folder) if line["step"] <= resume_step]
-        save_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = (folder / LOG).open("a", encoding="utf-8")
         self._events = _EventFile(folder / EVENTS)
         for line in kept:

@@ -25,32 +25,16 @@ from typing import Any
 import torch
 
 from netshare.generators.base import Generator
-from netshare.training.checkpoint import (
-    load_checkpoint,
-    remove_checkpoints,
-    save_checkpoint,
-    save_tensors,
-    save_text,
-)
+from netshare.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint, save_tensors
 from netshare.training.log import TrainingLog
+from netshare.training.state import Progress
+from preprocess.atomic import write_text
 from preprocess.encoded import Encoded
 from preprocess.errors import TrainingError
 
 SAMPLING = "sampling.safetensors"
 TRAINING = "training.safetensors"
 RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands; `losses` are means since the report before, `seconds_left` is an estimate."""
-
-    name: str
-    step: int
-    steps: int
-    losses: dict[str, float]
-    records_per_second: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -143,7 +127,7 @@ def train(
                     losses = state.take_means()
                     log.write(step, seconds=state.seconds, values=losses)
                     if progress is not None:
-                        progress(_progress(name, step, steps, losses, state))
+                        progress(_progress(name, step, step if generator.done else generator.most_steps, losses, state))
                 due = time.monotonic() - last_checkpoint >= checkpoint_seconds
                 if not generator.done and (due or (checkpoint_steps is not None and step % checkpoint_steps == 0)):
                     _checkpoint(generator, folder, fingerprint, state)
@@ -246,7 +230,7 @@ def _finish(generator: Generator, folder: Path, fingerprint: str, name: str, sta
     save_tensors(result.training, generator.training_weights())
     value: dict[str, Any] = {key: item for key, item in asdict(result).items() if key != "folder"}
     value |= {"records_per_second": result.records_per_second, "fingerprint": fingerprint}
-    save_text(folder / RESULT, json.dumps(value, indent=1))
+    write_text(folder / RESULT, json.dumps(value, indent=1))
     remove_checkpoints(folder)
     generator.load_sampling_weights(load_weights(result.sampling))
     return result

@@ -14,14 +14,20 @@ from typing import Literal
 import numpy as np
 
 from postprocess.link import LinkType
-from postprocess.writers.flow_csv import FLOW_LAYOUTS, write_flow_csv
+from postprocess.writers.export_capture import write_export_capture
+from postprocess.writers.flow_csv import FLOW_TEXTS, write_flow_csv
+from postprocess.writers.nfcapd import write_nfcapd
 from postprocess.writers.pcap import write_pcap
+from postprocess.writers.pcapng import write_pcapng
 from preprocess.errors import InputError, NetshareError
 from preprocess.parquet import save_parquet
 from preprocess.trace import Source, Trace
 
-FORMATS = ("pcap", "netshare-csv", "nfdump-csv", "zeek-csv", "parquet")
-_SUFFIXES = (".pcap", ".pcap.gz", ".csv", ".csv.gz", ".parquet")
+_CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
+_EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}
+FORMATS = (*_CAPTURES, *FLOW_TEXTS, *_EXPORTS, "nfcapd", "parquet")
+# Each also with .gz, but Parquet, which is compressed; .csv follows the layout.
+_SUFFIXES = {".pcap": "pcap", ".pcapng": "pcapng", ".nfcapd": "nfcapd", ".log": "zeek-tsv", ".json": "zeek-json"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,9 @@ def write_trace(
     """Write a trace; the file appears whole or not at all.
 
     Args:
-        trace: a packet trace for pcap, a flow trace for the NetFlow CSV layouts, either for Parquet. `repair` it first.
-        path: `.pcap[.gz]`, `.csv[.gz]` or `.parquet`.
+        trace: a packet trace for captures, a flow trace for records, either for Parquet. `repair` it first.
+        path: `.pcap[.gz]`, `.pcapng[.gz]`, `.nfcapd[.gz]`, `.log[.gz]` and `.json[.gz]` (Zeek's), `.csv[.gz]`
+            or `.parquet`.
         format: one of `FORMATS`, where the suffix is not to decide.
         layout: the source whose layout to follow; by default the trace's first one, if it has the right format.
         link_type: link layer of a capture; by default raw IP where the layout's was, else Ethernet.
@@ -72,7 +79,7 @@ def write_trace(
     chosen = format or _format_of(target, source)
     if chosen not in FORMATS:
         raise InputError(f"{target}: unknown format {chosen!r}, choose one of {', '.join(FORMATS)}")
-    wanted = {"pcap": "packet", "parquet": trace.kind}.get(chosen, "flow")
+    wanted = "packet" if chosen in _CAPTURES else trace.kind if chosen == "parquet" else "flow"
     if trace.kind != wanted:
         hint = "; flows_from_packets() makes flow records of packets" if wanted == "flow" else ""
         raise InputError(f"{target}: {chosen} holds a {wanted} trace, this is a {trace.kind} trace{hint}")
@@ -82,24 +89,31 @@ def write_trace(
         except OSError as error:
             raise NetshareError(f"{target}: cannot be written ({error}); check folder and free space") from error
         return WriteReport(target, chosen, len(trace))
-    if chosen == "pcap":
+    if chosen in _CAPTURES:
         link: LinkType = link_type or ("raw" if source is not None and source.link_type == "raw" else "ethernet")
         fine = _has_nanoseconds(source) if nanoseconds is None else nanoseconds
-        write_pcap(trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
-        return WriteReport(target, chosen, len(trace), tuple(_pcap_losses(trace, link, fine)))
-    lossy = write_flow_csv(trace, target, layout_name=chosen, source=source)
-    return WriteReport(target, chosen, len(trace), tuple(lossy))
+        _CAPTURES[chosen](trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
+        return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
+    if chosen in _EXPORTS:
+        lossy = write_export_capture(trace, target, _EXPORTS[chosen])
+    elif chosen == "nfcapd":
+        lossy = write_nfcapd(trace, target)
+    else:
+        lossy = tuple(write_flow_csv(trace, target, layout_name=chosen, source=source))
+    return WriteReport(target, chosen, len(trace), lossy)
 
 
 def _format_of(path: Path, source: Source | None) -> str:
     name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".pcap"):
-        return "pcap"
+    for suffix, format in _SUFFIXES.items():
+        if name.endswith(suffix):
+            return format
     if name.endswith(".parquet") and path.suffix.lower() == ".parquet":
         return "parquet"
     if name.endswith(".csv"):
-        return source.format if source is not None and source.format in FLOW_LAYOUTS else "netshare-csv"
-    raise InputError(f"{path}: unknown suffix, choose one of {', '.join(_SUFFIXES)} or name the format")
+        return source.format if source is not None and source.format in FLOW_TEXTS else "netshare-csv"
+    known = ", ".join(f"{suffix}[.gz]" for suffix in (*_SUFFIXES, ".csv"))
+    raise InputError(f"{path}: unknown suffix, choose one of {known}, .parquet, or name the format")
 
 
 def _has_nanoseconds(source: Source | None) -> bool:
@@ -108,7 +122,7 @@ def _has_nanoseconds(source: Source | None) -> bool:
     return source.details.get("time_resolution_ns", 1000) < 1000
 
 
-def _pcap_losses(trace: Trace, link: str, nanoseconds: bool) -> Sequence[str]:
+def _capture_losses(trace: Trace, link: str, nanoseconds: bool) -> Sequence[str]:
     losses = []
     if link == "raw" and (trace["vlan"] > 0).any():
         losses.append(f"vlan of {int((trace['vlan'] > 0).sum())} packets: raw IP has no link layer")

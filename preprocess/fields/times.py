@@ -6,7 +6,11 @@ import numpy as np
 
 
 def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Interarrival times scaled series by series so that they add up to `span` exactly.
+    """Interarrival times fitted series by series so that they add up to `span` exactly.
+
+    Most gaps are right as drawn, and it is the few long ones that make or miss the span; so the gaps are not scaled.
+    Where they fall short of the span, the longest gap takes the difference; where they exceed it, the longest are cut
+    to one level, the highest that fits.
 
     Args:
         interarrival: int64[n_records], at least 0; what stands at a series' first record is ignored.
@@ -14,30 +18,39 @@ def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.nda
         offsets: int64[n_series + 1]
 
     Returns:
-        int64[n_records], 0 at first records; unchanged where they add up already, evenly spread where all are 0.
-        Scaled times are rounded cumulatively, so equal instants stay equal and order is kept.
+        int64[n_records], 0 at first records; evenly spread where all are 0 and the span is not.
     """
     if len(interarrival) == 0:
         return interarrival.astype(np.int64)
-    lengths = np.diff(offsets)
+    lengths, first = np.diff(offsets), offsets[:-1]
     series = np.repeat(np.arange(len(lengths)), lengths)
     gaps = interarrival.astype(np.int64)
-    first = offsets[:-1]
     gaps[first] = 0
-    total = np.add.reduceat(gaps, first)
-    even = (total == 0) & (span > 0)
-    gaps[even[series]] = 1
+    even = np.add.reduceat(gaps, first) == 0
+    share = np.where(even, span // np.maximum(lengths - 1, 1), 0)
+    gaps = np.where(even[series], share[series], gaps)
     gaps[first] = 0
-    total = np.where(even, lengths - 1, total)
-    elapsed = np.cumsum(gaps)
-    elapsed -= elapsed[first][series]
-    scale = span / np.maximum(total, 1)
-    scaled = np.where((span == total)[series], elapsed, np.rint(elapsed * scale[series]).astype(np.int64))
-    scaled[offsets[1:] - 1] = span
-    scaled = np.minimum(scaled, span[series])
-    result = np.diff(scaled, prepend=0)
-    result[first] = 0
-    return result
+    order = np.lexsort((gaps, series))
+    level = _level(gaps[order], span, offsets)
+    gaps = np.minimum(gaps, np.floor(level).astype(np.int64)[series])
+    gaps[order[offsets[1:] - 1]] += span - np.add.reduceat(gaps, first)
+    gaps[first] = 0
+    return gaps
+
+
+def _level(ascending: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """float64[n_series]: the height at which gaps (in ascending order within each series) are cut to fit the span; the
+    longest gap where they fit as they are."""
+    lengths, first = np.diff(offsets), offsets[:-1]
+    series = np.repeat(np.arange(len(lengths)), lengths)
+    before = np.cumsum(ascending) - ascending
+    before -= before[first][series]
+    remaining = lengths[series] - (np.arange(len(ascending)) - first[series])
+    too_much = before + remaining * ascending > span[series]
+    level = np.where(too_much, (span[series] - before) / remaining, np.inf)
+    cut = np.minimum.reduceat(np.where(too_much, np.arange(len(ascending)), len(ascending)), first)
+    longest = ascending[offsets[1:] - 1].astype(np.float64)
+    return np.where(cut < len(ascending), level[np.minimum(cut, len(ascending) - 1)], longest)
 
 
 def round_to_unit(values: np.ndarray, unit: int) -> np.ndarray:

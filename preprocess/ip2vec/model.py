@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from preprocess.atomic import atomic_file, write_text
 from preprocess.errors import FieldError
 from preprocess.ip2vec.nearest import NearestRow
 
@@ -78,14 +79,10 @@ class IP2Vec:
         for word, vectors in (("ports", self.ports), ("protocols", self.protocols)):
             levels = np.rint(vectors * 255).astype(np.uint8)
             small = levels if bool(np.all(_from_levels(levels) == vectors)) else vectors
-            partial = folder / f".{word}.npy"
-            with partial.open("wb") as file:
+            with atomic_file(folder / f"{word}.npy") as file:
                 np.save(file, small)
-            partial.replace(folder / f"{word}.npy")
         about = {**self.details, "bounds": self.bounds, "sha256": self.sha256}
-        partial = folder / ".ip2vec.json"
-        partial.write_text(json.dumps(about, indent=1) + "\n")
-        partial.replace(folder / "ip2vec.json")
+        write_text(folder / "ip2vec.json", json.dumps(about, indent=1) + "\n")
 
     @property
     def size(self) -> int:

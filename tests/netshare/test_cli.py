@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -13,25 +11,15 @@ from netshare.cli import main
 from preprocess import read_trace
 from preprocess.flows import group_flows
 from tests.netshare.conftest import QUICK
-
-BAD = "_ws.malformed || ip.checksum.status==0 || tcp.checksum.status==0 || udp.checksum.status==0 || icmp.checksum.status==0"
-
-
-def tshark_finds(path):
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark")
-    checks = [x for p in ("ip", "tcp", "udp") for x in ("-o", f"{p}.check_checksum:TRUE")]
-    return subprocess.run(
-        ["tshark", "-r", path, *checks, "-Y", BAD], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+from tests.postprocess.tshark import complaints
 
 
 def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
     synthetic = read_trace(quick_run / "synthetic" / "synthetic.pcap")
-    assert tshark_finds(quick_run / "synthetic" / "synthetic.pcap") == []
+    assert complaints(quick_run / "synthetic" / "synthetic.pcap") == []
     assert np.all(np.diff(synthetic["time"]) >= 0)
     real = read_trace(quick_run / "trace" / "full.parquet")
-    assert len(group_flows(synthetic)) == len(group_flows(real))
+    assert 0.95 <= len(group_flows(synthetic)) / len(group_flows(real)) <= 1  # repaired addresses may coincide
     records = read_trace(quick_run / "synthetic" / "synthetic.csv")
     assert records.kind == "flow"
     assert records["packets"].sum() == len(synthetic)
@@ -47,7 +35,7 @@ def test_a_second_run_does_nothing_and_a_changed_setting_redoes_what_depends_on_
     assert main(["run", config, "--work-dir", str(quick_run)]) == 0
     assert capsys.readouterr().err.count("up to date") == 6
     assert main(["run", config, "--work-dir", str(quick_run), "--set", 'output.formats=["pcap","csv"]']) == 0
-    assert capsys.readouterr().err.count("up to date") == 6 - 2 + (0)
+    assert capsys.readouterr().err.count("up to date") == 4
     assert (quick_run / "models" / "stage.json").stat().st_mtime_ns == before
     assert main(["run", config, "--work-dir", str(quick_run), "-q"]) == 0
 
@@ -57,9 +45,9 @@ def test_more_data_from_a_finished_run(quick_run, tmp_path):
     for path, seed in ((first, 7), (again, 7), (other, 8)):
         assert main(["generate", str(quick_run), "--flows", "40", "--seed", str(seed), "-o", str(path), "-q"]) == 0
     assert first.read_bytes() == again.read_bytes()
-    assert len(group_flows(read_trace(first))) == 40
-    assert len(group_flows(read_trace(other))) == 40
-    assert tshark_finds(first) == []
+    assert 38 <= len(group_flows(read_trace(first))) <= 40
+    assert 38 <= len(group_flows(read_trace(other))) <= 40
+    assert complaints(first) == []
 
 
 def test_inspect_tells_what_a_trace_holds(sample_capture, capsys):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.netshare.conftest import QUICK
 
-SLOW = {"generator": {"autoregressive": {"epochs": 40, "patience": 40, "metadata_state": 64, "record_state": 32}}}
+SLOW = {"generator": {"autoregressive": {"epochs": 15, "patience": 15, "metadata_state": 64, "record_state": 32}}}
 
 
 def command(config: Path, folder: Path, *more: str) -> list[str]:
@@ -28,8 +28,8 @@ def results(folder: Path) -> dict[str, bytes]:
 def undisturbed(tmp_path_factory, sample_capture):
     folder = tmp_path_factory.mktemp("undisturbed")
     config = folder / "config.json"
-    value = QUICK | SLOW | {"input": {"files": [str(sample_capture)], "limit": 1500}, "evaluate": {"enabled": False}}
-    config.write_text(json.dumps(value | {"training": {"checkpoint_seconds": 0.3}}))
+    value = QUICK | SLOW | {"input": {"files": [str(sample_capture)], "limit": 800}, "evaluate": {"enabled": False}}
+    config.write_text(json.dumps(value | {"training": {"checkpoint_seconds": 0.8}}))
     subprocess.run(command(config, folder / "run", "-q"), check=True)
     return config, results(folder / "run")
 

@@ -47,12 +47,15 @@ def test_any_protocol_port_and_length_is_clean(link_type: str, seed: int, tmp_pa
     assert complaints(tmp_path / "out.pcap") == []
 
 
-def test_random_packets_read_back_as_written(tmp_path: Path):
-    trace, _ = repair(random_packets(5000, seed=3))
+@pytest.mark.parametrize("name", ["out.pcap.gz", "out.pcapng", "out.pcapng.gz"])
+def test_random_packets_read_back_as_written(name: str, tmp_path: Path):
+    trace, _ = repair(random_packets(12_000, seed=3))
     plain = np.isin(trace["protocol"], (1, 6, 17, 58, 47, 89, 103))
     trace = trace.take(plain)
-    write_trace(trace, tmp_path / "out.pcap.gz")
-    back = read_trace(tmp_path / "out.pcap.gz")
+    report = write_trace(trace, tmp_path / name)
+    back = read_trace(tmp_path / name)
+    assert report.format == back.sources[0].format
+    assert back.sources[0].notes == ()
     assert len(back) == len(trace)
     assert [name for name in PACKET_COLUMNS if not np.array_equal(trace[name], back[name])] == []
 
@@ -66,14 +69,15 @@ def test_scapy_and_dpkt_read_it(tmp_path: Path):
     assert len(frames) == 500
 
 
+@pytest.mark.parametrize("name", ["out.pcap", "out.pcapng"])
 @pytest.mark.parametrize("command", [["capinfos", "{0}"], ["tcprewrite", "-i", "{0}", "-o", "{0}.out", "--ttl=9"]])
-def test_other_tools_accept_it(command: list[str], tmp_path: Path):
+def test_other_tools_accept_it(command: list[str], name: str, tmp_path: Path):
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}, which is not installed")
     trace, _ = repair(random_packets(2000, seed=6))
     trace = trace.take(np.isin(trace["protocol"], (1, 6, 17, 58)) & ~is_fragment(trace))
-    write_trace(trace, tmp_path / "out.pcap", nanoseconds=False)
-    words = [word.format(tmp_path / "out.pcap") for word in command]
+    write_trace(trace, tmp_path / name, nanoseconds=False)
+    words = [word.format(tmp_path / name) for word in command]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -108,11 +112,38 @@ def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
     assert subprocess.run(command, capture_output=True, text=True).stdout.split() == ["3000"]
 
 
-def test_snapped_captures_keep_the_wire_length(tmp_path: Path):
+@pytest.mark.parametrize("snaplen", [None, 77])
+def test_tshark_sees_the_same_packets_in_pcapng_as_in_pcap(snaplen: int | None, tmp_path: Path):
+    if shutil.which("tshark") is None:
+        pytest.skip("needs tshark, which is not installed")
+    trace, _ = repair(random_packets(3000, seed=9))
+    dumps = []
+    for name in ("out.pcap", "out.pcapng"):
+        write_trace(trace, tmp_path / name, snaplen=snaplen)
+        command = ["tshark", "-r", str(tmp_path / name), "-x"]
+        command += ["-o", "frame.generate_epoch_time:TRUE", "-t", "e"]
+        dumps.append(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert dumps[0] == dumps[1]
+
+
+@pytest.mark.parametrize("name", ["out.pcap", "out.pcapng"])
+def test_snapped_captures_keep_the_wire_length(name: str, tmp_path: Path):
     trace, _ = repair(random_packets(1000, seed=8))
-    write_trace(trace, tmp_path / "out.pcap", snaplen=128)
-    assert np.array_equal(read_trace(tmp_path / "out.pcap")["length"], trace["length"])
-    assert (tmp_path / "out.pcap").stat().st_size <= 24 + 1000 * 144
+    write_trace(trace, tmp_path / name, snaplen=126)
+    assert np.array_equal(read_trace(tmp_path / name)["length"], trace["length"])
+    assert (tmp_path / name).stat().st_size <= 100 + 1000 * 160
+    with (tmp_path / name).open("rb") as stream:
+        frames = [len(frame) for _, frame in dpkt.pcap.UniversalReader(stream)]
+    wire = 14 + 4 * (trace["vlan"] > 0) + trace["length"]
+    assert frames == np.minimum(wire, 126).tolist()
+
+
+def test_a_capture_in_microseconds_says_so(tmp_path: Path):
+    trace, _ = repair(random_packets(100, seed=8))
+    for name in ("out.pcap", "out.pcapng"):
+        report = write_trace(trace, tmp_path / name, nanoseconds=False)
+        assert "times are cut to microseconds" in report.lossy
+        assert np.array_equal(read_trace(tmp_path / name)["time"], trace["time"] // 1000 * 1000)
 
 
 def test_what_cannot_be_written_says_why(tmp_path: Path):

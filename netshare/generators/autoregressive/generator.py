@@ -23,6 +23,7 @@ from netshare.generators.autoregressive.metadata_net import MetadataNet
 from netshare.generators.autoregressive.networks import LengthNet, RecordNet
 from netshare.generators.autoregressive.part_training import PartTraining
 from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+from netshare.generators.autoregressive.recall import learning_order
 from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
@@ -31,8 +32,10 @@ from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
 MEMORY = "metadata.memory"  # among the weights: tokens of training rows that addresses are recalled from
-METADATA_BATCH = 16_384  # rows sampled at once
-SERIES_BATCH = 16_384  # series sampled side by side
+METADATA_BATCH = 16_384  # rows sampled at once, at most
+ROUNDS = 24  # in which metadata are sampled ...
+LEAST_ROUND = 32  # ... of no fewer rows
+SERIES_BATCH = 131_072  # series sampled side by side
 
 
 class AutoregressiveGenerator(Generator):
@@ -42,7 +45,10 @@ class AutoregressiveGenerator(Generator):
         super().__init__(schema, device)
         self.settings = settings or AutoregressiveSettings()
         self.length_code = LengthCode(schema.max_length)
-        self.metadata_layout = TokenLayout(schema.metadata, self.settings.continuous_bins)
+        self.metadata_order = learning_order(schema.metadata)
+        self.metadata_layout = TokenLayout(
+            [schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins
+        )
         self.record_layout = TokenLayout(schema.measurements, self.settings.continuous_bins)
         self.length_layout = TokenLayout(self.length_code.columns, self.settings.continuous_bins)
         self.steps = 0
@@ -62,7 +68,7 @@ class AutoregressiveGenerator(Generator):
             self._load(initial_weights)
         self.steps, self.steps_done = steps, 0
         train, held = hold_back(data, self.settings.validation, seed)
-        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(data.metadata, np.float32)))
+        tokens = self._metadata_tokens(data.metadata)
         common = (data, self.settings, self.device)
         parts = {
             "metadata": MetadataPart(
@@ -87,15 +93,25 @@ class AutoregressiveGenerator(Generator):
         """All nets have stopped improving, or the steps are used up."""
         return self.steps_done >= self.steps or all(training.finished for training in self._trainings.values())
 
+    @property
+    def most_steps(self) -> int:
+        """Steps if no net stops before its last pass; most stop much earlier."""
+        return min(self.steps, sum(training.most_steps for training in self._trainings.values()))
+
     def step(self) -> dict[str, float]:
         """One step of the net that has made the fewest passes over the data among those still learning."""
         if not self._trainings:
             raise TrainingError("prepare must be called before step")
         learning = [training for training in self._trainings.values() if not training.finished]
+        if not learning:
+            raise TrainingError("training has ended; prepare again to go on")
         training = min(learning, key=lambda one: one.progress)
         rows = training.step()
         self.steps_done += 1
-        metrics = {"records": float(rows) if training is self._trainings["record"] else 0.0}
+        if self.steps_done >= self.steps:
+            for one in learning:
+                one.close()
+        metrics = {"records": float(rows)}
         for name, one in self._trainings.items():
             if one.steps:
                 metrics[name] = one.loss
@@ -120,8 +136,8 @@ class AutoregressiveGenerator(Generator):
             training.restore(own, scalars[name])
 
     def training_weights(self) -> dict[str, torch.Tensor]:
-        """The best weights: fine-tuning starts from what was best on held-back flows."""
-        return self.sampling_weights()
+        """The weights that were best on held-back flows, without the flows that addresses are recalled from."""
+        return {name: value for name, value in self.sampling_weights().items() if name != MEMORY}
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The weights that were best on held-back flows."""
@@ -136,23 +152,35 @@ class AutoregressiveGenerator(Generator):
         """See `Generator.load_sampling_weights`; ends training."""
         self._trainings = {}
         self._load(weights)
-        self.metadata_net.remember(weights[MEMORY])
+        memory = weights.get(MEMORY)
+        if memory is None or memory.ndim != 2 or memory.shape[1] != len(self.metadata_layout):
+            raise TrainingError(f"the weights lack {MEMORY}, or it does not fit the fields; train again")
+        self.metadata_net.remember(memory)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
-        """See `Generator.sample_metadata`."""
+        """See `Generator.sample_metadata`.
+
+        Rows are drawn in rounds, and each round's addresses count as seen in the next: a host that is new comes back
+        as hosts do, instead of every new flow bringing hosts of its own.
+        """
         random, layout = torch.Generator().manual_seed(seed), self.metadata_layout
         rows = [np.zeros((0, len(layout)), np.float32)]
+        rounds = max(1, min(ROUNDS, n // LEAST_ROUND), -(-n // METADATA_BATCH))
         with _Sampling(self):
-            for begin in range(0, n, METADATA_BATCH):
-                count = min(METADATA_BATCH, n - begin)
+            for k in range(rounds):
+                count = n * (k + 1) // rounds - n * k // rounds
                 tokens = self.metadata_net.sample(torch.rand(count, 2 * len(layout), generator=random))
+                self.metadata_net.remember_too(tokens)
                 rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
-        return np.concatenate(rows)
+            self.metadata_net.remember(self.metadata_net.memory)
+        metadata = np.empty((n, len(layout)), np.float32)
+        metadata[:, self.metadata_order] = np.concatenate(rows)
+        return metadata
 
     def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See `Generator.sample_measurements`."""
         random = torch.Generator().manual_seed(seed)
-        tokens = self.metadata_layout.encode(torch.from_numpy(np.array(metadata, np.float32)))
+        tokens = self._metadata_tokens(metadata)
         with _Sampling(self):
             lengths = self._sample_lengths(tokens, random)
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -163,6 +191,11 @@ class AutoregressiveGenerator(Generator):
                     self.record_net, tokens[begin:end].to(self.device), lengths[begin:end], random
                 )
         return measurements, offsets
+
+    def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
+        """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""
+        ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
+        return self.metadata_layout.encode(torch.from_numpy(ordered))
 
     def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
         layout, lengths = self.length_layout, [np.zeros(0, np.int64)]
@@ -206,7 +239,7 @@ class _Sampling:
 
     def __init__(self, generator: AutoregressiveGenerator) -> None:
         self._generator = generator
-        self._no_grad = torch.no_grad()
+        self._no_grad = torch.inference_mode()
 
     def __enter__(self) -> None:
         self._no_grad.__enter__()

@@ -1,6 +1,6 @@
 """Series lengths as two tokens: short ones exactly, long ones as a logarithmic bin and a place within it.
 
-Lengths up to 32 have a bin each; above, bins are a fifth of their lower edge wide. A place is one of 16 parts of its
+Lengths up to 32 have a bin each; above, bins are a fifth of their lower edge wide. A place is one of 20 parts of its
 bin, and within a part all lengths are equally likely: exact up to about 100 records, and never on a lattice.
 """
 
@@ -12,7 +12,7 @@ from preprocess.encoded import Column
 
 EXACT_LENGTHS = 32
 BIN_RATIO = 1.2
-PLACES = 16
+PLACES = 20
 
 
 class LengthCode:
@@ -23,7 +23,7 @@ class LengthCode:
         while edges[-1] <= max_length:
             edges.append(min(round(edges[-1] * BIN_RATIO), max_length + 1))
         self.first = np.array(edges[:-1], np.int64)
-        self.width = np.diff(np.array(edges, np.int64))
+        self.width: np.ndarray = np.array(edges[1:], np.int64) - self.first
         self.columns = (
             Column("length.bin", "length", "categorical", len(self.first)),
             Column(

@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.recall import FEATURES, ContextCounts, Recalled, recalled_columns
-from netshare.generators.autoregressive.row_model import draw
+from netshare.generators.autoregressive.row_model import ColumnLogits, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 GATE_HIDDEN = 16
+NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
 class MetadataNet(nn.Module):
@@ -39,15 +40,25 @@ class MetadataNet(nn.Module):
         )
         self.memory = torch.zeros(0, len(layout), dtype=torch.int16)
         self._tables: dict[int, list[ContextCounts]] = {}
+        self._drawn, self._novelty = 0, 1.0
 
     def remember(self, memory: torch.Tensor) -> None:
         """Count over these rows: int[n, columns] tokens."""
+        self._drawn, self._novelty = 0, 1.0
         self.memory = memory.to("cpu", torch.int16) if self.contexts else self.memory
         rows = self.memory.numpy().astype(np.int64)
         self._tables = {
             column: [ContextCounts(rows, self.layout, column, context) for context in contexts]
             for column, contexts in self.contexts.items()
         }
+
+    def remember_too(self, tokens: torch.Tensor) -> None:
+        """Count these rows too, until `remember` is called again."""
+        self._drawn += len(tokens)
+        self._novelty = (1 + self._drawn / max(len(self.memory), 1)) ** -NOVELTY_DECAY
+        for tables in self._tables.values():
+            for table in tables:
+                table.add(tokens.numpy())
 
     def set_marginals(self, counts: list[torch.Tensor]) -> None:
         """Start each column at its overall distribution; counts: float32[size] a column."""
@@ -74,9 +85,8 @@ class MetadataNet(nn.Module):
                 losses.append(None)
                 continue
             before, target, found = numbered[:, :i], tokens[:, i], recalled.get(i)
-            sources = [] if found is None else [
-                torch.from_numpy(found.features).to(tokens.device), torch.from_numpy(found.probability).to(tokens.device)
-            ]  # fmt: skip
+            arrays = () if found is None else (found.features, found.probability)
+            sources = [torch.from_numpy(array).to(tokens.device) for array in arrays]
             if open_rows is not None:
                 before, target, sources = before[open_rows], target[open_rows], [s[open_rows] for s in sources]
             net = self.columns[str(i)]
@@ -92,6 +102,25 @@ class MetadataNet(nn.Module):
                 loss = (1 - smoothing) * loss - smoothing * (log_p @ marginals[i]).sum()
             losses.append(loss)
         return losses
+
+    def column_logits(self, tokens: torch.Tensor) -> list[ColumnLogits | None]:
+        """For each column that is not recalled, its logits and targets in the rows where it is open.
+
+        Args:
+            tokens: int64[n, columns].
+        """
+        numbered = self.layout.numbered(tokens)
+        found: list[ColumnLogits | None] = []
+        for i in range(len(self.layout)):
+            open_rows = self.layout.open_rows(tokens, i)
+            rows = slice(None) if open_rows is None else open_rows
+            own = str(i) in self.columns and i not in self.contexts
+            found.append((self.columns[str(i)](numbered[rows, :i]), tokens[rows, i]) if own else None)
+        return found
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """The bias of each learnt column's logits."""
+        return {int(name): net.out.bias for name, net in self.columns.items()}  # type: ignore[union-attr,misc]
 
     @torch.no_grad()
     def sample(self, uniform: torch.Tensor) -> torch.Tensor:
@@ -130,6 +159,8 @@ class MetadataNet(nn.Module):
         net = self.columns[str(column)]
         features = torch.from_numpy(np.stack([features for _, _, features in found], axis=1))
         trust = net.trust(features.to(net.out.weight.device)).exp().cpu()  # type: ignore[operator,union-attr,arg-type]
+        known = (trust[:, 1:] > 0).any(dim=1)
+        trust[known, 0] *= self._novelty
         source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1).clamp_(max=len(tables))
         for k, (table, (begin, end, _)) in enumerate(zip(tables, found, strict=True)):
             own = (source == k + 1).numpy()

@@ -45,7 +45,6 @@ class RecordNet(nn.Module):
         super().__init__()
         state = settings.record_state
         self.layout = records
-        self.column_dropout = settings.column_dropout
         self.condition = Condition(metadata, settings)
         self.from_condition = nn.Linear(settings.condition, 2 * state)
         self.previous = nn.EmbeddingBag(records.total + 1, state, mode="sum")  # the last token: no record before
@@ -55,13 +54,7 @@ class RecordNet(nn.Module):
             nn.init.normal_(table.weight, std=0.1)
         self.recurrent = nn.GRU(state, state)
         self.to_rows = nn.Linear(state, state)
-        self.rows = RowModel(
-            records,
-            state=state,
-            hidden=settings.record_hidden,
-            dropout=settings.dropout,
-            column_dropout=settings.column_dropout,
-        )
+        self.rows = RowModel(records, state=state, hidden=settings.record_hidden, dropout=settings.record_dropout)
 
     def conditioned(self, metadata: torch.Tensor) -> torch.Tensor:
         """float32[n, 2 * state]: what the metadata (int64[n, A] tokens) adds to each record's input and context."""
@@ -88,11 +81,7 @@ class RecordNet(nn.Module):
     def recall(self, previous: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
         """float32[n, state]: what the record before adds to each record's input."""
         numbered = self.layout.numbered(previous)
-        if self.training and self.column_dropout > 0:
-            keep = torch.rand(numbered.shape, device=numbered.device) >= self.column_dropout
-            weights = keep.to(self.previous.weight.dtype)
-        else:
-            weights = torch.ones(numbered.shape, device=numbered.device)
+        weights = torch.ones(numbered.shape, device=numbered.device)
         none = first.unsqueeze(1)
         numbered = torch.where(none, self.layout.total, numbered)
         weights = torch.where(none, 1.0 / max(len(self.layout), 1), weights)

@@ -1,9 +1,10 @@
 """Training of one net until flows held back say stop.
 
 After every pass over the data the likelihood of the validation flows is taken; the best weights are kept, for each
-group of weights that learns independently (`Part.groups`). Where it has not improved for `patience` passes, training goes back to the best weights and goes on at a lower learning rate, and
-ends when that has been done `rate_decays` times. Everything random follows from the seed and the step, so that a
-training that is continued from `state` is bit by bit the one that was never stopped.
+group of weights that learns independently (`Part.groups`). Where it has not improved for `patience` passes, training
+goes back to the best weights and goes on at a lower learning rate, and ends when that has been done `rate_decays`
+times. Everything random follows from the seed and the step, so that a training that is continued from `state` is bit
+by bit the one that was never stopped.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from netshare.generators.autoregressive.calibration import calibrate
 from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from preprocess.errors import TrainingError
 
-COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "loss")
+COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
+GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
@@ -26,9 +29,16 @@ class PartTraining:
     """Optimiser, schedule and early stopping of one part."""
 
     def __init__(
-        self, part: Part, *, name: str, settings: AutoregressiveSettings, seed: int, train: np.ndarray, held: np.ndarray,
+        self,
+        part: Part,
+        *,
+        name: str,
+        settings: AutoregressiveSettings,
+        seed: int,
+        train: np.ndarray,
+        held: np.ndarray,
         rate_factor: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.part, self.name, self.settings, self.seed = part, name, settings, seed
         self.train, self.held = train, held
         self.batch_rows = part.default_batch(train)
@@ -41,6 +51,7 @@ class PartTraining:
         self.best_losses = [math.inf] * len(part.groups)
         self.validation_loss = math.inf
         self.loss = 0.0
+        self.closed = False
         self.finished = not any(size > 1 for size in part.layout.sizes)
         self.best = self._weights()
         self.optimizer = self._new_optimizer()
@@ -50,6 +61,11 @@ class PartTraining:
     def progress(self) -> float:
         """Passes over the data made."""
         return self.epoch + self.position / len(self._batches)
+
+    @property
+    def most_steps(self) -> int:
+        """Steps until training ends at the latest: those made, if it has ended."""
+        return self.steps if self.finished else self.settings.epochs * len(self._batches)
 
     def step(self) -> int:
         """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
@@ -65,12 +81,26 @@ class PartTraining:
             self.epoch, self.position = self.epoch + 1, 0
             self._batches = self._draw_batches()
             self._end_of_pass()
+            if self.finished:
+                self.close()
         return rows
 
     @property
     def best_loss(self) -> float:
         """Lowest validation loss so far, group by group; infinite before the first validation."""
         return float(sum(self.best_losses)) if self.best_losses else math.inf
+
+    def close(self) -> None:
+        """End training: put the best weights into the net and calibrate them; once is enough."""
+        self.finished = True
+        if self.closed:
+            return
+        self.closed = True
+        if not self.part.output_biases() or not len(self.train):
+            return
+        self.keep_best()
+        calibrate(self.part, self.train, VALIDATION_BATCH * self.batch_rows)
+        self.best = self._weights()
 
     def keep_best(self) -> None:
         """Put the best weights so far into the net, unless there has been no validation yet."""
@@ -129,7 +159,7 @@ class PartTraining:
     def _optimise(self, batch: object) -> int:
         warm = min(1.0, (self.steps + 1) / (self.settings.warmup_steps + 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak_rate * warm * self.settings.rate_decay**self.decays
+            group["lr"] = group["factor"] * self.peak_rate * warm * self.settings.rate_decay**self.decays
         losses, rows = self.part.losses(batch, self.settings.label_smoothing)
         present = [loss for loss in losses if loss is not None]
         if not present:
@@ -139,7 +169,7 @@ class PartTraining:
         if not math.isfinite(self.loss):
             raise TrainingError(f"the loss of the {self.name} net became {self.loss}; lower generator.learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.part.net.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
         return rows
@@ -171,12 +201,17 @@ class PartTraining:
         return self.part.batches(self.train, self.batch_rows, rng)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        parameters = list(self.part.net.parameters())
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        decay = self.settings.weight_decay
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.part.net.named_parameters():
+            groups.setdefault((".gate." in name, parameter.ndim > 1), []).append(parameter)
+        settings = [
+            {"params": own, "weight_decay": decay if matrix else 0.0, "factor": GATE_RATE if gate else 1.0}
+            for (gate, matrix), own in groups.items()
         ]
-        return torch.optim.AdamW(groups, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
+        if not settings:  # every column has but one value
+            settings = [{"params": [torch.zeros(1)], "weight_decay": 0.0, "factor": 1.0}]
+        return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {key: value.detach().clone() for key, value in self.part.net.state_dict().items()}
@@ -197,7 +232,7 @@ class _Seeded:
         self._fork.__enter__()
         torch.manual_seed(self._seed)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._fork.__exit__(*error)
 
 

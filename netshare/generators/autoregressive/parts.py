@@ -16,6 +16,7 @@ from netshare.generators.autoregressive.lengths import LengthCode
 from netshare.generators.autoregressive.metadata_net import MetadataNet
 from netshare.generators.autoregressive.networks import LengthNet, RecordNet
 from netshare.generators.autoregressive.recall import ContextCounts, Recalled, recall, recall_without_own
+from netshare.generators.autoregressive.row_model import ColumnLogits
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
@@ -52,6 +53,15 @@ class Part(ABC):
     @abstractmethod
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
         """Summed negative log-likelihood of each column, and the number of rows."""
+
+    @abstractmethod
+    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+        """Logits and targets of each column in the rows where it is open; None where its share of rare values is not
+        the net's alone to say."""
+
+    @abstractmethod
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """The bias of each learnt column's logits."""
 
     @abstractmethod
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
@@ -133,6 +143,15 @@ class MetadataPart(SeriesPart):
         recalled = {i: Recalled(r.probability[batch], r.features[batch]) for i, r in self._recalled.items()}
         return self.metadata_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
 
+    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+        """See `Part.column_logits`."""
+        assert isinstance(batch, np.ndarray)
+        return self.metadata_net.column_logits(self.tokens[torch.from_numpy(batch)].to(self.device))
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """See `Part.output_biases`."""
+        return self.metadata_net.output_biases()
+
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
         """See `Part.example_rows`."""
         return self.tokens[torch.from_numpy(chosen)]
@@ -156,12 +175,23 @@ class LengthPart(SeriesPart):
 
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
         """See `Part.losses`."""
+        tokens, context = self._inputs(batch)
+        rows = self.length_net.rows
+        return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
+
+    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+        """See `Part.column_logits`."""
+        return self.length_net.rows.column_logits(*self._inputs(batch))
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """See `Part.output_biases`."""
+        return self.length_net.rows.output_biases()
+
+    def _inputs(self, batch: object) -> tuple[torch.Tensor, torch.Tensor]:
         assert isinstance(batch, np.ndarray)
         index = torch.from_numpy(batch)
         context = self.length_net.contexts(self.tokens[index].to(self.device))
-        tokens = self.length_tokens[index].to(self.device)
-        rows = self.length_net.rows
-        return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(batch)
+        return self.length_tokens[index].to(self.device), context
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
         """See `Part.example_rows`."""
@@ -185,12 +215,15 @@ class RecordPart(Part):
         self.record_net.rows.set_marginals(counts)
 
     def size(self, chosen: np.ndarray) -> int:
+        """How many records there are."""
         return int(self.data.lengths[chosen].sum())
 
     def default_batch(self, chosen: np.ndarray) -> int:
+        """Records of a training batch."""
         return self.settings.batch_records or int(np.clip(self.size(chosen) // 64, 256, 4096))
 
     def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        """Windows of the chosen series, about `rows` records a batch."""
         windows = cut_windows(
             chosen,
             self.data.lengths[chosen],
@@ -200,6 +233,20 @@ class RecordPart(Part):
         return [windows.take(index) for index in batches_of(windows, rows, rng)]
 
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
+        """See `Part.losses`."""
+        tokens, context = self._inputs(batch)
+        rows = self.record_net.rows
+        return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
+
+    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+        """See `Part.column_logits`."""
+        return self.record_net.rows.column_logits(*self._inputs(batch))
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """See `Part.output_biases`."""
+        return self.record_net.rows.output_biases()
+
+    def _inputs(self, batch: object) -> tuple[torch.Tensor, torch.Tensor]:
         packed = pack(batch)  # type: ignore[arg-type]
         series = batch.series[packed.order]  # type: ignore[attr-defined]
         record = self.data.offsets[series][packed.window] + packed.position
@@ -218,9 +265,10 @@ class RecordPart(Part):
         if counted < len(tokens):
             select = torch.from_numpy(np.flatnonzero(packed.counted))
             context, tokens = context[select.to(device)], tokens[select.to(device)]
-        return net.rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), counted
+        return tokens, context
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
+        """See `Part.example_rows`."""
         total = self.size(chosen)
         picked = np.linspace(0, total - 1, min(total, MARGINAL_ROWS)).astype(np.int64)
         ends = np.cumsum(self.data.lengths[chosen])

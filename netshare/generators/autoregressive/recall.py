@@ -12,13 +12,16 @@ of the training trace from it. Models under differential privacy must do without
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from netshare.generators.autoregressive.tokens import TokenLayout
+from preprocess.encoded import Column
 
-LEAST_DIGITS = 3  # fields of so many equal categorical columns are recalled: addresses, but not ports
+LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
+TOKEN_MASK = np.uint64(2**16 - 1)
 FEATURES = 3  # of each context: how often seen, how many values, how concentrated
 
 
@@ -34,28 +37,38 @@ class Recalled:
     features: np.ndarray
 
 
+def learning_order(columns: Sequence[Column]) -> list[int]:
+    """Positions of the columns in the order in which they are learnt: as in the schema, but recalled fields last.
+
+    What a flow does is then drawn before who does it, so that addresses that are new do not distort it.
+    """
+    recalled = [i for own in _recalled_fields(columns) for i in own]
+    return [i for i in range(len(columns)) if i not in recalled] + recalled
+
+
 def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
-    """For each column to recall, its contexts as lists of earlier columns."""
-    fields: dict[str, list[int]] = {}
-    for i, column in enumerate(layout.columns):
-        fields.setdefault(column.field, []).append(i)
+    """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
+    with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
+    """
+    fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}
-    for own in fields.values():
-        kinds = {(layout.columns[i].kind, layout.sizes[i]) for i in own}
-        if len(own) < LEAST_DIGITS or len(kinds) > 1 or layout.columns[own[0]].kind != "categorical":
-            continue
-        earlier = [
-            [i for i in other if layout.columns[i].kind == "categorical"]
-            for other in fields.values()
-            if other[-1] < own[0]
+    recalled = _recalled_fields(layout.columns)
+    for own in recalled:
+        earlier = [other for other in fields.values() if other[-1] < own[0]]
+        services = [other[0] for other in earlier if other not in recalled and _is_categorical(layout, other)]
+        finer = [
+            [i for i in other if layout.columns[i].kind == "categorical" and i not in services] for other in earlier
         ]
+        known = [[], services, *(services + other for other in finer if other)]
         for k, i in enumerate(own):
-            contexts[i] = [own[:k], *(own[:k] + other for other in earlier)]
+            contexts[i] = [own[:k] + others for others in known]
     return contexts
 
 
 class ContextCounts:
     """Tokens of one column after each context seen in some rows.
+
+    They are one sorted array of 64-bit codes: 48 bits of the context's hash, 16 of the token.
 
     Args:
         rows: int64[n, columns], tokens of metadata rows.
@@ -64,22 +77,25 @@ class ContextCounts:
     """
 
     def __init__(self, rows: np.ndarray, layout: TokenLayout, column: int, context: list[int]) -> None:
-        self.column, self.context = column, context
-        seen = rows[rows[:, column] < layout.sizes[column]]
-        keys, tokens = _hash(seen[:, context]), seen[:, column]
-        order = np.lexsort((tokens, keys))
-        self._keys, self._tokens = keys[order], tokens[order]
-        self._pairs = np.sort(_with_token(keys, tokens))
-        new = np.ones(len(order), dtype=np.int64)
-        new[1:] = (np.diff(self._keys) != 0) | (np.diff(self._tokens) != 0)
+        self.column, self.context, self._size = column, context, layout.sizes[column]
+        self._codes = np.zeros(0, np.uint64)
+        self.add(rows)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Count these rows too."""
+        seen = rows[rows[:, self.column] < self._size]
+        added = self._contexts(seen) | seen[:, self.column].astype(np.uint64)
+        self._codes = np.sort(np.concatenate([self._codes, added]))
+        new = np.ones(len(self._codes), dtype=np.int64)
+        new[1:] = self._codes[1:] != self._codes[:-1]
         self._distinct = np.concatenate([[0], np.cumsum(new)])
 
     def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where each row's context stands among the counts (`begin`, `end`: int64[n]) and its features
         (float32[n, FEATURES]); needs only the columns of the context."""
-        keys = _hash(rows[:, self.context])
-        begin = np.searchsorted(self._keys, keys, side="left")
-        end = np.searchsorted(self._keys, keys, side="right")
+        contexts = self._contexts(rows)
+        begin = np.searchsorted(self._codes, contexts, side="left")
+        end = np.searchsorted(self._codes, contexts | TOKEN_MASK, side="right")
         total, values = (end - begin).astype(np.float32), self._distinct[end] - self._distinct[begin]
         share = np.where(total > 0, values / np.maximum(total, 1), 0.0)
         features = np.stack([np.log1p(total), np.log1p(values), share], axis=1).astype(np.float32)
@@ -87,15 +103,18 @@ class ContextCounts:
 
     def probability(self, rows: np.ndarray, total: np.ndarray) -> np.ndarray:
         """float32[n]: relative frequency of each row's token after its context, which was seen `total` times."""
-        pairs = _with_token(_hash(rows[:, self.context]), rows[:, self.column])
-        count = np.searchsorted(self._pairs, pairs, side="right") - np.searchsorted(self._pairs, pairs, side="left")
+        codes = self._contexts(rows) | rows[:, self.column].astype(np.uint64)
+        count = np.searchsorted(self._codes, codes, side="right") - np.searchsorted(self._codes, codes, side="left")
         return (count / np.maximum(total, 1)).astype(np.float32)
 
     def draw(self, begin: np.ndarray, end: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token that followed the contexts at `begin`..`end`, in proportion to its count."""
         position = begin + np.floor(uniform * (end - begin)).astype(np.int64)
-        drawn: np.ndarray = self._tokens[np.minimum(position, end - 1)]
-        return drawn
+        return (self._codes[np.minimum(position, end - 1)] & TOKEN_MASK).astype(np.int64)
+
+    def _contexts(self, rows: np.ndarray) -> np.ndarray:
+        """uint64[n]: hashes of the rows' contexts with the token's bits clear."""
+        return _hash(rows[:, self.context]) & ~TOKEN_MASK
 
 
 def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:
@@ -121,16 +140,33 @@ def recall_without_own(
     return Recalled(probability, features)
 
 
+def _is_categorical(layout: TokenLayout, columns: list[int]) -> bool:
+    return all(layout.columns[i].kind == "categorical" for i in columns)
+
+
+def _fields(columns: Sequence[Column]) -> dict[str, list[int]]:
+    fields: dict[str, list[int]] = {}
+    for i, column in enumerate(columns):
+        fields.setdefault(column.field, []).append(i)
+    return fields
+
+
+def _recalled_fields(columns: Sequence[Column]) -> list[list[int]]:
+    """Columns of each field that is recalled."""
+    return [
+        own
+        for own in _fields(columns).values()
+        if len(own) >= LEAST_DIGITS and len({(columns[i].kind, columns[i].cardinality) for i in own}) == 1
+        and columns[own[0]].cardinality > 2
+    ]  # fmt: skip
+
+
 def _hash(rows: np.ndarray) -> np.ndarray:
-    """int64[n] of int64[n, k]."""
+    """uint64[n] of int64[n, k]."""
     result = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
     for column in rows.T:
         result = _mix(result ^ column.astype(np.uint64))
-    return result.view(np.int64)
-
-
-def _with_token(keys: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    return _mix(keys.view(np.uint64) ^ (tokens.astype(np.uint64) + np.uint64(1))).view(np.int64)
+    return result
 
 
 def _mix(value: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sampling records: all series side by side, the longest first, so that those still running are always the front rows."""
+"""Sampling records: series side by side, the longest first, so that those still running are always the front rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from netshare.generators.autoregressive.networks import RecordNet
+from netshare.generators.autoregressive.row_model import RowSampler
 
 UNIFORM_RECORDS = 65_536  # records that random numbers are drawn for at once
 
@@ -50,10 +51,9 @@ def _run(
 ) -> None:
     """Draw step after step; the first running[t] series have a record at step t, written to out[target + t]."""
     device, columns = place.device, len(net.layout)
-    w_ih, w_hh, b_ih, b_hh = (
-        net.recurrent.weight_ih_l0, net.recurrent.weight_hh_l0, net.recurrent.bias_ih_l0, net.recurrent.bias_hh_l0,
-    )  # fmt: skip
-    state = torch.zeros(len(place), w_hh.shape[1], device=device)
+    rows, cell = RowSampler(net.rows), dict(net.recurrent.named_parameters())
+    w_ih, w_hh, b_ih, b_hh = (cell[f"{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    state = torch.zeros(len(place), net.recurrent.hidden_size, device=device)
     tokens = torch.zeros(len(place), columns, dtype=torch.int64, device=device)
     remaining = (lengths - 1).to(device)
     uniform, used = torch.empty(0, columns), 0
@@ -65,7 +65,8 @@ def _run(
         first = torch.full((count,), t == 0, device=device)
         entering = functional.relu(net.recall(tokens[:count], first) + into)
         state = torch.gru_cell(entering, state[:count], w_ih, w_hh, b_ih, b_hh)
-        context = net.to_rows(state) + beside
-        tokens = net.rows.sample(uniform[used : used + count].to(device), context)
+        total = net.to_rows(state) + beside
+        total += rows.start
+        tokens = rows.sample(uniform[used : used + count].to(device), total)
         used += count
         out[target[:count] + t] = tokens.cpu().int()

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from netshare.generators.autoregressive.tokens import TokenLayout
 
+ColumnLogits = tuple[torch.Tensor, torch.Tensor]  # float32[n, size], int64[n]
+
 
 class RowModel(nn.Module):
     """Distribution of rows of tokens, given a context vector of `state` numbers a row.
@@ -41,7 +43,7 @@ class RowModel(nn.Module):
     def set_marginals(self, counts: list[torch.Tensor]) -> None:
         """Start each head at the overall distribution of its column; counts: float32[size] a column."""
         with torch.no_grad():
-            for i, head in self._heads():
+            for i, head in self.learnt_heads():
                 smoothed = counts[i] + 0.5
                 head.out.bias.copy_((smoothed / smoothed.sum()).log())
 
@@ -71,35 +73,38 @@ class RowModel(nn.Module):
                 total = total + known[:, i]
         return losses
 
-    @torch.no_grad()
+    def column_logits(self, tokens: torch.Tensor, context: torch.Tensor | None) -> list[ColumnLogits | None]:
+        """For each column its logits and targets in the rows where it is open; None where it has nothing to learn.
+
+        Args:
+            tokens: int64[n, columns].
+            context: float32[n, state].
+        """
+        known = self.table(self.layout.numbered(tokens))
+        total = self._begin(len(tokens), context)
+        found: list[ColumnLogits | None] = []
+        for i in range(len(self.layout)):
+            head = self.heads[str(i)] if self.layout.sizes[i] > 1 else None
+            open_rows = self.layout.open_rows(tokens, i)
+            rows = slice(None) if open_rows is None else open_rows
+            found.append(None if head is None else (head(total[rows]), tokens[rows, i]))
+            total = total + known[:, i]
+        return found
+
+    def output_biases(self) -> dict[int, torch.Tensor]:
+        """The bias of each learnt column's logits."""
+        return {i: head.out.bias for i, head in self.learnt_heads()}
+
     def sample(self, uniform: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """int64[n, columns]: rows drawn with the uniform numbers float32[n, columns]."""
-        rows, columns = uniform.shape
-        tokens = torch.empty(rows, columns, dtype=torch.int64, device=uniform.device)
-        total = self._begin(rows, context).clone()
-        for i, size in enumerate(self.layout.sizes):
-            open_rows = self.layout.open_rows(tokens, i)
-            if size == 1:
-                drawn = torch.zeros(rows if open_rows is None else len(open_rows), dtype=torch.int64)
-            else:
-                head = self.heads[str(i)]
-                if open_rows is None:
-                    drawn = draw(head(total), uniform[:, i])
-                else:
-                    drawn = draw(head(total[open_rows]), uniform[open_rows, i])
-            if open_rows is None:
-                tokens[:, i] = drawn
-            else:
-                tokens[:, i] = size
-                tokens[open_rows, i] = drawn
-            if i + 1 < columns:
-                total += functional.embedding(tokens[:, i] + self.layout.offsets[i], self.table.weight)
-        return tokens
+        with torch.no_grad():
+            return RowSampler(self).sample(uniform, self._begin(len(uniform), context).clone())
 
     def _begin(self, rows: int, context: torch.Tensor | None) -> torch.Tensor:
         return self.start.expand(rows, -1) if context is None else context + self.start
 
-    def _heads(self) -> list[tuple[int, _Head]]:
+    def learnt_heads(self) -> list[tuple[int, _Head]]:
+        """The heads of all columns that have more than one value, with the columns' positions."""
         return [(int(name), head) for name, head in self.heads.items() if isinstance(head, _Head)]
 
     def _column_loss(
@@ -141,6 +146,46 @@ class _Head(nn.Module):
         h = h + self.dropout(functional.relu(self.second(h)))
         out: torch.Tensor = self.out(h)
         return out
+
+    def weights(self) -> list[torch.Tensor]:
+        """Weight and bias of the three layers."""
+        return [tensor for layer in (self.first, self.second, self.out) for tensor in (layer.weight, layer.bias)]
+
+
+class RowSampler:
+    """A row model's weights laid out for drawing many rows in many small steps."""
+
+    def __init__(self, model: RowModel) -> None:
+        self._layout, self._table, self.start = model.layout, model.table.weight, model.start
+        heads = dict(model.learnt_heads())
+        self._heads = [heads[i].weights() if i in heads else None for i in range(len(model.layout))]
+
+    def sample(self, uniform: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        """int64[n, columns]: rows drawn with the uniform numbers float32[n, columns]; `total` (float32[n, state]) is
+        what the running sum begins at, and is overwritten."""
+        rows, columns = uniform.shape
+        tokens = torch.empty(rows, columns, dtype=torch.int64, device=uniform.device)
+        for i, size in enumerate(self._layout.sizes):
+            open_rows, head = self._layout.open_rows(tokens, i), self._heads[i]
+            if open_rows is None:
+                drawn = torch.zeros_like(tokens[:, i]) if head is None else draw(_logits(total, head), uniform[:, i])
+                tokens[:, i] = drawn
+            else:
+                drawn = torch.zeros_like(open_rows)
+                if head is not None and len(open_rows):
+                    drawn = draw(_logits(total[open_rows], head), uniform[:, i][open_rows])
+                tokens[:, i] = size
+                tokens[open_rows, i] = drawn
+            if i + 1 < columns:
+                total += functional.embedding(tokens[:, i] + self._layout.offsets[i], self._table)
+        return tokens
+
+
+def _logits(total: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+    w1, b1, w2, b2, w3, b3 = weights
+    h = torch.relu_(functional.linear(total, w1, b1))
+    h += torch.relu_(functional.linear(h, w2, b2))
+    return functional.linear(h, w3, b3)
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

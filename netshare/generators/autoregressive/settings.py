@@ -21,22 +21,23 @@ class AutoregressiveSettings(BaseModel):
         True, description="Interpolate address bytes with counts of the training trace, which the model then contains."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out at random in training.")
+    record_dropout: float = Field(0.2, ge=0, lt=1, description="The same in the heads of measurement columns.")
     column_dropout: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of earlier columns hidden at random in training, so that no tuple is recited.",
+        description="Share of metadata columns hidden at random in training, so that no tuple is recited.",
     )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of weight matrices.")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of each target taken from the column's overall distribution instead."
     )
 
-    learning_rate: float = Field(2e-3, gt=0, description="Learning rate after warming up.")
+    learning_rate: float = Field(4e-3, gt=0, description="Learning rate after warming up.")
     fine_tuning_rate: float = Field(0.3, gt=0, le=1, description="Factor on the learning rate when fine-tuning.")
     warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises from 0.")
     rate_decay: float = Field(
-        0.3, gt=0, lt=1, description="Factor on the learning rate when validation stops improving."
+        0.2, gt=0, lt=1, description="Factor on the learning rate when validation stops improving."
     )
     rate_decays: int = Field(2, ge=0, description="How often the learning rate is lowered before training stops.")
     gradient_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to at most this norm.")

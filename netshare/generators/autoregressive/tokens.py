@@ -44,8 +44,8 @@ class TokenLayout:
             opens = torch.zeros(self.sizes[gate] + 1, dtype=torch.bool)
             opens[list(column.gate_values)] = True
             self.gates.append((gate, opens))
-        self._continuous = torch.tensor([c.kind == "continuous" for c in columns])
-        sizes = torch.tensor(self.sizes)
+        self._continuous = torch.tensor([c.kind == "continuous" for c in columns], dtype=torch.bool)
+        sizes = torch.tensor(self.sizes, dtype=torch.int64)
         self._scale = torch.where(self._continuous, sizes, 1).float()
         self._shift = torch.where(self._continuous, 0.0, 0.5)
         self._largest = sizes - 1
@@ -71,7 +71,7 @@ class TokenLayout:
 
     def numbered(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens in the numbering of all columns: int64[n, columns]."""
-        return tokens + torch.tensor(self.offsets, device=tokens.device)
+        return tokens + torch.tensor(self.offsets, dtype=torch.int64, device=tokens.device)
 
     def open_rows(self, tokens: torch.Tensor, column: int) -> torch.Tensor | None:
         """int64[k]: the rows in which the column carries meaning; None for all. Needs only the columns before it."""

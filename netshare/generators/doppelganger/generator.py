@@ -92,6 +92,11 @@ class DoppelGANger(Generator):
         """Whether all steps are done."""
         return self.steps_done >= self._steps
 
+    @property
+    def most_steps(self) -> int:
+        """All of them: see `Generator.most_steps`."""
+        return self._steps
+
     def step(self) -> dict[str, float]:
         """`critic_rounds` updates of the critics, one of the generators; all within the same horizon."""
         horizon, rounds, records = self._source.draw_horizon(), self.settings.critic_rounds, 0

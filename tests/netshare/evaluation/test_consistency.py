@@ -9,6 +9,7 @@ from netshare.evaluation.consistency import (
     ports_fit_protocol,
     sizes_reach_minimum,
 )
+from postprocess import repair
 from preprocess.trace import Kind, Trace, make_trace
 
 V4 = {
@@ -126,3 +127,26 @@ def test_flow_traces_have_no_test_of_packet_sizes() -> None:
 def test_a_real_packet_trace_passes_nearly_always(isp_packets: Trace) -> None:
     for result in consistency_tests(isp_packets):
         assert 0.98 < result.share <= 1, result
+
+
+@pytest.mark.parametrize("kind", ["packet", "flow"])
+def test_every_repaired_record_passes_every_test(kind: Kind) -> None:
+    rng = np.random.default_rng(0)
+    n = 5000
+    services = np.array([0, 22, 53, 67, 80, 123, 443, 1900, 3306, 50_000])
+    trace = make_trace(
+        kind,
+        {
+            "time": np.arange(n),
+            "ip_version": rng.choice([4, 6], n),
+            **{name: rng.integers(0, 2**32, n) for name in ("src_hi", "src_lo", "dst_hi", "dst_lo")},
+            "src_port": rng.choice(services, n),
+            "dst_port": rng.choice(services, n),
+            "protocol": rng.choice([1, 6, 17, 47, 58], n),
+            **{name: rng.integers(0, 100_000, n) for name in ("length", "packets", "bytes", "duration")},
+            "ttl": rng.integers(0, 256, n),
+        },
+    )
+    assert any(result.share < 0.9 for result in consistency_tests(trace))
+    repaired, _ = repair(trace)
+    assert [result.share for result in consistency_tests(repaired)] == [1.0] * (4 if kind == "packet" else 3)

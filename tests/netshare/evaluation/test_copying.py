@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation_traces import flow_trace, packet_trace
 
 from netshare.evaluation import split_by_flow
 from netshare.evaluation.copying import copy_shares
 from preprocess.trace import Trace
+from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
 
 def changed(trace: Trace, **columns: np.ndarray) -> Trace:

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from evaluation_traces import packet_trace
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from netshare.evaluation import split_by_flow
 from netshare.evaluation.flows import conversation_keys, five_tuple_keys
 from preprocess.errors import ConfigError
 from preprocess.trace import Trace, make_trace
+from tests.netshare.evaluation.evaluation_traces import packet_trace
 
 
 def both_directions(trace: Trace) -> Trace:

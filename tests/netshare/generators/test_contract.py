@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.base import Generator
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
@@ -20,6 +21,9 @@ GENERATORS: dict[str, Callable[[Schema], Generator]] = {
     "doppelganger-ranges": lambda schema: DoppelGANger(
         schema,
         DoppelGANgerSettings(auto_normalize=True, records_per_pass=3, discretize="argmax", critic_rounds=2, **SMALL),
+    ),
+    "autoregressive": lambda schema: AutoregressiveGenerator(
+        schema, AutoregressiveSettings(batch_records=64, batch_series=16, window_records=4, burn_in_records=2)
     ),
 }
 

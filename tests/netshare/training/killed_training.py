@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from netshare.training.trainer import Progress, TrainingResult, train
+from netshare.training.state import Progress
+from netshare.training.trainer import TrainingResult, train
 from preprocess.encoded import Column, Encoded, Schema
 
 SETTINGS = DoppelGANgerSettings(batch_size=16, metadata_units=16, lstm_units=12, critic_units=16, critic_layers=2)

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from killed_training import SETTINGS, run, small_series
+from tests.netshare.training.killed_training import SETTINGS, run, small_series
 
 from netshare.generators.doppelganger import DoppelGANger
 from netshare.training.checkpoint import NEWEST, load_checkpoint
 from netshare.training.log import read_log
-from netshare.training.trainer import Progress, load_weights, train
+from netshare.training.state import Progress
+from netshare.training.trainer import load_weights, train
 from preprocess.errors import TrainingError
 
 STEPS = 400

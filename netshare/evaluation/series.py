@@ -1,0 +1,128 @@
+"""The trace as a time series: is its rate as bursty, and over as long times, as the real one's?
+
+Packets (or records) and bytes are counted in equal time bins over each trace's own span. Compared are the
+autocorrelation of either rate, by its mean squared error (as Lin et al., "Using GANs for sharing networked time series
+data: challenges, initial promise, and open questions", IMC 2020, section 5.1, do for their series); the Hurst exponent,
+which says how slowly averaging over longer bins smooths the rate (Leland et al., "On the self-similar nature of Ethernet
+traffic", 1994: 0.5 for independent arrivals, towards 1 for self-similar traffic; by the aggregated variance method); and
+two measures of burstiness, the index of dispersion (variance over mean of the counts, 1 for a Poisson process) and the
+highest rate over the mean one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from netshare.evaluation.curves import Chart
+from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
+from preprocess.trace import Trace
+
+BINS = 1000
+LAGS = 100
+LEAST_RECORDS = 200
+GOOD_ERROR, GOOD_HURST = 0.01, 0.1  # mean squared error of the autocorrelation; difference of exponents
+TITLE, USE = "Rate over time", "studying bursts and load over time"
+ROLES = ("train", "holdout", "synthetic")
+
+
+def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
+    """The section on rates.
+
+    Args:
+        traces: `"train"` A, `"holdout"` B, `"synthetic"` S.
+        seed: not used; every task takes one.
+    """
+    if min(len(trace) for trace in traces.values()) < LEAST_RECORDS:
+        return not_possible("series", TITLE, USE, f"a trace has fewer than {LEAST_RECORDS} records")
+    what = "packets" if traces["train"].kind == "packet" else "records"
+    rates = {role: dict(zip((what, "bytes"), rates_of(trace), strict=True)) for role, trace in traces.items()}
+    rows: list[tuple[Cell, ...]] = []
+    charts, figures = [], {}
+    for name in (what, "bytes"):
+        lagged = {role: autocorrelation(rates[role][name], LAGS) for role in ROLES}
+        errors = {role: float(np.mean((lagged[role] - lagged["holdout"])[1:] ** 2)) for role in ROLES}
+        hurst = {role: hurst_exponent(rates[role][name]) for role in ROLES}
+        dispersion = {role: index_of_dispersion(rates[role][name]) for role in ROLES}
+        peak = {role: float(rates[role][name].max() / rates[role][name].mean()) for role in ROLES}
+        for title, values in (
+            ("autocorrelation, mean squared error to B", errors),
+            ("Hurst exponent", hurst),
+            ("index of dispersion", dispersion),
+            ("peak over mean", peak),
+        ):
+            rows.append((f"{name}: {title}", *(values[role] for role in ROLES)))
+        points = {role: (np.arange(LAGS + 1, dtype=np.float64), lagged[role]) for role in ROLES}
+        title = f"Autocorrelation of {name} a time bin"
+        charts.append(
+            Chart(f"autocorrelation_{name}", title, "line", f"lag (bins of 1/{BINS})", "autocorrelation", points)
+        )
+        figures[name] = {
+            "autocorrelation_error": errors,
+            "hurst_exponent": hurst,
+            "index_of_dispersion": dispersion,
+            "peak_over_mean": peak,
+        }
+    table = Table("Rates", ("", "A", "B", "S"), tuple(rows))
+    verdict = _verdict(figures[what]["autocorrelation_error"], figures[what]["hurst_exponent"])
+    return Section("series", TITLE, _TEXT, (table,), tuple(charts), (verdict,), figures)
+
+
+def rates_of(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """float64[BINS] twice: records, and bytes, in each of `BINS` equal bins from the first record to the last."""
+    time = trace["time"]
+    since = (time - time.min()).astype(np.float64)
+    code = np.minimum((since / max(since.max(), 1.0) * BINS).astype(np.int64), BINS - 1)
+    volume = trace["length" if trace.kind == "packet" else "bytes"].astype(np.float64)
+    return np.bincount(code, minlength=BINS).astype(np.float64), np.bincount(code, volume, minlength=BINS)
+
+
+def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
+    """float64[lags + 1]: autocorrelation of a series at lags 0, 1, ... `lags`; all 0 but the first if it is constant."""
+    centred = values - values.mean()
+    spectrum = np.fft.rfft(centred, 2 * len(values))
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2)[: lags + 1]
+    if covariance[0] <= 1e-12 * max(float(np.sum(values**2)), 1e-300):
+        return np.eye(1, lags + 1)[0]
+    return covariance / covariance[0]
+
+
+def hurst_exponent(values: np.ndarray) -> float:
+    """1 + half the slope of log variance of block means over log block length; NaN for a constant series."""
+    lengths = np.unique(np.geomspace(1, len(values) // 10, 12).astype(np.int64))
+    variances = []
+    for length in lengths:
+        blocks = values[: len(values) // length * length].reshape(-1, length)
+        variances.append(float(blocks.mean(axis=1).var()))
+    known = np.array(variances) > 0
+    if known.sum() < 2:
+        return float("nan")
+    slope = np.polyfit(np.log(lengths[known]), np.log(np.array(variances)[known]), 1)[0]
+    return float(1 + slope / 2)
+
+
+def index_of_dispersion(counts: np.ndarray) -> float:
+    """Variance over mean."""
+    return float(counts.var() / counts.mean()) if counts.mean() else float("nan")
+
+
+_TEXT = (
+    f"Records and bytes in {BINS} equal time bins over each trace's own span: autocorrelation of the rate, Hurst "
+    "exponent (0.5 for independent arrivals, near 1 for self-similar traffic), variance over mean, and peak over mean."
+)
+
+
+def _verdict(errors: dict[str, float], hurst: dict[str, float]) -> Verdict:
+    limit = max(GOOD_ERROR, 2 * errors["train"])
+    off = abs(hurst["synthetic"] - hurst["holdout"])
+    most = max(GOOD_HURST, 2 * abs(hurst["train"] - hurst["holdout"]))
+    if off != off or most != most:
+        return Verdict(USE, None, "a rate is constant")
+    return Verdict(
+        USE,
+        errors["synthetic"] <= limit and off <= most,
+        f"the rate's autocorrelation is off by {errors['synthetic']:.3g} (mean square; two real traces: "
+        f"{errors['train']:.3g}) and its Hurst exponent by {off:.2f} (two real traces: "
+        f"{abs(hurst['train'] - hurst['holdout']):.2f}); good is at most {limit:.3g} and {most:.2f}",
+    )

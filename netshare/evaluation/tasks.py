@@ -1,0 +1,54 @@
+"""The downstream tasks by name, and how they are run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from netshare.evaluation.neighbours import neighbours
+from netshare.evaluation.netml import netml
+from netshare.evaluation.pairs import pairs
+from netshare.evaluation.prediction import prediction
+from netshare.evaluation.section import Section
+from netshare.evaluation.series import series
+from netshare.evaluation.sketching import sketching
+from preprocess.errors import ConfigError
+from preprocess.trace import Trace
+
+Task = Callable[[Mapping[str, Trace], int], Section]
+
+TASKS: dict[str, Task] = {
+    "pairs": pairs,
+    "series": series,
+    "prediction": prediction,
+    "sketches": sketching,
+    "netml": netml,
+    "neighbours": neighbours,
+}
+
+
+def run_tasks(
+    traces: Mapping[str, Trace], tasks: Collection[str] | Literal["auto"] | None, seed: int = 0
+) -> tuple[Section, ...]:
+    """The sections of the chosen tasks, in the order of `TASKS`, each with the CPU time it took.
+
+    Args:
+        traces: `"train"`, `"holdout"`, `"synthetic"`, with about equally many flows and common label codes.
+        tasks: names of `TASKS`; `"auto"` for all (those that the traces do not allow say so); None for none.
+        seed: of whatever is drawn.
+
+    Raises:
+        ConfigError: a task has an unknown name.
+    """
+    chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
+    if unknown := sorted(set(chosen) - set(TASKS)):
+        raise ConfigError(f"tasks: found {unknown[0]!r}, give some of {', '.join(TASKS)}, or auto")
+    sections = []
+    for name, task in TASKS.items():
+        if name in chosen:
+            started = time.process_time()
+            section = task(traces, seed)
+            sections.append(replace(section, seconds=time.process_time() - started))
+    return tuple(sections)

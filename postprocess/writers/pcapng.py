@@ -1,0 +1,109 @@
+"""Write a packet trace as a pcapng capture: one section, one interface, an enhanced packet block for each packet.
+
+The file format is https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html. Times are 64-bit counts of
+nanoseconds (microseconds if asked for), which the interface block says in its option `if_tsresol`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from postprocess.headers import scatter_rows
+from postprocess.link import LinkType
+from postprocess.writers.capture import BATCH_PACKETS, check_seconds, write_capture
+from preprocess.trace import Trace
+
+_SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
+_BYTE_ORDER_MAGIC = 0x1A2B3C4D
+_UNKNOWN_LENGTH = 2**64 - 1  # of the section
+_APPLICATION, _TIME_RESOLUTION = 4, 9  # options shb_userappl and if_tsresol
+_HEADER, _TRAILER = 28, 4  # bytes of a packet block before its data, and after data and padding
+_MAX_SECONDS = 2**63 // 1_000_000_000  # nothing that the column time can hold is too late
+
+
+@dataclass(frozen=True)
+class Pcapng:
+    """The container of pcapng captures, as `postprocess.writers.capture.Container` asks."""
+
+    nanoseconds: bool = True
+
+    def check(self, time: np.ndarray) -> None:
+        """Times are unsigned."""
+        check_seconds(time, _MAX_SECONDS, "pcapng")
+
+    def begin(self, snaplen: int, link_number: int) -> bytes:
+        """The section header and the interface description."""
+        section = struct.pack("<IHHQ", _BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options({_APPLICATION: b"netshare"})
+        resolution = {_TIME_RESOLUTION: bytes([9 if self.nanoseconds else 6])}  # as a negative power of 10
+        interface = struct.pack("<HHI", link_number, 0, snaplen) + _options(resolution)
+        return _block(_SECTION, section) + _block(_INTERFACE, interface)
+
+    def leads(self, captured: np.ndarray) -> np.ndarray:
+        """A block's header before each frame, and before that the padding and the trailer of the block before."""
+        lead = np.full(len(captured), _HEADER, dtype=np.int64)
+        lead[1:] += _padding(captured[:-1]) + _TRAILER
+        return lead
+
+    def wrap(
+        self, buffer: np.ndarray, frames: np.ndarray, time: np.ndarray, captured: np.ndarray, wire: np.ndarray
+    ) -> bytes:
+        """Headers and trailers; returns the padding and the trailer of the last block."""
+        if not len(time):
+            return b""
+        block = _HEADER + captured + _padding(captured) + _TRAILER
+        ticks = time if self.nanoseconds else time // 1000
+        words = np.empty((len(time), 8), dtype="<u4")  # trailer of the block before, then this one's header
+        words[1:, 0] = block[:-1]
+        words[:, 1] = _ENHANCED_PACKET
+        words[:, 2] = block
+        words[:, 3] = 0  # the interface
+        words[:, 4] = ticks >> 32
+        words[:, 5] = ticks & 0xFFFFFFFF
+        words[:, 6] = captured
+        words[:, 7] = wire
+        rows = words.view(np.uint8).reshape(len(time), _TRAILER + _HEADER)
+        scatter_rows(buffer, frames[:1] - _HEADER, rows[:1, _TRAILER:])
+        scatter_rows(buffer, frames[1:] - _HEADER - _TRAILER, rows[1:])
+        return bytes(int(_padding(captured[-1:])[0])) + struct.pack("<I", int(block[-1]))
+
+
+def write_pcapng(
+    trace: Trace,
+    path: Path,
+    *,
+    link_type: LinkType,
+    nanoseconds: bool,
+    snaplen: int | None,
+    seed: int,
+    batch_packets: int = BATCH_PACKETS,
+) -> int:
+    """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
+
+    Raises:
+        FieldError: the trace is no packet trace, packets are shorter than their headers, or times lie before 1970.
+        NetshareError: the file cannot be written.
+    """
+    return write_capture(
+        trace, path, Pcapng(nanoseconds), link_type=link_type, snaplen=snaplen, seed=seed, batch_packets=batch_packets
+    )
+
+
+def _block(number: int, body: bytes) -> bytes:
+    length = struct.pack("<I", len(body) + 12)
+    return struct.pack("<I", number) + length + body + length
+
+
+def _options(values: dict[int, bytes]) -> bytes:
+    written = [
+        struct.pack("<HH", number, len(value)) + value + bytes(-len(value) % 4) for number, value in values.items()
+    ]
+    return b"".join(written) + bytes(4)  # opt_endofopt
+
+
+def _padding(length: np.ndarray) -> np.ndarray:
+    """Bytes up to the next multiple of four."""
+    return -length % 4

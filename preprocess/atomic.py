@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all: the one way in which this project replaces a file.
+
+    write_text(Path("report.json"), text)
+    with atomic_file(Path("trace.pcap")) as stream:
+        stream.write(header)
+
+A file is written under a hidden name beside its place, flushed to disk and then renamed, so that a reader sees the old
+content or the new, whatever happens in between (an error, a kill, a full disk, a power cut). What a killed process
+leaves is the hidden file, which the next attempt overwrites. Errors are left as `OSError`: the caller knows what to
+advise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A binary stream whose content becomes the file `path` on leaving; after an error `path` is as it was.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+    """
+    hidden = path.with_name(f".{path.name}.partial")
+    try:
+        with hidden.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        hidden.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file; raises as `atomic_file` does."""
+    with atomic_file(path) as stream:
+        stream.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8; raises as `atomic_file` does."""
+    write_bytes(path, text.encode())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename within `folder` outlive a power cut (a no-op where folders cannot be opened or flushed)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -6,8 +6,8 @@ The map is prefix-preserving as Crypto-PAn's is (Xu, Fan, Ammar and Moon, Prefix
 ICNP 2002): each bit is flipped or not by a pseudo-random function of the bits before it, so two addresses that share a
 prefix of k bits, and no more, still do. What has to give way to the target prefix are the leading bits: networks of d
 bits are numbered anew in the room that the prefixes leave, with the smallest d for which it suffices, and below d
-everything is preserved exactly. The map is one-to-one and depends on the seed and on the addresses of the trace. It is no encryption:
-the pseudo-random function is a fast mixer, made for synthetic addresses.
+everything is preserved exactly. The map is one-to-one and depends on the seed and on the addresses of the trace. It is
+no encryption: the pseudo-random function is a fast mixer, made for synthetic addresses.
 """
 
 from __future__ import annotations

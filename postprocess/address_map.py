@@ -2,12 +2,12 @@
 
     mapped = address_map(trace, ["10.0.0.0/8", "2001:db8::/32"], deny=addresses_of(real), seed=7)
 
-The map is prefix-preserving as Crypto-PAn's is (Xu, Fan, Ammar, Moon: Prefix-preserving IP address anonymization, 2002):
-each bit is flipped or not by a pseudo-random function of the bits before it, so two addresses that share a prefix of k
-bits, and no more, still do. What has to give way to the target prefix are the leading bits: networks of d bits are
-numbered anew in the room that the prefixes leave, with the smallest d for which it suffices, and below d everything is
-preserved exactly. The map is one-to-one and depends on the seed and on the addresses of the trace. It is no encryption:
-the pseudo-random function is a fast mixer, made for synthetic addresses.
+The map is prefix-preserving as Crypto-PAn's is (Xu, Fan, Ammar and Moon, Prefix-preserving IP address anonymization,
+ICNP 2002): each bit is flipped or not by a pseudo-random function of the bits before it, so two addresses that share a
+prefix of k bits, and no more, still do. What has to give way to the target prefix are the leading bits: networks of d
+bits are numbered anew in the room that the prefixes leave, with the smallest d for which it suffices, and below d
+everything is preserved exactly. The map is one-to-one and depends on the seed and on the addresses of the trace. It is
+no encryption: the pseudo-random function is a fast mixer, made for synthetic addresses.
 """
 
 from __future__ import annotations
@@ -151,9 +151,8 @@ def _depth(
         fits = [1 << (depth - network.prefixlen) if depth >= network.prefixlen else 0 for network in networks]
         if sum(fits) >= needed:
             return depth, np.array(fits, dtype=np.int64)
-    raise FieldError(
-        f"prefixes: {', '.join(map(str, networks))} hold {sum(fits)} addresses, the trace has {len(hi)}; give larger ones"
-    )
+    named = ", ".join(map(str, networks))
+    raise FieldError(f"prefixes: {named} hold {sum(fits)} addresses, the trace has {len(hi)}; give larger ones")
 
 
 def _avoid(hi: np.ndarray, lo: np.ndarray, room: np.ndarray, forbidden: np.ndarray) -> Halves:

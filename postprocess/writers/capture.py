@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from postprocess.headers import build_packets, plan_packets
+from postprocess.headers import build_packets, plan_packets, scatter_rows
 from postprocess.link import LINKTYPE_NUMBER, LinkType, link_header_length
 from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError
@@ -109,6 +109,11 @@ def check_seconds(time: np.ndarray, last: int, name: str) -> None:
 
 def _cut(buffer: np.ndarray, offsets: np.ndarray, limit: np.ndarray) -> np.ndarray:
     """The buffer with record i cut to `limit[i]` bytes."""
-    sizes = np.diff(offsets)
-    within = np.arange(len(buffer)) - np.repeat(offsets[:-1], sizes)
-    return buffer[within < np.repeat(limit, sizes)]
+    kept = np.minimum(np.diff(offsets), limit)
+    places = np.concatenate([[0], np.cumsum(kept)])
+    cut = np.empty(int(places[-1]), dtype=np.uint8)
+    for width in np.flatnonzero(np.bincount(kept)).tolist():  # few: no more than the longest record kept has bytes
+        chosen = np.flatnonzero(kept == width)
+        window = np.ndarray(len(buffer) - width + 1, np.dtype((np.void, width)), buffer.data, strides=(1,))
+        scatter_rows(cut, places[chosen], window[offsets[chosen]].view(np.uint8).reshape(len(chosen), width))
+    return cut

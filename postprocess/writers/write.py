@@ -21,7 +21,7 @@ from postprocess.writers.pcap import write_pcap
 from postprocess.writers.pcapng import write_pcapng
 from preprocess.errors import InputError, NetshareError
 from preprocess.parquet import save_parquet
-from preprocess.trace import Source, Trace
+from preprocess.trace import Kind, Source, Trace
 
 _CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
 _EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}
@@ -76,11 +76,9 @@ def write_trace(
     """
     target = Path(path)
     source = layout if layout is not None else (trace.sources[0] if trace.sources else None)
-    chosen = format or _format_of(target, source)
-    if chosen not in FORMATS:
-        raise InputError(f"{target}: unknown format {chosen!r}, choose one of {', '.join(FORMATS)}")
-    wanted = "packet" if chosen in _CAPTURES else trace.kind if chosen == "parquet" else "flow"
-    if trace.kind != wanted:
+    chosen = format_of(target, source, format)
+    if trace.kind not in kinds_of(chosen):
+        (wanted,) = kinds_of(chosen)
         hint = "; flows_from_packets() makes flow records of packets" if wanted == "flow" else ""
         raise InputError(f"{target}: {chosen} holds a {wanted} trace, this is a {trace.kind} trace{hint}")
     if chosen == "parquet":
@@ -103,17 +101,33 @@ def write_trace(
     return WriteReport(target, chosen, len(trace), lossy)
 
 
-def _format_of(path: Path, source: Source | None) -> str:
+def format_of(path: Path, source: Source | None = None, named: str | None = None) -> str:
+    """The format in which `write_trace` would write: the one that is named, else what the suffix says.
+
+    Raises:
+        InputError: no known suffix or format.
+    """
+    if named is not None:
+        if named not in FORMATS:
+            raise InputError(f"{path}: unknown format {named!r}, choose one of {', '.join(FORMATS)}")
+        return named
     name = path.name.lower().removesuffix(".gz")
     for suffix, format in _SUFFIXES.items():
         if name.endswith(suffix):
             return format
-    if name.endswith(".parquet") and path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return "parquet"
     if name.endswith(".csv"):
         return source.format if source is not None and source.format in FLOW_TEXTS else "netshare-csv"
     known = ", ".join(f"{suffix}[.gz]" for suffix in (*_SUFFIXES, ".csv"))
     raise InputError(f"{path}: unknown suffix, choose one of {known}, .parquet, or name the format")
+
+
+def kinds_of(format: str) -> tuple[Kind, ...]:
+    """The kinds of trace that a format holds."""
+    if format == "parquet":
+        return ("packet", "flow")
+    return ("packet",) if format in _CAPTURES else ("flow",)
 
 
 def _has_nanoseconds(source: Source | None) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 
 from netshare.evaluation.curves import Chart
 
-
 Cell = str | float | int | None
 
 

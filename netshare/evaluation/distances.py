@@ -134,10 +134,15 @@ def popularity(values: np.ndarray) -> np.ndarray:
     return counts / max(len(values), 1)
 
 
-def _coarse_counts(sizes: np.ndarray) -> np.ndarray:
+def coarse_bins(sizes: np.ndarray) -> np.ndarray:
+    """int64[n]: which of the `COARSE_BINS` bins 0, 1, 2, 3-4, 5-8 ... each count falls into."""
     counts = np.asarray(sizes, np.float64)
     bins = np.where(counts < 1, 0, 1 + np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64))
-    return np.bincount(np.minimum(bins, COARSE_BINS - 1), minlength=COARSE_BINS)
+    return np.minimum(bins, COARSE_BINS - 1)
+
+
+def _coarse_counts(sizes: np.ndarray) -> np.ndarray:
+    return np.bincount(coarse_bins(sizes), minlength=COARSE_BINS)
 
 
 def _sorted_or_zero(values: np.ndarray) -> np.ndarray:

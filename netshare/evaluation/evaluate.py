@@ -9,6 +9,7 @@ a metric pays for plain copying. Distances grow when samples shrink, so equally 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from netshare.evaluation.consistency import consistency_tests
 from netshare.evaluation.copying import copy_shares
 from netshare.evaluation.curves import charts_of
-from netshare.evaluation.distances import ratio_to_floor, scaled_across
+from netshare.evaluation.distances import geometric_mean, ratio_to_floor, scaled_across
 from netshare.evaluation.fields import (
     MEASURE_TEXT,
     FieldSpec,
@@ -30,6 +31,7 @@ from netshare.evaluation.fields import (
     with_common_categories,
 )
 from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
+from netshare.evaluation.intervals import Interval, distance_intervals
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
 from netshare.evaluation.tasks import TASKS, run_tasks
@@ -54,6 +56,7 @@ def evaluate(
     seed: int = 0,
     bootstrap: int = 3,
     tasks: Collection[str] | Literal["auto"] | None = "auto",
+    redraws: int = 20,
 ) -> Report:
     """All figures about a synthetic trace.
 
@@ -70,12 +73,15 @@ def evaluate(
         bootstrap: number of row bootstraps of A to average over; 0 for none.
         tasks: downstream tasks, by their names in `netshare.evaluation.tasks.TASKS`; `"auto"` for all that the traces
             allow, None for none.
+        redraws: how often flows are drawn again for the distances' confidence intervals; 0 for no intervals.
 
     Raises:
         InputError: a trace is empty, or the traces are of different kinds.
-        ConfigError: `bootstrap` is negative, or a task has an unknown name.
+        ConfigError: `bootstrap` is negative, `redraws` is negative or 1, or a task has an unknown name.
     """
     _check(train, synthetic, holdout, before_repair, bootstrap)
+    if redraws < 0 or redraws == 1:
+        raise ConfigError(f"redraws: found {redraws}, give 0 (no intervals) or 2 or more")
     rng = np.random.default_rng(seed)
     notes: list[str] = []
     training_half = None
@@ -86,6 +92,7 @@ def evaluate(
     real = train if training_half is None else training_half
     (whole_train, real, reference, made), categories = with_common_categories([train, real, reference, synthetic])
 
+    whole = {"train": whole_train, "holdout": reference, "synthetic": made}
     nothing_held_back = training_half is train
     held_back = reference.take(np.zeros(0, np.int64)) if nothing_held_back else reference
     compared, sizes = _equal_flows({"train": real, "holdout": reference, "synthetic": made}, rng)
@@ -98,6 +105,12 @@ def evaluate(
     if missing := unshared_fields(train.kind, values):
         notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
+    distances, overall = _our_distances(specs, values, copies, frame), None
+    if redraws:
+        intervals, deviation = distance_intervals(specs, compared, values, frame, redraws, seed)
+        distances = [_with_interval(row, intervals[key]) for row, key in zip(distances, intervals, strict=True)]
+        ratio = geometric_mean([row.ratio for row in distances])
+        overall = Interval(0.0, deviation).around_ratio(ratio)
     papers = _paper_distances(specs, values, copies)
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}
     return Report(
@@ -106,7 +119,7 @@ def evaluate(
         bootstraps=bootstrap,
         sizes=sizes,
         notes=tuple(notes),
-        distances=tuple(_our_distances(specs, values, copies, frame)),
+        distances=tuple(distances),
         paper_distances=tuple(papers),
         paper_means=tuple(_paper_means(papers)),
         copying=tuple(copy_shares(whole_train, made, held_back, None if training_half is None else real)),
@@ -114,7 +127,8 @@ def evaluate(
         repairs=dict(repairs or {}),
         extra=dict(extra or {}),
         charts=charts_of(train.kind, specs, values, frame, categories),
-        tasks=run_tasks(compared, tasks if holdout is not None else _without_neighbours(tasks), seed),
+        tasks=run_tasks(compared, tasks if holdout is not None else _without_neighbours(tasks), seed, whole),
+        ratio_interval=overall,
     )
 
 
@@ -214,6 +228,11 @@ def _our_distances(
             copied = [measure(name, copy[spec.name], b, frame) for copy in copies]
             rows.append(_row(spec, MEASURE_TEXT[name], distance, floor, copied, (len(s), len(a), len(b)), ""))
     return rows
+
+
+def _with_interval(row: DistanceRow, interval: Interval) -> DistanceRow:
+    around = interval.around(row.synthetic)
+    return replace(row, interval=around, ratio_interval=interval.around_ratio(row.ratio))
 
 
 def _paper_distances(specs: list[FieldSpec], values: dict[str, Values], copies: list[Values]) -> list[DistanceRow]:

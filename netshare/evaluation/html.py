@@ -110,7 +110,7 @@ def _ratio_chart(report: Report) -> str:
 
 
 def _distance_table(report: Report) -> str:
-    figures = ["ratio", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
+    figures = ["ratio (95%)", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
     heads = ["Field", "Distance", *figures, "values S / A / B"]
     figures_table = table(heads, (_distance_cells(row) for row in report.distances), numeric_from=2)
     return f"<details open><summary>All figures</summary>{figures_table}</details>"
@@ -119,7 +119,8 @@ def _distance_table(report: Report) -> str:
 def _distance_cells(row: DistanceRow) -> list[str]:
     boot = "" if row.bootstrap is None else f"{row.bootstrap:.4f}"
     counts = f"{row.n_synthetic:,} / {row.n_train:,} / {row.n_holdout:,}"
-    figures = [f"{row.ratio:.2f}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", boot]
+    within = "" if row.ratio_interval is None else " ({:.2f} to {:.2f})".format(*row.ratio_interval)
+    figures = [f"{row.ratio:.2f}{within}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", boot]
     return [row.title, row.measure, *figures, counts]
 
 

@@ -21,7 +21,8 @@ from netshare.evaluation.flows import count_flows, group_by_flow
 from netshare.evaluation.section import Section, Table, Verdict, not_possible
 from preprocess.trace import Trace
 
-MOST_FLOWS = 4000  # whose neighbours are sought; they are sought among all
+MOST_FLOWS = 4000  # whose neighbours are sought
+MOST_AMONG = 100_000  # flows that they are sought among
 NEAR = 0.7  # a median ratio below it says that S repeats A
 FOUND_OUT = 0.55  # a success rate above it, and above chance by three standard errors, says that S gives members away
 LEAST_FLOWS = 50
@@ -32,7 +33,8 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """The section on nearest neighbours.
 
     Args:
-        traces: `"train"` A, `"holdout"` B, `"synthetic"` S.
+        traces: `"train"` A, `"holdout"` B, `"synthetic"` S, all of each: a copy of a flow that is left out of A is
+            not noticed.
         seed: of the draw where there are more flows than `MOST_FLOWS`.
     """
     if min(count_flows(trace) for trace in traces.values()) < LEAST_FLOWS:
@@ -43,8 +45,7 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     middle, spread = real.mean(axis=0), real.std(axis=0)
     spread[spread < 1e-9] = 1.0
     vectors = {role: ((each - middle) / spread)[rng.permutation(len(each))] for role, each in described.items()}
-    equal = min(len(each) for each in vectors.values())
-    among = {role: each[:equal] for role, each in vectors.items()}
+    among = {role: each[:MOST_AMONG] for role, each in vectors.items()}
     to_train = {role: nearest(vectors[role][:MOST_FLOWS], among["train"]) for role in ("synthetic", "holdout")}
     medians = {role: float(np.median(each)) for role, each in to_train.items()}
     ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
@@ -131,7 +132,7 @@ _TEXT = (
 
 def _membership(vectors: Mapping[str, np.ndarray], rng: np.random.Generator) -> tuple[float, int, float]:
     """Share of right guesses, candidates from each side, standard error."""
-    candidates = min(MOST_FLOWS, len(vectors["train"]))
+    candidates = min(MOST_FLOWS, len(vectors["train"]), len(vectors["holdout"]))
     inside = nearest(vectors["train"][:candidates], vectors["synthetic"])
     outside = nearest(vectors["holdout"][:candidates], vectors["synthetic"])
     distances = np.concatenate([inside, outside])
@@ -144,7 +145,7 @@ def _membership(vectors: Mapping[str, np.ndarray], rng: np.random.Generator) -> 
 
 
 def _bits(trace: Trace, side: str, rows: np.ndarray) -> list[np.ndarray]:
-    """An address as four numbers, the earlier bits weighing more: its /8, /16, /24 (IPv6: /16, /32, /48) and host part."""
+    """An address as four numbers, the earlier bits weighing more: its /8, /16, /24 (IPv6: /16, /32, /48), host part."""
     high, low = trace[f"{side}_hi"][rows], trace[f"{side}_lo"][rows]
     v6 = trace["ip_version"][rows] == 6
     parts = []

@@ -264,7 +264,7 @@ def _laid_out(row: np.ndarray, column: np.ndarray, values: np.ndarray, rows: int
 
 
 def _by_turns(flows: PacketFlows, scale: Scale) -> np.ndarray:
-    """Gap, size, gap, size ... and the last packet's size after the last gap's: sizes are those before the gaps' ends."""
+    """By turns each gap and the size of the packet before it; the last packet's size stands at the end."""
     flow, place = flows.flow, flows.place
     width = 2 * scale.packets - 1
     last = np.zeros(len(flow), bool)

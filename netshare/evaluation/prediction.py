@@ -236,7 +236,9 @@ def _classifiers(seed: int) -> dict[str, Any]:
         "decision tree": DecisionTreeClassifier(random_state=seed),
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, random_state=seed)),
         "random forest": RandomForestClassifier(n_estimators=60, random_state=seed, n_jobs=1),
-        "gradient boosting": HistGradientBoostingClassifier(max_iter=40, early_stopping=False, random_state=seed),
+        "gradient boosting": HistGradientBoostingClassifier(
+            max_iter=40, l2_regularization=1.0, early_stopping=False, random_state=seed
+        ),
         "MLP": make_pipeline(StandardScaler(), MLPClassifier((50,), max_iter=25, random_state=seed)),
     }
 

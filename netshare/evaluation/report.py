@@ -33,6 +33,7 @@ class DistanceRow:
     `synthetic` is d(S, B), `floor` d(A, B), `bootstrap` the mean of d(A*, B) over row bootstraps A* of A (None if none
     were asked for); `ratio` is d(S, B) / d(A, B), `bootstrap_ratio` d(A*, B) / d(A, B). For the papers' distances
     `to_train` is d(S, A), which is what the papers report. `n_*` count the values compared.
+    `interval` and `ratio_interval` are 95% confidence intervals of `synthetic` and `ratio` (bootstrap by flow).
     """
 
     field: str
@@ -49,6 +50,8 @@ class DistanceRow:
     n_holdout: int
     unit: str = ""
     to_train: float | None = None
+    interval: tuple[float, float] | None = None
+    ratio_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Report:
     extra: dict[str, Any] = field(default_factory=dict)
     charts: tuple[Chart, ...] = ()
     tasks: tuple[Section, ...] = ()
+    ratio_interval: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float:
@@ -126,6 +130,7 @@ class Report:
                 "sizes": {role: asdict(size) for role, size in self.sizes.items()},
                 "notes": list(self.notes),
                 "geometric_mean_ratio": self.ratio,
+                "geometric_mean_ratio_interval": self.ratio_interval,
                 "geometric_mean_ratio_bootstrap": self.bootstrap_ratio,
                 "distances": [asdict(row) for row in self.distances],
                 "paper_distances": [asdict(row) for row in self.paper_distances],
@@ -169,8 +174,8 @@ class Report:
             Verdict(
                 "feeding tools that expect valid traffic",
                 not less,
-                f"it passes {'some' if less else 'all'} consistency tests {'less often than' if less else 'as often as'} "
-                f"real traffic does; good is at most {percent(LESS_CONSISTENT)} less",
+                f"it passes {'some' if less else 'all'} consistency tests {'less' if less else 'as'} often "
+                f"{'than' if less else 'as'} real traffic does; good is at most {percent(LESS_CONSISTENT)} less",
             ),
             *(verdict for section in self.tasks for verdict in section.verdicts),
         ]
@@ -208,9 +213,10 @@ class Report:
         for row in sorted(self.distances, key=lambda row: -row.ratio):
             by_field.setdefault(row.field, row)
         worst = list(by_field.values())[:3]
+        within = "" if self.ratio_interval is None else "({:.2f} to {:.2f}) ".format(*self.ratio_interval)
         sentence = (
-            f"{level}: its distances to held-back real traffic are {self.ratio:.2f} times the training trace's own, "
-            f"on the geometric mean over {len(self.distances)} distances"
+            f"{level}: its distances to held-back real traffic are {self.ratio:.2f} {within}times the training trace's "
+            f"own, on the geometric mean over {len(self.distances)} distances"
         )
         if self.bootstrap_ratio is not None:
             sentence += (

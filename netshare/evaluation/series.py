@@ -1,12 +1,12 @@
 """The trace as a time series: is its rate as bursty, and over as long times, as the real one's?
 
 Packets (or records) and bytes are counted in equal time bins over each trace's own span. Compared are the
-autocorrelation of either rate, by its mean squared error (as Lin et al., "Using GANs for sharing networked time series
-data: challenges, initial promise, and open questions", IMC 2020, section 5.1, do for their series); the Hurst exponent,
-which says how slowly averaging over longer bins smooths the rate (Leland et al., "On the self-similar nature of Ethernet
-traffic", 1994: 0.5 for independent arrivals, towards 1 for self-similar traffic; by the aggregated variance method); and
-two measures of burstiness, the index of dispersion (variance over mean of the counts, 1 for a Poisson process) and the
-highest rate over the mean one.
+autocorrelation of either rate, by its mean squared error (as Lin et al., "Using GANs for sharing networked time
+series data: challenges, initial promise, and open questions", IMC 2020, section 5.1, do for their series); the Hurst
+exponent, which says how slowly averaging over longer bins smooths the rate (Leland et al., "On the self-similar
+nature of Ethernet traffic", 1994: 0.5 for independent arrivals, towards 1 for self-similar traffic; by the aggregated
+variance method); and two measures of burstiness, the index of dispersion (variance over mean of the counts, 1 for a
+Poisson process) and the highest rate over the mean one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def rates_of(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
 
 
 def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
-    """float64[lags + 1]: autocorrelation of a series at lags 0, 1, ... `lags`; all 0 but the first if it is constant."""
+    """float64[lags + 1]: autocorrelation at lags 0, 1, ... `lags`; of a constant series 0 at all but the first."""
     centred = values - values.mean()
     spectrum = np.fft.rfft(centred, 2 * len(values))
     covariance = np.fft.irfft(np.abs(spectrum) ** 2)[: lags + 1]

@@ -180,6 +180,7 @@ def _verdict(relative: float, floor: float, rank: float) -> Verdict:
     return Verdict(
         USE,
         good,
-        f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: {said(floor, '.0%')}), "
-        f"rank correlation {said(rank)}; good is at most {_limit(floor):.0%} and at least {RANKED_ALIKE}",
+        f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: "
+        f"{said(floor, '.0%')}), rank correlation {said(rank)}; good is at most {_limit(floor):.0%} and at least "
+        f"{RANKED_ALIKE}",
     )

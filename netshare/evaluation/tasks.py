@@ -30,7 +30,10 @@ TASKS: dict[str, Task] = {
 
 
 def run_tasks(
-    traces: Mapping[str, Trace], tasks: Collection[str] | Literal["auto"] | None, seed: int = 0
+    traces: Mapping[str, Trace],
+    tasks: Collection[str] | Literal["auto"] | None,
+    seed: int = 0,
+    whole: Mapping[str, Trace] | None = None,
 ) -> tuple[Section, ...]:
     """The sections of the chosen tasks, in the order of `TASKS`, each with the CPU time it took.
 
@@ -38,6 +41,7 @@ def run_tasks(
         traces: `"train"`, `"holdout"`, `"synthetic"`, with about equally many flows and common label codes.
         tasks: names of `TASKS`; `"auto"` for all (those that the traces do not allow say so); None for none.
         seed: of whatever is drawn.
+        whole: the same traces before flows were drawn from them, for the task that looks for copies.
 
     Raises:
         ConfigError: a task has an unknown name.
@@ -49,6 +53,6 @@ def run_tasks(
     for name, task in TASKS.items():
         if name in chosen:
             started = time.process_time()
-            section = task(traces, seed)
+            section = task(whole if whole is not None and name == "neighbours" else traces, seed)
             sections.append(replace(section, seconds=time.process_time() - started))
     return tuple(sections)

@@ -2,8 +2,8 @@
 independent), as the sketches' error bounds ask for.
 
 A key is taken as two 32-bit halves x, y and hashed to the upper 32 bits of a x + b y + c modulo 2^64, with a, b, c
-drawn at random (Dietzfelbinger, "Universal hashing and k-wise independent random variables via integer arithmetic without
-primes", STACS 1996; Thorup, "High speed hashing for integers and strings", 2015, section 3).
+drawn at random (Dietzfelbinger, "Universal hashing and k-wise independent random variables via integer arithmetic
+without primes", STACS 1996; Thorup, "High speed hashing for integers and strings", 2015, section 3).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ microseconds, which a capture keeps exactly.
 import json
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 from netml.pparser.parser import PCAP
@@ -50,6 +51,6 @@ with tempfile.NamedTemporaryFile(suffix=".pcap") as file:
         expected[mode] = [[float(f"{value:.9g}") for value in row] for row in capture.features]
     fids = [int(fid[2]) - 10_000 for fid, _ in capture.flows]
 
-with open(sys.argv[1], "w") as out:
-    json.dump({"trace": columns, "flow": fids, "features": expected}, out, separators=(",", ":"))
+made = {"trace": columns, "flow": fids, "features": expected}
+Path(sys.argv[1]).write_text(json.dumps(made, separators=(",", ":")))
 print({mode: np.shape(values) for mode, values in expected.items()}, len(fids))

@@ -1,0 +1,182 @@
+"""Confidence intervals of the distances, by a bootstrap over flows.
+
+Records of one flow are alike, so that whole flows are drawn again with replacement, in each of the three traces; an
+interval is the distance plus and minus 1.96 standard deviations of the redrawn distances (on a logarithmic axis for
+ratios). Redrawn samples lie a little further from each other than the samples themselves; the standard deviation does
+not mind, which percentiles would.
+
+Drawing flows again means weighting their values, so every field is coded once and each redraw is a weighted count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netshare.evaluation.distances import (
+    COARSE_BINS,
+    RATIO_FLOOR,
+    coarse_bins,
+    earth_mover_log,
+    jensen_shannon,
+)
+from netshare.evaluation.fields import FieldSpec, Measure, TimeFrame
+from netshare.evaluation.flows import group_by_flow
+from preprocess.protocols import TCP
+from preprocess.trace import Trace
+
+Z = 1.96  # 95% of a normal distribution
+ROLES = ("synthetic", "train", "holdout")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """95% intervals of d(S, B) and of d(S, B) / d(A, B), as offsets: the deviations that they are made of."""
+
+    deviation: float
+    log_ratio_deviation: float
+
+    def around(self, distance: float) -> tuple[float, float]:
+        """Bounds of the distance; never below 0."""
+        return max(distance - Z * self.deviation, 0.0), distance + Z * self.deviation
+
+    def around_ratio(self, ratio: float) -> tuple[float, float]:
+        """Bounds of the ratio to the floor."""
+        factor = float(np.exp(Z * self.log_ratio_deviation))
+        return ratio / factor, ratio * factor
+
+
+def distance_intervals(
+    specs: list[FieldSpec],
+    traces: Mapping[str, Trace],
+    values: Mapping[str, Mapping[str, np.ndarray]],
+    frame: TimeFrame,
+    redraws: int,
+    seed: int = 0,
+) -> tuple[dict[tuple[str, Measure], Interval], float]:
+    """The interval of every field's every distance, and the log deviation of the ratios' geometric mean.
+
+    Args:
+        specs: the fields that are compared.
+        traces: `"train"`, `"holdout"`, `"synthetic"`.
+        values: what `fields.extract` took from each of them.
+        frame: as given to `extract`.
+        redraws: how often flows are drawn again, at least 2.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    groups = {role: _Owners(traces[role], frame) for role in ROLES}
+    measures = [(spec.name, name) for spec in specs for name in spec.measures]
+    prepared = {each: _prepare(*each, values, groups, frame) for each in measures}
+    found = {each: np.empty((redraws, 2)) for each in measures}
+    for draw in range(redraws):
+        weights = {r: np.bincount(rng.integers(0, g.flows, g.flows), minlength=g.flows) for r, g in groups.items()}
+        for each, distances in prepared.items():
+            found[each][draw] = distances(weights)
+    ratios = {
+        each: np.log(np.maximum(d[:, 0], RATIO_FLOOR) / np.maximum(d[:, 1], RATIO_FLOOR)) for each, d in found.items()
+    }
+    overall = float(np.mean(list(ratios.values()), axis=0).std(ddof=1)) if ratios else 0.0
+    intervals = {e: Interval(float(found[e][:, 0].std(ddof=1)), float(ratios[e].std(ddof=1))) for e in measures}
+    return intervals, overall
+
+
+Distances = Callable[[Mapping[str, np.ndarray]], tuple[float, float]]  # flow weights by role -> d(S, B), d(A, B)
+
+
+class _Owners:
+    """Which flow each value of a field belongs to."""
+
+    def __init__(self, trace: Trace, frame: TimeFrame) -> None:
+        grouped = group_by_flow(trace)
+        self.flows = len(grouped)
+        self.of_record = np.empty(len(trace), np.int64)
+        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
+        self._between = np.repeat(np.arange(self.flows), grouped.sizes - 1)
+        self._tcp = trace["protocol"] == TCP
+        self._with_packets = trace["packets"] > 0 if trace.kind == "flow" else None
+        milliseconds = np.clip((trace["time"] - frame.start) / 1e6, frame.edges[0], frame.edges[-1])
+        self.time_bin = np.clip(np.searchsorted(frame.edges, milliseconds, "right") - 1, 0, len(frame.edges) - 2)
+
+    def of(self, field: str) -> np.ndarray:
+        """int64[n_values]: the flow of each value that `extract` gives for a field."""
+        if field in ("flow_size", "repeats", "flow_duration", "flow_volume"):
+            return np.arange(self.flows)
+        if field == "interarrival":
+            return self._between
+        if field == "tcp_flags":
+            return self.of_record[self._tcp]
+        if field == "bytes_per_packet" and self._with_packets is not None:
+            return self.of_record[self._with_packets]
+        return self.of_record
+
+
+def _prepare(
+    field: str,
+    name: Measure,
+    values: Mapping[str, Mapping[str, np.ndarray]],
+    groups: Mapping[str, _Owners],
+    frame: TimeFrame,
+) -> Distances:
+    if field == "rate":
+        return _rate_distances(groups, len(frame.edges) - 1)
+    coded, support = _codes({role: values[role][field] for role in ROLES}, name, frame)
+    owners = {role: groups[role].of(field) for role in ROLES}
+    measure = _measure(name, support)
+
+    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float]:
+        counts = {r: np.bincount(coded[r], weights[r][owners[r]], minlength=len(support)) for r in ROLES}
+        return measure(counts["synthetic"], counts["holdout"]), measure(counts["train"], counts["holdout"])
+
+    return distances
+
+
+def _rate_distances(groups: Mapping[str, _Owners], bins: int) -> Distances:
+    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float]:
+        rates = {r: np.bincount(g.time_bin, weights[r][g.of_record], minlength=bins) for r, g in groups.items()}
+        return earth_mover_log(rates["synthetic"], rates["holdout"]), earth_mover_log(rates["train"], rates["holdout"])
+
+    return distances
+
+
+def _codes(
+    values: Mapping[str, np.ndarray], name: Measure, frame: TimeFrame
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Each role's values as codes into one ascending support, and the support."""
+    if name == "jsd_time":
+        return {r: np.searchsorted(frame.edges, v, "right") for r, v in values.items()}, np.arange(len(frame.edges) + 1)
+    if name == "jsd_bins":
+        return {r: coarse_bins(v) for r, v in values.items()}, np.arange(COARSE_BINS)
+    together: np.ndarray = np.concatenate([values[r] for r in ROLES])
+    if name == "emd_log":
+        together = np.log1p(np.maximum(together.astype(np.float64), 0))
+    support, codes = np.unique(together, return_inverse=True)
+    parts = np.split(codes, np.cumsum([len(values[r]) for r in ROLES])[:-1])
+    return dict(zip(ROLES, parts, strict=True)), support
+
+
+def _measure(name: Measure, support: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
+    if name == "jsd_rank":
+        return lambda p, q: jensen_shannon(np.sort(p)[::-1], np.sort(q)[::-1])
+    if name == "share":
+        true = support != 0
+        return lambda p, q: abs(float(_shares(p)[true].sum()) - float(_shares(q)[true].sum()))
+    if name in ("emd", "emd_log"):
+        points = support.astype(np.float64)
+        gaps = np.diff(points)
+        return lambda p, q: _earth_mover(_shares(p), _shares(q), points, gaps)
+    return jensen_shannon
+
+
+def _earth_mover(p: np.ndarray, q: np.ndarray, points: np.ndarray, gaps: np.ndarray) -> float:
+    moved = float(np.sum(np.abs(np.cumsum(p - q)[:-1]) * gaps))
+    mean = float(q @ points)
+    spread = float(np.sqrt(q @ (points - mean) ** 2))
+    return moved / (spread if spread > 1e-9 else max(abs(mean), 1.0))
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    total = counts.sum()
+    return counts / total if total else counts

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from evaluation_traces import packet_trace
+
+from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation.fields import extract, frame_of, measure, shared_fields
+from netshare.evaluation.intervals import Interval, _Owners, _prepare, distance_intervals
+from preprocess.errors import ConfigError
+from preprocess.trace import Trace, make_trace
+
+
+def three_parts(flows: int = 900) -> dict[str, Trace]:
+    rest, holdout = split_by_flow(packet_trace(flows), 2 / 3, 0)
+    train, synthetic = split_by_flow(rest, 0.5, 1)
+    return {"train": train, "holdout": holdout, "synthetic": synthetic}
+
+
+def test_with_every_flow_drawn_once_the_distances_are_the_distances() -> None:
+    traces = three_parts()
+    frame = frame_of([traces["train"], traces["holdout"]])
+    values = {role: extract(trace, frame) for role, trace in traces.items()}
+    groups = {role: _Owners(trace, frame) for role, trace in traces.items()}
+    once = {role: np.ones(group.flows) for role, group in groups.items()}
+    for spec in shared_fields("packet", values):
+        for name in spec.measures:
+            got = _prepare(spec.name, name, values, groups, frame)(once)
+            b = values["holdout"][spec.name]
+            want = [measure(name, values[role][spec.name], b, frame) for role in ("synthetic", "train")]
+            assert got == pytest.approx(want, abs=1e-9), (spec.name, name)
+
+
+def test_the_deviation_of_a_share_is_the_binomial_one() -> None:
+    traces = three_parts(3000)
+    # far from B, so that the difference keeps its sign: S has no flow of one packet
+    s = traces["synthetic"]
+    traces["synthetic"] = make_trace("packet", {n: np.repeat(v, 2) for n, v in s.columns.items()})
+    frame = frame_of([traces["train"], traces["holdout"]])
+    values = {role: extract(trace, frame) for role, trace in traces.items()}
+    specs = [spec for spec in shared_fields("packet", values) if spec.name == "repeats"]
+    intervals, _ = distance_intervals(specs, traces, values, frame, 200)
+    share = values["holdout"]["repeats"].mean()
+    expected = np.sqrt(share * (1 - share) / len(values["holdout"]["repeats"]))
+    assert intervals["repeats", "share"].deviation == pytest.approx(expected, rel=0.2)
+
+
+def test_intervals_hold_their_figures_and_shrink_with_the_traces() -> None:
+    widths = []
+    for flows in (300, 4800):
+        parts = three_parts(flows)
+        report = evaluate(parts["train"], parts["synthetic"], parts["holdout"], bootstrap=0, tasks=None, redraws=20)
+        for row in report.distances:
+            assert row.interval is not None
+            assert row.ratio_interval is not None
+            assert 0 <= row.interval[0] <= row.synthetic <= row.interval[1]
+            assert row.ratio_interval[0] <= row.ratio <= row.ratio_interval[1]
+        assert report.ratio_interval is not None
+        assert report.ratio_interval[0] < report.ratio < report.ratio_interval[1]
+        row = next(r for r in report.distances if r.field == "length" and r.measure.startswith("EMD"))
+        assert row.interval is not None
+        widths.append(row.interval[1] - row.interval[0])
+    assert widths[1] < widths[0] / 2  # a quarter is due
+
+
+def test_bounds_do_not_leave_what_is_possible() -> None:
+    assert Interval(1.0, 0.5).around(0.5)[0] == 0
+    low, high = Interval(1.0, 0.5).around_ratio(2.0)
+    assert low * high == pytest.approx(4)
+
+
+def test_intervals_can_be_left_out_and_one_redraw_is_refused() -> None:
+    trace = packet_trace(60)
+    report = evaluate(trace, trace, tasks=None, redraws=0)
+    assert report.ratio_interval is None
+    assert all(row.interval is None for row in report.distances)
+    with pytest.raises(ConfigError, match="redraws: found 1"):
+        evaluate(trace, trace, tasks=None, redraws=1)

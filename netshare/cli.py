@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
     evaluate.add_argument("--seed", type=int, default=0)
+    convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
+    convert.add_argument("files", nargs="+", metavar="IN")
+    convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
+    convert.add_argument("--to", metavar="FORMAT", help="pcap, pcapng, netshare-csv, nfdump-csv, netflow-v9, ipfix ...")
+    convert.add_argument("--limit", type=_positive, help="read at most so many records")
+    convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
     schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
     return parser
@@ -167,6 +173,15 @@ def _evaluate(options: Any) -> None:
         write_json(report, options.json)
     if options.html:
         write_html(report, options.html)
+
+
+def _convert(options: Any) -> None:
+    from netshare.convert import convert
+
+    report = convert(options.files, options.output, to=options.to, limit=options.limit, snaplen=options.snaplen)
+    for loss in report.lossy:
+        print(f"note: {loss}", file=sys.stderr)
+    print(f"{_relative(report.path)}: {report.records:,} records as {report.format}")
 
 
 def _schema(options: Any) -> None:

@@ -16,13 +16,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
-from preprocess import read_trace
+from postprocess.writers.write import FORMATS
+from preprocess import Trace, read_trace
 from preprocess.errors import ConfigError
-from preprocess.readers import list_files
+from preprocess.readers.contents import MAXIMUM_BYTES
 
 PRESETS = ("pcap", "netflow")
 
@@ -37,17 +38,36 @@ class InputSection(Section):
     """What to learn from."""
 
     files: list[str] = Field(min_length=1, description="Traces: files, folders or globs; all of one kind, merged.")
-    limit: int | None = Field(None, ge=1, description="Read at most this many records of each file.")
+    limit: int | None = Field(None, ge=1, description="Read at most this many records, the first of the files.")
+    columns: dict[str, str] | None = Field(
+        None,
+        description="For a CSV or Parquet of a layout of its own: our column -> theirs[:unit]; see docs/formats.md.",
+    )
+    decapsulate: bool = Field(False, description="Learn the packets inside tunnels instead of those outside.")
+    netflow_exports: Literal["auto", True, False] = Field(
+        "auto", description="A capture of NetFlow or IPFIX export packets is read as the flow records in them."
+    )
+    max_bytes: int = Field(MAXIMUM_BYTES, ge=1, description="Most bytes that a compressed file may unpack to.")
 
 
 class OutputSection(Section):
     """Where the run folder is and what is written at its end."""
 
     folder: str | None = Field(None, description="Run folder; default: the config's name + '-run', beside the config.")
-    formats: list[Literal["pcap", "csv", "parquet"]] = Field(
+    formats: list[str] = Field(
         default=["pcap", "csv", "parquet"],
-        description="Formats of the synthetic trace; NetFlow has no pcap (left out, refused if nothing else is asked).",
+        description="Formats of the synthetic trace: pcap, pcapng, csv (the input's layout), parquet, netflow-v5, "
+        "netflow-v9, ipfix, nfcapd, zeek-tsv ... NetFlow has no pcap (left out, refused if nothing else is asked).",
     )
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, value: list[str]) -> list[str]:
+        known = ("csv", *FORMATS)
+        unknown = [name for name in value if name not in known]
+        if unknown or not value:
+            raise ValueError(f"{unknown[0] if unknown else 'an empty list'} is no format; choose of {', '.join(known)}")
+        return value
 
 
 class FieldsSection(Section):
@@ -144,6 +164,15 @@ class PostprocessSection(Section):
     )
 
 
+class AddressesSection(Section):
+    """Where synthetic addresses go."""
+
+    prefixes: list[str] = Field(
+        [], description="Re-map addresses, prefix-preserving, into these prefixes (10.0.0.0/8, 2001:db8::/32)."
+    )
+    avoid_real: bool = Field(False, description="With prefixes: never emit an address of the input.")
+
+
 class EvaluateSection(Section):
     """How the result is judged."""
 
@@ -169,8 +198,15 @@ class Config(Section):
     cluster: ClusterSection = ClusterSection()
     generate: GenerateSection = GenerateSection()
     postprocess: PostprocessSection = PostprocessSection()
+    addresses: AddressesSection = AddressesSection()
     evaluate: EvaluateSection = EvaluateSection()
     seed: int = Field(0, ge=0, lt=2**31, description="Seeds everything random; the same seed repeats a run.")
+
+    @model_validator(mode="after")
+    def _avoiding_needs_prefixes(self) -> Config:
+        if self.addresses.avoid_real and not self.addresses.prefixes:
+            raise ValueError("addresses.avoid_real needs addresses.prefixes to move the addresses into")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -208,15 +244,31 @@ def load_config(
         chosen = raw.get("output", {}).get("folder") if isinstance(raw.get("output"), dict) else None
         folder = base / (chosen or f"{stem}-run")
     user = _validate(raw, name)
-    files = _absolute(user.input.files, base)
-    preset = user.preset or _preset_for(files)
+    source_section = user.input.model_copy(update={"files": _absolute(user.input.files, base)})
+    preset = user.preset or ("pcap" if read_input(source_section, limit=1).kind == "packet" else "netflow")
     merged = _merge(read_preset(preset), raw)
     merged["preset"] = preset
-    merged["input"] = {"files": files, "limit": user.input.limit}
+    merged["input"] = source_section.model_dump()
     merged["output"] = {**merged.get("output", {}), "folder": str(folder.resolve())}
     if user.ip2vec.model is not None:
         merged["ip2vec"] = {"model": str((base / user.ip2vec.model).resolve())}
     return _validate(merged, name)
+
+
+def read_input(section: InputSection, *, limit: int | None = None) -> Trace:
+    """The trace that the section describes, or its first `limit` records.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return read_trace(
+        section.files,
+        limit=limit or section.limit,
+        columns=section.columns,
+        decapsulate=section.decapsulate,
+        netflow_exports=section.netflow_exports,
+        max_bytes=section.max_bytes,
+    )
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -295,13 +347,6 @@ def _known_keys(location: Sequence[Any]) -> list[str]:
 
 def _absolute(names: list[str], base: Path) -> list[str]:
     return [str(base / Path(name).expanduser()) for name in names]
-
-
-def _preset_for(files: list[str]) -> str:
-    for name in files:
-        kind = read_trace(list_files(name)[0], limit=1).kind
-        return "pcap" if kind == "packet" else "netflow"
-    raise ConfigError("input.files is empty; name at least one trace")
 
 
 def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
-from netshare.config import Config
+from netshare.config import Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
@@ -30,8 +30,10 @@ from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess import broken_conventions, flows_from_packets, repair, write_trace
+from postprocess.address_map import address_map, addresses_of
 from postprocess.assemble import assemble
-from preprocess import Trace, read_trace
+from postprocess.writers.write import format_of, kinds_of
+from preprocess import Trace
 from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
 from preprocess.codec import Codec
@@ -125,7 +127,7 @@ class _Run:
             if LAST_STAGES.index(name) <= LAST_STAGES.index(last):
                 key = stage(key)
         synthetic = self.folder.path / "synthetic"
-        outputs = sorted(p for p in synthetic.glob("synthetic.*")) if last in ("postprocess", "evaluate") else []
+        outputs = sorted(p for p in synthetic.glob("synthetic*")) if last in ("postprocess", "evaluate") else []
         report = self.folder.path / "report" / "report.html"
         shown = report if last == "evaluate" and self.config.evaluate.enabled else None
         return RunResult(self.folder.path, tuple(outputs), shown)
@@ -139,10 +141,11 @@ class _Run:
         config = self.config
         files = list_files(config.input.files)
         content = [(path.name, file_fingerprint(path)) for path in files]
-        key = fingerprint("trace", content, config.input.limit, config.evaluate.holdout, config.seed)
+        reading = config.input.model_dump(mode="json", exclude={"files"})
+        key = fingerprint("trace", content, reading, _plain(config.evaluate), config.seed)
         with self._stage("trace", key, "reading the input") as work:
             if work is not None:
-                trace = read_trace(config.input.files, limit=config.input.limit)
+                trace = read_input(config.input)
                 self.console.note_trace(trace)
                 _check_usable(config, trace)
                 train, holdout = _split(trace, config)
@@ -223,13 +226,14 @@ class _Run:
     def postprocess(self, before: str) -> str:
         """Decoded records -> a valid trace in every format asked for."""
         config = self.config
-        key = fingerprint("synthetic", before, _plain(config.postprocess), config.output.formats, config.seed)
+        settings = [_plain(config.postprocess), _plain(config.addresses), config.output.formats, config.seed]
+        key = fingerprint("synthetic", before, *settings)
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
                 trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
                 write_text(work / "repairs.json", json.dumps(repairs, indent=1))
-                for suffix in _formats(config, trace):
-                    self.write(trace, work / f"synthetic.{suffix}", seed=config.seed)
+                for name in _formats(config, trace):
+                    self.write(trace, work / _file_name(name), format=name, seed=config.seed)
         return key
 
     def evaluate(self, before: str) -> str:
@@ -268,21 +272,30 @@ class _Run:
     def repaired(self, trace: Trace) -> tuple[Trace, dict[str, Any]]:
         """The trace with what is forbidden repaired, and the count of repairs by rule."""
         if not self.config.postprocess.repair:
-            return trace, {}
+            return self._with_mapped_addresses(trace), {}
         real = self.real("train")
         empty = trace.kind == "flow" and bool((real["packets"] == 0).any())
         repaired, said = repair(
             trace, allow_zero_packets=empty, except_rules=broken_conventions(real), seed=self.config.seed
         )
-        return repaired, said.rules
+        return self._with_mapped_addresses(repaired), said.rules
 
-    def write(self, trace: Trace, path: Path, *, seed: int) -> None:
-        """Write in the input's layout; packets asked for as CSV become the NetFlow records of these packets."""
-        to_flows = trace.kind == "packet" and ".csv" in path.suffixes
+    def _with_mapped_addresses(self, trace: Trace) -> Trace:
+        chosen = self.config.addresses
+        if not chosen.prefixes:
+            return trace
+        deny = addresses_of(self.real("full")) if chosen.avoid_real else ()
+        return address_map(trace, chosen.prefixes, deny=deny, seed=self.config.seed)
+
+    def write(self, trace: Trace, path: Path, *, format: str | None = None, seed: int) -> None:
+        """Write in the input's layout; where a format holds flow records, packets become the records of these packets."""
         source = self.real("full").sources[0]
+        named = None if format in ("csv", None) else format
+        to_flows = trace.kind == "packet" and "packet" not in kinds_of(format_of(path, source, named))
         write_trace(
             flows_from_packets(trace) if to_flows else trace,
             path,
+            format=named,
             layout=None if to_flows else source,
             snaplen=self.config.postprocess.snaplen,
             seed=seed,
@@ -389,11 +402,23 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
 def _formats(config: Config, trace: Trace) -> list[str]:
     """Suffixes to write; Parquet always, since the evaluation reads it."""
     asked = list(config.output.formats)
-    if trace.kind == "flow" and "pcap" in asked:
-        if asked == ["pcap"]:
-            raise ConfigError("output.formats is [pcap], but NetFlow records hold no packets; ask for csv or parquet")
-        asked.remove("pcap")
+    if trace.kind == "flow":
+        asked = [name for name in asked if name == "csv" or "flow" in kinds_of(name)]
+        if not asked:
+            found = ", ".join(config.output.formats)
+            raise ConfigError(
+                f"output.formats is [{found}], but NetFlow records hold no packets; ask for csv or parquet"
+            )
     return sorted({*asked, "parquet"})
+
+
+def _file_name(format: str) -> str:
+    """`synthetic.pcap`, `.pcapng`, `.csv`, `.parquet`; a format with another name is in the file's: `synthetic-ipfix.pcap`."""
+    if format in ("pcap", "pcapng", "csv", "parquet"):
+        return f"synthetic.{format}"
+    suffixes = {"netflow-v5": "pcap", "netflow-v9": "pcap", "ipfix": "pcap", "nfcapd": "nfcapd"}
+    suffixes |= {"zeek-tsv": "log", "zeek-json": "json"}
+    return f"synthetic-{format}.{suffixes.get(format, 'csv')}"
 
 
 def _plain(section: Any) -> Any:

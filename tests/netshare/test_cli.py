@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -157,3 +158,39 @@ def test_netflow_comes_out_in_the_layout_that_went_in(sample_netflow, tmp_path):
     assert {path.suffix for path in result.outputs} == {".csv", ".parquet"}
     real_header = gzip.decompress(sample_netflow.read_bytes()).split(b"\n")[0]
     assert (result.folder / "synthetic" / "synthetic.csv").read_bytes().split(b"\n")[0].strip() == real_header.strip()
+
+
+def test_other_formats_and_addresses_of_ones_own(quick_run, tmp_path):
+    from postprocess.address_map import addresses_of
+
+    folder = tmp_path / "run"
+    shutil.copytree(quick_run, folder)
+    sets = ['output.formats=["pcapng", "ipfix", "zeek-tsv"]', "evaluate.enabled=true", "addresses.avoid_real=true"]
+    sets += ['addresses.prefixes=["198.18.0.0/15", "2001:db8:ffff::/48"]']
+    config = str(quick_run.parent / "config.json")
+    command = ["postprocess", config, "--work-dir", str(folder), "-q", *(x for text in sets for x in ("--set", text))]
+    assert main(command) == 0
+    names = {path.name for path in (folder / "synthetic").glob("synthetic*")}
+    assert names == {"synthetic.pcapng", "synthetic-ipfix.pcap", "synthetic-zeek-tsv.log", "synthetic.parquet"}
+    real = {*zip(*(half.tolist() for half in addresses_of(read_trace(folder / "trace" / "full.parquet"))), strict=True)}
+    synthetic = read_trace(folder / "synthetic" / "synthetic.pcapng")
+    assert not real & {*zip(synthetic["src_hi"].tolist(), synthetic["src_lo"].tolist(), strict=True)}
+    assert read_trace(folder / "synthetic" / "synthetic-ipfix.pcap").kind == "flow"
+
+
+def test_convert_reads_anything_and_writes_anything(sample_netflow, tmp_path, capsys):
+    assert main(["convert", str(sample_netflow), str(tmp_path / "out.pcap"), "--to", "netflow-v9"]) == 0
+    assert "netflow-v9" in capsys.readouterr().out
+    again = read_trace(tmp_path / "out.pcap")
+    assert again["packets"].sum() == read_trace(sample_netflow)["packets"].sum()
+    assert main(["convert", str(sample_netflow), str(tmp_path / "no.pcap")]) == 2
+    assert main(["convert", str(sample_netflow), str(tmp_path / "out.xyz")]) == 2
+
+
+def test_conversations_are_learnt_in_both_directions(sample_capture, tmp_path):
+    value = QUICK | {"input": {"files": [str(sample_capture)], "limit": 1500}, "chunks": {"count": 1}}
+    value |= {"fields": {"flow_key": "bidirectional"}, "evaluate": {"enabled": False}}
+    result = netshare.run(netshare.load_config(value, work_dir=tmp_path / "run"))
+    synthetic = read_trace(result.folder / "synthetic" / "synthetic.pcap")
+    assert len(group_flows(synthetic, "bidirectional")) < len(group_flows(synthetic))
+    assert complaints(result.folder / "synthetic" / "synthetic.pcap") == []

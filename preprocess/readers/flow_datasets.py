@@ -37,7 +37,7 @@ from preprocess.readers.flow_dialects import (
     zero_where_unset,
 )
 
-UGR16_COLUMNS = ("te", "td", "sa", "da", "sp", "dp", "pr", "flg", "fwd", "stos", "ipkt", "ibyt", "label")
+UGR16_COLUMNS = ("te", "td", "sa", "da", "sp", "dp", "pr", "flg", "fwd", "stos", "pkt", "byt", "label")
 UNSW_COLUMNS = (
     "srcip", "sport", "dstip", "dsport", "proto", "state", "dur", "sbytes", "dbytes", "sttl", "dttl", "sloss", "dloss",
     "service", "sload", "dload", "spkts", "dpkts", "swin", "dwin", "stcpb", "dtcpb", "smeansz", "dmeansz",
@@ -54,7 +54,7 @@ _CIDDS_NAMES = ("EXT_SERVER", "OPENSTACK_NET", "DNS", "ATTACKER1", "ATTACKER2", 
 def from_ugr16(texts: dict[str, pa.Array]) -> FlowColumns:
     """UGR16 as published: nfdump's columns with the end of a flow instead of its start, and a label."""
     end, readable = date_times(texts["te"])
-    flows = from_nfdump({**texts, "ts": texts["te"]})
+    flows = from_nfdump({**texts, "ts": texts["te"], "ipkt": texts["pkt"], "ibyt": texts["byt"]})
     flows.put("time", (end - flows.columns["duration"], readable), "te")
     flows.put_category("label", texts["label"], UNSET)
     return flows

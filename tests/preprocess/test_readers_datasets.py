@@ -74,6 +74,7 @@ def test_ugr16_without_header(read):
     expect(trace, time=ns("2016-03-18 10:47:56.5"), duration=2_500_000_000, src="42.219.145.151", dst="10.0.0.2",
            src_port=443, dst_port=61000, protocol=6, tcp_flags=0b011001, tos=72, packets=15, bytes=925,
            label="background")  # fmt: skip
+    assert trace.sources[0].details["header"][10:] == ["pkt", "byt", "label"]
 
 
 def test_nfdump_newer_csv(read):

@@ -3,6 +3,7 @@
 real, held_back = split_by_flow(trace, 0.5, seed=0)   # train on `real`
 report = evaluate(real, synthetic, held_back)
 print(report.summary())
+[verdict.use for verdict in report.uses() if verdict.good]  # what the trace is good for
 write_html(report, "report.html")
 """
 
@@ -10,5 +11,6 @@ from netshare.evaluation.evaluate import evaluate
 from netshare.evaluation.html import write_html
 from netshare.evaluation.report import Report, write_json
 from netshare.evaluation.split import split_by_flow
+from netshare.evaluation.tasks import TASKS
 
-__all__ = ["Report", "evaluate", "split_by_flow", "write_html", "write_json"]
+__all__ = ["TASKS", "Report", "evaluate", "split_by_flow", "write_html", "write_json"]

@@ -9,6 +9,7 @@ from netshare.evaluation.html_table import table
 from netshare.evaluation.section import Section, Table, Verdict, number
 from netshare.evaluation.svg import draw
 
+NAMES = {"train": "A", "holdout": "B", "synthetic": "S"}
 FOLDED_FROM = 20  # rows: longer tables are folded away
 
 
@@ -37,7 +38,9 @@ def task_section(section: Section, legend: str) -> str:
     drawn = f'{legend}<div class="charts">{charts}</div>' if charts else ""
     tables = "".join(_table(each) for each in section.tables)
     heading = f'<section id="task-{section.name}"><h2>{escape(section.title)}</h2>'
-    return f"{heading}<p>{escape(section.text)}</p>{drawn}{tables}</section>"
+    of = (f"{count:,} of {name}" for role, name in NAMES.items() if (count := section.records.get(role)))
+    counts = f'<p class="muted">Records: {", ".join(of)}.</p>' if section.tables else ""
+    return f"{heading}<p>{escape(section.text)}</p>{counts}{drawn}{tables}</section>"
 
 
 def _table(each: Table) -> str:

@@ -23,6 +23,7 @@ from preprocess.trace import Trace
 
 MOST_FLOWS = 4000  # whose neighbours are sought
 MOST_AMONG = 100_000  # flows that they are sought among
+CELLS_AT_ONCE = 4_000_000  # distances in memory at a time
 NEAR = 0.7  # a median ratio below it says that S repeats A
 FOUND_OUT = 0.55  # a success rate above it, and above chance by three standard errors, says that S gives members away
 LEAST_FLOWS = 50
@@ -116,10 +117,11 @@ def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
     """float64[n]: Euclidean distance of each of float64[n, d] to the nearest of float64[m, d]."""
     result = np.empty(len(points))
     squares = np.sum(among**2, axis=1)
-    for start in range(0, len(points), 512):
-        part = points[start : start + 512]
+    rows = max(CELLS_AT_ONCE // max(len(among), 1), 1)
+    for start in range(0, len(points), rows):
+        part = points[start : start + rows]
         closest = np.argmin(squares - 2 * (part @ among.T), axis=1)
-        result[start : start + 512] = np.linalg.norm(part - among[closest], axis=1)
+        result[start : start + rows] = np.linalg.norm(part - among[closest], axis=1)
     return result
 
 

@@ -92,6 +92,9 @@ def netml(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     if any(trace.kind == "flow" for trace in traces.values()):
         return not_possible("netml", TITLE, USE, "it needs packets, and these are flow records")
     flows = {role: cut_flows(trace) for role, trace in traces.items()}
+    if len(flows["synthetic"]) < LEAST_FLOWS <= min(len(flows["train"]), len(flows["holdout"])):
+        found = f"only {len(flows['synthetic'])} synthetic flows have two packets or more"
+        return Section("netml", TITLE, f"Not done: {found}.", verdicts=(Verdict(USE, False, found),))
     if min(len(each) for each in flows.values()) < LEAST_FLOWS:
         reason = f"a trace has fewer than {LEAST_FLOWS} flows of two packets or more"
         return not_possible("netml", TITLE, USE, reason)

@@ -97,8 +97,9 @@ class Cut:
                 ("mean", *(self.mean(r, i) for i in (0, 1) for r in ROLES)),
                 ("rank correlation with A", *(self.ranking(r) for r in ROLES), None, None, None),
             ),
-            f"Learnt from {', '.join(f'{self.learnt[r]:,}' for r in ROLES)} records, tested on {self.tested:,}. Always "
-            f"naming the most frequent label is right in {self.majority:.1%}; balanced accuracy averages over labels.",
+            f"Learnt from {', '.join(f'{self.learnt[r]:,}' for r in ROLES)} records of S, A, B; tested on "
+            f"{self.tested:,}. Always naming the most frequent label is right in {self.majority:.1%}; balanced "
+            "accuracy averages over labels.",
         )
 
     def chart(self) -> Chart:

@@ -43,6 +43,7 @@ class Section:
     name: the task's, as `evaluate(tasks=...)` takes it
     text: how the figures were made and how to read them
     figures: the same results by name, for programs
+    records: how many records of each trace the task was given
     seconds: CPU time spent
     """
 
@@ -53,6 +54,7 @@ class Section:
     charts: tuple[Chart, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
+    records: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -63,12 +65,13 @@ class Section:
             "tables": [asdict(table) for table in self.tables],
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "figures": self.figures,
+            "records": self.records,
         }
 
 
 def not_possible(name: str, title: str, use: str, reason: str) -> Section:
     """The section of a task that these traces do not allow."""
-    return Section(name, title, f"Not done: {reason}.", verdicts=(Verdict(use, None, f"not tested: {reason}"),))
+    return Section(name, title, f"Not done: {reason}.", verdicts=(Verdict(use, None, reason),))
 
 
 def number(value: Cell) -> str:

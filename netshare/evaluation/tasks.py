@@ -53,6 +53,11 @@ def run_tasks(
     for name, task in TASKS.items():
         if name in chosen:
             started = time.process_time()
-            section = task(whole if whole is not None and name == "neighbours" else traces, seed)
-            sections.append(replace(section, seconds=time.process_time() - started))
+            given = whole if whole is not None and name == "neighbours" else traces
+            section = task(given, seed)
+            sections.append(
+                replace(
+                    section, records={r: len(each) for r, each in given.items()}, seconds=time.process_time() - started
+                )
+            )
     return tuple(sections)

@@ -61,6 +61,14 @@ def test_flow_records_and_few_flows_are_told_of() -> None:
     assert "fewer than 30" in netml(dict.fromkeys(("train", "holdout", "synthetic"), few)).text
 
 
+def test_synthetic_packets_that_make_no_flows_are_not_good() -> None:
+    real = packet_trace(200)
+    lone = make_trace("packet", {**real.columns, "src_port": np.arange(len(real))})
+    section = netml({"train": real, "holdout": real, "synthetic": lone})
+    assert section.verdicts[0].good is False
+    assert "only 0 synthetic flows" in section.text
+
+
 def test_simultaneous_packets_have_features() -> None:
     trace = packet_trace(50)
     trace = make_trace("packet", {**trace.columns, "time": np.zeros(len(trace), np.int64)})

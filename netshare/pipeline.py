@@ -26,13 +26,11 @@ from netshare.evaluation import Report, evaluate, split_by_flow, write_html, wri
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
 from netshare.progress import Console
+from netshare.release import file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
-from postprocess import broken_conventions, flows_from_packets, repair, write_trace
-from postprocess.address_map import address_map, addresses_of
 from postprocess.assemble import assemble
-from postprocess.writers.write import format_of, kinds_of
 from preprocess import Trace
 from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
@@ -108,8 +106,8 @@ def generate(
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
         work = _Run(config, folder, console or Console.silent())
         trace, said = work.sample(flows=flows, seed=seed)
-        repaired, _ = work.repaired(trace)
-        work.write(repaired, Path(output), seed=seed)
+        valid, _ = made_valid(trace, work.real, config)
+        write_like(valid, Path(output), work.real("full").sources[0], config, seed=seed)
     return said
 
 
@@ -230,10 +228,12 @@ class _Run:
         key = fingerprint("synthetic", before, *settings)
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
-                trace, repairs = self.repaired(load_parquet(self.folder.path / "generated" / "generated.parquet"))
+                trace = load_parquet(self.folder.path / "generated" / "generated.parquet")
+                trace, repairs = made_valid(trace, self.real, config)
                 write_text(work / "repairs.json", json.dumps(repairs, indent=1))
-                for name in _formats(config, trace):
-                    self.write(trace, work / _file_name(name), format=name, seed=config.seed)
+                for name in formats_for(trace.kind, config):
+                    path = work / file_name(name)
+                    write_like(trace, path, self.real("full").sources[0], config, format=name, seed=config.seed)
         return key
 
     def evaluate(self, before: str) -> str:
@@ -268,38 +268,6 @@ class _Run:
             )
         self.console.note_generation(said)
         return assemble(tables, plan), said
-
-    def repaired(self, trace: Trace) -> tuple[Trace, dict[str, Any]]:
-        """The trace with what is forbidden repaired, and the count of repairs by rule."""
-        if not self.config.postprocess.repair:
-            return self._with_mapped_addresses(trace), {}
-        real = self.real("train")
-        empty = trace.kind == "flow" and bool((real["packets"] == 0).any())
-        repaired, said = repair(
-            trace, allow_zero_packets=empty, except_rules=broken_conventions(real), seed=self.config.seed
-        )
-        return self._with_mapped_addresses(repaired), said.rules
-
-    def _with_mapped_addresses(self, trace: Trace) -> Trace:
-        chosen = self.config.addresses
-        if not chosen.prefixes:
-            return trace
-        deny = addresses_of(self.real("full")) if chosen.avoid_real else ()
-        return address_map(trace, chosen.prefixes, deny=deny, seed=self.config.seed)
-
-    def write(self, trace: Trace, path: Path, *, format: str | None = None, seed: int) -> None:
-        """Write in the input's layout; where a format holds flow records, packets become the records of these packets."""
-        source = self.real("full").sources[0]
-        named = None if format in ("csv", None) else format
-        to_flows = trace.kind == "packet" and "packet" not in kinds_of(format_of(path, source, named))
-        write_trace(
-            flows_from_packets(trace) if to_flows else trace,
-            path,
-            format=named,
-            layout=None if to_flows else source,
-            snaplen=self.config.postprocess.snaplen,
-            seed=seed,
-        )
 
     def _report(self) -> Report:
         path = self.folder.path
@@ -397,28 +365,6 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
         logger.warning("too few flows to hold any back for the evaluation; training on all of them")
         return trace, None
     return train, holdout
-
-
-def _formats(config: Config, trace: Trace) -> list[str]:
-    """Suffixes to write; Parquet always, since the evaluation reads it."""
-    asked = list(config.output.formats)
-    if trace.kind == "flow":
-        asked = [name for name in asked if name == "csv" or "flow" in kinds_of(name)]
-        if not asked:
-            found = ", ".join(config.output.formats)
-            raise ConfigError(
-                f"output.formats is [{found}], but NetFlow records hold no packets; ask for csv or parquet"
-            )
-    return sorted({*asked, "parquet"})
-
-
-def _file_name(format: str) -> str:
-    """`synthetic.pcap`, `.pcapng`, `.csv`, `.parquet`; a format with another name is in the file's: `synthetic-ipfix.pcap`."""
-    if format in ("pcap", "pcapng", "csv", "parquet"):
-        return f"synthetic.{format}"
-    suffixes = {"netflow-v5": "pcap", "netflow-v9": "pcap", "ipfix": "pcap", "nfcapd": "nfcapd"}
-    suffixes |= {"zeek-tsv": "log", "zeek-json": "json"}
-    return f"synthetic-{format}.{suffixes.get(format, 'csv')}"
 
 
 def _plain(section: Any) -> Any:

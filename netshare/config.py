@@ -153,6 +153,9 @@ class GenerateSection(Section):
     flows: int | None = Field(
         None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has."
     )
+    avoid_real_flows: bool = Field(
+        True, description="Make no five-tuple of the input, as long as the model draws enough others."
+    )
 
 
 class PostprocessSection(Section):

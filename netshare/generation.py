@@ -3,7 +3,8 @@
 Chunk by chunk, in time order (NetShare, section 4.3, insight 3):
 
 1. *New flows*: metadata are drawn from the chunk's model until as many flows start here as asked. In a real trace a
-   five-tuple starts once, so a draw whose five-tuple has already started is drawn anew.
+   five-tuple starts once, so a draw whose five-tuple has already started is drawn anew; and so is one whose five-tuple
+   is among those that must not be made (the real ones).
 2. *Continued flows*: flows that earlier chunks tagged for this one keep their five-tuple, label and tags; what is
    particular to the chunk (start, span, whether the series is cut) comes from a *donor*: a draw of this chunk's model
    that does not start here, of the same protocol if there is one.
@@ -15,8 +16,8 @@ Chunk by chunk, in time order (NetShare, section 4.3, insight 3):
    proportion to what they bring, which tilts the model's distribution of lengths as little as reaching the volume
    allows; at most one flow in twenty is exchanged.
 
-Nothing of this touches real data: it uses the models, and for each chunk the number of flows that start there and of
-records.
+Beside the models this uses, for each chunk, the number of flows that start there and of records, and the five-tuples that
+must not be made.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class GenerationReport:
     records: int = 0
     series: int = 0
     drawn: int = 0  # metadata rows drawn in all
-    repeated_five_tuples: int = 0  # draws given up because their five-tuple had already started
-    accepted_repeats: int = 0  # flows that share a five-tuple with another because no other was drawn
+    repeated_five_tuples: int = 0  # draws given up because their five-tuple had already started, or is a real one
+    accepted_repeats: int = 0  # such draws that were used all the same, because too few others came
     forced_starts: int = 0  # draws made to start in a chunk whose model drew too few that do
     continued: int = 0  # series that continue a flow from an earlier chunk
     segments: int = 0  # series that continue a flow within a chunk
@@ -97,6 +98,7 @@ def generate_series(
     flows: int,
     seed: int,
     records: Mapping[int, int] | None = None,
+    avoid: Metadata | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[int, SeriesTable], GenerationReport]:
     """Synthetic series of every chunk.
@@ -109,6 +111,7 @@ def generate_series(
         flows: distinct five-tuples to generate in all.
         seed: the same seed gives the same series.
         records: number of real records in each non-empty chunk, if volumes are to be met.
+        avoid: five-tuple columns of the flows that must not be made, as far as the models draw enough others.
         report: told (chunks done, chunks in all).
 
     Raises:
@@ -118,7 +121,7 @@ def generate_series(
         raise TrainingError("no flow starts in any chunk, so there is nothing to generate from")
     said = GenerationReport(flows_asked=flows, by_chunk=share_flows(flows, starting))
     chunks = sorted(starting)
-    started = _Flows(codec.categories)
+    started = _Flows(codec.categories, avoid or {})
     tables: dict[int, SeriesTable] = {}
     for done, chunk in enumerate(chunks):
         rng = np.random.default_rng(derive_seed(seed, "stitch", chunk))
@@ -143,21 +146,28 @@ def generate_series(
 
 
 class _Flows:
-    """The flows started so far, over all chunks."""
+    """The flows started so far, over all chunks, and the five-tuples that must not be made."""
 
-    def __init__(self, categories: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, categories: Mapping[str, tuple[str, ...]], avoid: Metadata) -> None:
         self.identity = (*METADATA_OF_FLOW, "chunk_tags", *categories)
         self.parts: list[Metadata] = []
+        self.avoid = avoid
+
+    def copy(self) -> _Flows:
+        """The same flows; what is added to the copy is not added here."""
+        other = _Flows({}, self.avoid)
+        other.identity, other.parts = self.identity, list(self.parts)
+        return other
 
     def add(self, flows: Metadata) -> None:
         if _rows(flows):
             self.parts.append({name: flows[name] for name in self.identity if name in flows})
 
     def fresh(self, candidates: Metadata) -> np.ndarray:
-        """bool[n]: candidates whose five-tuple is neither among the flows started nor among earlier candidates."""
-        whole = {
-            name: np.concatenate([*(part[name] for part in self.parts), candidates[name]]) for name in METADATA_OF_FLOW
-        }
+        """bool[n]: candidates whose five-tuple is neither to be avoided nor among the flows started or the candidates
+        before them."""
+        known = [part for part in (self.avoid, *self.parts) if _rows(part)]
+        whole = {name: np.concatenate([*(part[name] for part in known), candidates[name]]) for name in METADATA_OF_FLOW}
         numbers = number_by_first_appearance(five_tuple_keys(whole)[0])
         first = np.zeros(len(numbers), dtype=bool)
         first[np.unique(numbers, return_index=True)[1]] = True
@@ -216,8 +226,7 @@ class _Draw:
         refused: list[Metadata] = []
         others: list[Metadata] = []
         missing, budget = wanted, MOST_DRAWS * wanted + 1000
-        here = _Flows(self.codec.categories)
-        here.parts = list(started.parts)
+        here = started.copy()
         while missing > 0 and budget > 0:
             n = min(max(64, int(missing * 1.2)), 200_000, budget)
             budget -= n
@@ -346,7 +355,8 @@ def _exchange(
     pairs = min(len(mine), len(theirs))
     mine, theirs = mine[:pairs], theirs[:pairs]
     gain = (others.lengths[theirs] - table.lengths[mine]) * np.sign(missing)
-    useful = np.flatnonzero((gain > 0) & (gain <= abs(missing)))
+    least = max(1.0, abs(missing) / (2 * most))  # an exchange for less would use up the number of them
+    useful = np.flatnonzero((gain >= least) & (gain <= abs(missing)))
     order = useful[np.argsort(rng.exponential(size=len(useful)) / gain[useful], kind="stable")]
     chosen = order[np.cumsum(gain[order]) <= abs(missing)][:most]
     return mine[chosen], theirs[chosen]

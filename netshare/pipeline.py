@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -41,6 +42,7 @@ from preprocess.flows import group_flows
 from preprocess.ip2vec import IP2Vec
 from preprocess.parquet import load_parquet, save_parquet
 from preprocess.readers import list_files
+from preprocess.series import METADATA_OF_FLOW
 
 logger = logging.getLogger(__name__)
 
@@ -262,6 +264,7 @@ class _Run:
                 plan,
                 starting=starting,
                 records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
+                avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],
                 seed=derive_seed(seed, "generate"),
                 report=report,
@@ -316,6 +319,11 @@ class _Run:
         if mode == "auto":
             return self.config.cluster.address is not None or (jobs > 2 and (os.cpu_count() or 1) > 1)
         return mode == "ray"
+
+    def _real_five_tuples(self) -> dict[str, np.ndarray]:
+        real = self.real("full")
+        first = group_flows(real).first
+        return {name: real[name][first] for name in METADATA_OF_FLOW}
 
     def _facts(self) -> dict[str, Any]:
         return json.loads((self.folder.path / "chunks" / "chunks.json").read_text())

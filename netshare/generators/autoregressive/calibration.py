@@ -3,8 +3,8 @@
 A net stopped early, and trained with dropout, is right about what is common and draws what is rare too seldom: the
 longest flows, the widest spans. Its mean probability of a value over the training rows ought to be that value's share
 of them (for logits with a bias, the likelihood's gradient says so at its maximum). So when training has ended, each
-logit's bias is moved by the logarithm of the one over the other, both with `PSEUDO_COUNT` added, which leaves values
-that were hardly seen alone.
+logit's bias is moved by the logarithm of the one over the other. Values that were seen less than `ENOUGH` times are
+pooled with their neighbours until together they were: a tail is wrong as a whole, bin by bin it is only noise.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 
 from netshare.generators.autoregressive.parts import Part
 
-PSEUDO_COUNT = 5.0
-ROUNDS = 2  # columns depend on one another through what is drawn, not through what is learnt: few are enough
+ENOUGH = 15
+PSEUDO_COUNT = 2.0
+ROUNDS = 4  # each brings the shares most of the way
 MOST_ROWS = 40_000
 
 
@@ -36,8 +37,25 @@ def calibrate(part: Part, chosen: np.ndarray, batch_rows: int) -> None:
                     expected[i] += torch.softmax(logits, dim=1).sum(dim=0)
                     seen[i] += torch.bincount(target, minlength=len(seen[i]))
         for i, bias in biases.items():
-            bias += ((seen[i] + PSEUDO_COUNT) / (expected[i] + PSEUDO_COUNT)).log()
+            pool = _pools(seen[i])
+            ratio = _pooled(seen[i], pool) / _pooled(expected[i], pool)
+            bias += ratio.log()[pool]
     part.net.train(training)
+
+
+def _pools(seen: torch.Tensor) -> torch.Tensor:
+    """int64[size]: the pool of each value, numbered in order; a pool is closed once `ENOUGH` of it were seen."""
+    pools, number, count = [], 0, 0.0
+    for share in seen.tolist():
+        pools.append(number)
+        count += share
+        if count >= ENOUGH:
+            number, count = number + 1, 0.0
+    return torch.tensor(pools, device=seen.device)
+
+
+def _pooled(values: torch.Tensor, pool: torch.Tensor) -> torch.Tensor:
+    return torch.full((int(pool[-1]) + 1,), PSEUDO_COUNT, device=values.device).index_add_(0, pool, values)
 
 
 def _some(part: Part, chosen: np.ndarray) -> np.ndarray:

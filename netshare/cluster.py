@@ -167,11 +167,11 @@ class _Worker:
             def hand_over() -> None:
                 names = {str(p.relative_to(scratch)): p for p in sorted(scratch.rglob("*")) if p.is_file()}
                 gone = [n for n in ("checkpoint.safetensors", *KEPT_BY_WORKER_ONLY) if n not in names]
-                files = {n: p.read_bytes() for n, p in names.items() if n not in KEPT_BY_WORKER_ONLY}
-                late = [files.pop("result.json")] if "result.json" in files else []
-                ray.get(keeper.keep.remote(job.name, files, []))
-                if late:  # the result says that all else is there, so it comes after all else
-                    ray.get(keeper.keep.remote(job.name, {"result.json": late[0]}, gone))
+                names = {n: p for n, p in names.items() if n not in KEPT_BY_WORKER_ONLY and p.stat().st_size}
+                for name in sorted(names, key=lambda name: name == "result.json"):
+                    # the result says that all else is there, so it comes after all else, and removals with it
+                    content = np.memmap(names[name], np.uint8, mode="r")
+                    ray.get(keeper.keep.remote(job.name, name, content, gone if name == "result.json" else []))
 
             run_job(
                 job,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from netshare.training.state import Progress
-from preprocess.atomic import write_bytes
+from preprocess.atomic import atomic_file
 
 
 class Keeper:
@@ -23,15 +25,14 @@ class Keeper:
         root = self.folder / name
         return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
-    def keep(self, name: str, files: dict[str, bytes], removed: list[str]) -> None:
-        """Write the files, each atomically, then remove those that the worker removed."""
-        root = self.folder / name
-        for relative, content in files.items():
-            path = root / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, content)
-        for relative in removed:
-            (root / relative).unlink(missing_ok=True)
+    def keep(self, name: str, relative: str, content: np.ndarray, removed: list[str]) -> None:
+        """Write a file (uint8[n]) atomically, then remove those that the worker removed."""
+        path = self.folder / name / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as stream:
+            stream.write(content.data)
+        for gone in removed:
+            (self.folder / name / gone).unlink(missing_ok=True)
 
     def report(self, progress: Progress) -> None:
         """Take a report from a worker."""

@@ -70,7 +70,8 @@ class Generator(ABC):
     @abstractmethod
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """All that continuing needs: tensors (weights, averages, optimiser moments, generator states of torch as uint8)
-        and JSON-able scalars (counters, learning rate, the best validation loss ...)."""
+        and JSON-able scalars (counters, learning rate, the best validation loss ...). Tensors may be the generator's own:
+        save or copy them before the next step."""
 
     @abstractmethod
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:

@@ -14,18 +14,21 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from preprocess.atomic import atomic_file, write_bytes
+from preprocess.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
 NEWEST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
@@ -39,10 +42,9 @@ def save_checkpoint(folder: Path, tensors: dict[str, torch.Tensor], scalars: dic
     folder.mkdir(parents=True, exist_ok=True)
     own = {name: _plain(tensor) for name, tensor in tensors.items()}
     text = json.dumps(scalars)
-    content = safetensors.torch.save(own, {"scalars": text, "digest": _digest(own, text)})
     newest = folder / NEWEST
     with atomic_file(newest) as stream:
-        stream.write(content)
+        _write(stream, own, {"scalars": text, "digest": _digest(own, text)})
         stream.flush()  # a full disk shows here, before anything is moved
         if newest.exists():
             newest.replace(folder / PREVIOUS)
@@ -69,13 +71,31 @@ def remove_checkpoints(folder: Path) -> None:
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write `tensors` as a safetensors file at `path`, atomically; equal tensors give equal bytes."""
-    content = safetensors.torch.save({name: _plain(tensors[name]) for name in sorted(tensors)})
-    write_bytes(path, content)
+    with atomic_file(path) as stream:
+        _write(stream, {name: _plain(tensors[name]) for name in sorted(tensors)}, {})
+
+
+def _write(stream: IO[bytes], tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """The safetensors format, tensor by tensor: the library would hold the whole file in memory, more than once."""
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    stream.write(len(text).to_bytes(8, "little") + text)
+    for tensor in tensors.values():
+        stream.write(_bytes_of(tensor))
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """A contiguous copy on the CPU that shares memory with nothing (safetensors refuses shared memory)."""
-    return tensor.detach().to("cpu", copy=True).contiguous()
+    """The tensor, contiguous and on the CPU; copied only where it is not."""
+    return tensor.detach().cpu().contiguous()
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _digest(tensors: dict[str, torch.Tensor], text: str) -> str:
@@ -83,7 +103,7 @@ def _digest(tensors: dict[str, torch.Tensor], text: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes_of(tensor))
     return digest.hexdigest()
 
 

@@ -103,20 +103,18 @@ class MetadataNet(nn.Module):
             losses.append(loss)
         return losses
 
-    def column_logits(self, tokens: torch.Tensor) -> list[ColumnLogits | None]:
-        """For each column that is not recalled, its logits and targets in the rows where it is open.
+    def column_logits(self, tokens: torch.Tensor) -> ColumnLogits:
+        """Column by column, those that are not recalled: its logits and targets in the rows where it is open.
 
         Args:
             tokens: int64[n, columns].
         """
         numbered = self.layout.numbered(tokens)
-        found: list[ColumnLogits | None] = []
         for i in range(len(self.layout)):
-            open_rows = self.layout.open_rows(tokens, i)
-            rows = slice(None) if open_rows is None else open_rows
-            own = str(i) in self.columns and i not in self.contexts
-            found.append((self.columns[str(i)](numbered[rows, :i]), tokens[rows, i]) if own else None)
-        return found
+            if str(i) in self.columns and i not in self.contexts:
+                open_rows = self.layout.open_rows(tokens, i)
+                rows = slice(None) if open_rows is None else open_rows
+                yield i, self.columns[str(i)](numbered[rows, :i]), tokens[rows, i]
 
     def output_biases(self) -> dict[int, torch.Tensor]:
         """The bias of each learnt column's logits."""

@@ -127,10 +127,10 @@ class PartTraining:
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors and JSON-able scalars that `restore` takes."""
-        tensors = {f"weights.{key}": value for key, value in self._weights().items()}
+        tensors = {f"weights.{key}": value.detach() for key, value in self.part.net.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": value.clone() for key, value in moments.items()}
+            tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
         scalars: dict[str, Any] = {key: getattr(self, key) for key in COUNTERS}
         scalars["validation_loss"] = _as_json(self.validation_loss)
         scalars["best_losses"] = [_as_json(loss) for loss in self.best_losses]

@@ -55,9 +55,9 @@ class Part(ABC):
         """Summed negative log-likelihood of each column, and the number of rows."""
 
     @abstractmethod
-    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
-        """Logits and targets of each column in the rows where it is open; None where its share of rare values is not
-        the net's alone to say."""
+    def column_logits(self, batch: object) -> ColumnLogits:
+        """Column by column, those whose shares are the net's alone to say: logits and targets in the rows where it is
+        open."""
 
     @abstractmethod
     def output_biases(self) -> dict[int, torch.Tensor]:
@@ -143,7 +143,7 @@ class MetadataPart(SeriesPart):
         recalled = {i: Recalled(r.probability[batch], r.features[batch]) for i, r in self._recalled.items()}
         return self.metadata_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
 
-    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+    def column_logits(self, batch: object) -> ColumnLogits:
         """See `Part.column_logits`."""
         assert isinstance(batch, np.ndarray)
         return self.metadata_net.column_logits(self.tokens[torch.from_numpy(batch)].to(self.device))
@@ -179,7 +179,7 @@ class LengthPart(SeriesPart):
         rows = self.length_net.rows
         return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
 
-    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+    def column_logits(self, batch: object) -> ColumnLogits:
         """See `Part.column_logits`."""
         return self.length_net.rows.column_logits(*self._inputs(batch))
 
@@ -238,7 +238,7 @@ class RecordPart(Part):
         rows = self.record_net.rows
         return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
 
-    def column_logits(self, batch: object) -> list[ColumnLogits | None]:
+    def column_logits(self, batch: object) -> ColumnLogits:
         """See `Part.column_logits`."""
         return self.record_net.rows.column_logits(*self._inputs(batch))
 

@@ -8,13 +8,15 @@ a token adds one vector to the sum.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.tokens import TokenLayout
 
-ColumnLogits = tuple[torch.Tensor, torch.Tensor]  # float32[n, size], int64[n]
+ColumnLogits = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, logits float32[n, size], targets int64[n]
 
 
 class RowModel(nn.Module):
@@ -73,8 +75,8 @@ class RowModel(nn.Module):
                 total = total + known[:, i]
         return losses
 
-    def column_logits(self, tokens: torch.Tensor, context: torch.Tensor | None) -> list[ColumnLogits | None]:
-        """For each column its logits and targets in the rows where it is open; None where it has nothing to learn.
+    def column_logits(self, tokens: torch.Tensor, context: torch.Tensor | None) -> ColumnLogits:
+        """Column by column, those that have something to learn: its logits and targets in the rows where it is open.
 
         Args:
             tokens: int64[n, columns].
@@ -82,14 +84,13 @@ class RowModel(nn.Module):
         """
         known = self.table(self.layout.numbered(tokens))
         total = self._begin(len(tokens), context)
-        found: list[ColumnLogits | None] = []
+        heads = dict(self.learnt_heads())
         for i in range(len(self.layout)):
-            head = self.heads[str(i)] if self.layout.sizes[i] > 1 else None
-            open_rows = self.layout.open_rows(tokens, i)
-            rows = slice(None) if open_rows is None else open_rows
-            found.append(None if head is None else (head(total[rows]), tokens[rows, i]))
+            if i in heads:
+                open_rows = self.layout.open_rows(tokens, i)
+                rows = slice(None) if open_rows is None else open_rows
+                yield i, heads[i](total[rows]), tokens[rows, i]
             total = total + known[:, i]
-        return found
 
     def output_biases(self) -> dict[int, torch.Tensor]:
         """The bias of each learnt column's logits."""

@@ -56,10 +56,14 @@ def check_releasable(real: Callable[[str], Trace], config: Config) -> None:
         ConfigError: no format fits the kind of trace, or no prefix an IP version of it.
     """
     formats_for("packet" if config.preset == "pcap" else "flow", config)
-    prefixes = config.addresses.prefixes
+    prefixes, versions = config.addresses.prefixes, {4, 6}
+    if prefixes or "netflow-v5" in config.output.formats:
+        versions = {int(version) for version in np.unique(real("full")["ip_version"])}
+    if "netflow-v5" in config.output.formats and versions == {6}:
+        raise ConfigError("output.formats has netflow-v5, which holds IPv4 only, but the input is all IPv6; use ipfix")
     if prefixes:
         given = {ip_network(text, strict=False).version for text in prefixes}
-        lacking = sorted({int(version) for version in np.unique(real("full")["ip_version"])} - given)
+        lacking = sorted(versions - given)
         if lacking:
             example = {4: "10.0.0.0/8", 6: "2001:db8::/32"}[lacking[0]]
             raise ConfigError(

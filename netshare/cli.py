@@ -169,10 +169,12 @@ def _evaluate(options: Any) -> None:
     holdout = read_trace(options.holdout) if options.holdout else None
     report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
     print(report.summary())
-    if options.json:
-        write_json(report, options.json)
-    if options.html:
-        write_html(report, options.html)
+    for write, path in ((write_json, options.json), (write_html, options.html)):
+        if path is not None:
+            try:
+                write(report, path)
+            except OSError as error:
+                raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
 
 
 def _convert(options: Any) -> None:
@@ -192,10 +194,9 @@ def _schema(options: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a number of at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of at least 1")
+    return int(text)
 
 
 def _relative(path: Path) -> str:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +50,13 @@ class InputSection(Section):
         "auto", description="A capture of NetFlow or IPFIX export packets is read as the flow records in them."
     )
     max_bytes: int = Field(MAXIMUM_BYTES, ge=1, description="Most bytes that a compressed file may unpack to.")
+
+    @field_validator("files")
+    @classmethod
+    def _no_empty_names(cls, value: list[str]) -> list[str]:
+        if not all(name.strip() for name in value):
+            raise ValueError("a file name is empty; name a trace, or . for the config's own folder")
+        return value
 
 
 class OutputSection(Section):
@@ -175,6 +184,16 @@ class AddressesSection(Section):
     )
     avoid_real: bool = Field(False, description="With prefixes: never emit an address of the input.")
 
+    @field_validator("prefixes")
+    @classmethod
+    def _readable_prefixes(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                ip_network(text, strict=False)
+            except ValueError as error:
+                raise ValueError(f"{error}; give one like 10.0.0.0/8") from None
+        return value
+
 
 class EvaluateSection(Section):
     """How the result is judged."""
@@ -241,12 +260,11 @@ def load_config(
         name, base, raw = str(source), path.resolve().parent, _read_json(path)
     for text in overrides:
         _set(raw, text)
+    user = _validate(raw, name)
     folder = Path.cwd() / work_dir if work_dir is not None else None
     if folder is None:
         stem = Path(source).stem if not isinstance(source, Mapping) else "netshare"
-        chosen = raw.get("output", {}).get("folder") if isinstance(raw.get("output"), dict) else None
-        folder = base / (chosen or f"{stem}-run")
-    user = _validate(raw, name)
+        folder = base / (user.output.folder or f"{stem}-run")
     source_section = user.input.model_copy(update={"files": _absolute(user.input.files, base)})
     preset = user.preset or ("pcap" if read_input(source_section, limit=1).kind == "packet" else "netflow")
     merged = _merge(read_preset(preset), raw)
@@ -336,8 +354,14 @@ def _explain(item: Any) -> str:
         return f"{where} is not a known key; {hint}"
     if item["type"] == "missing":
         return f"{where} is missing"
-    found = json.dumps(item.get("input"), default=str)
-    return f"{where} is {found[:60]}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    if item["type"] == "value_error" and not where:  # a contradiction between sections, which names them itself
+        return str(item["ctx"]["error"])
+    found = json.dumps(item.get("input"), default=str)[:60]
+    if item["type"] == "model_type":
+        wanted = "a file name, a list of them, or an object" if where == "input" else "an object of settings"
+        return f"{where} is {found}: it should be {wanted}"
+    said = item["msg"].removeprefix("Value error, ")
+    return f"{where} is {found}: {said[0].lower()}{said[1:]}"
 
 
 def _known_keys(location: Sequence[Any]) -> list[str]:
@@ -349,7 +373,7 @@ def _known_keys(location: Sequence[Any]) -> list[str]:
 
 
 def _absolute(names: list[str], base: Path) -> list[str]:
-    return [str(base / Path(name).expanduser()) for name in names]
+    return [os.path.normpath(base / Path(name).expanduser()) for name in names]
 
 
 def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

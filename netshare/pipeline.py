@@ -27,11 +27,12 @@ from netshare.evaluation import Report, evaluate, split_by_flow, write_html, wri
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
 from netshare.progress import Console
-from netshare.release import file_name, formats_for, made_valid, write_like
+from netshare.release import check_releasable, file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess.assemble import assemble
+from postprocess.writers.write import format_of
 from preprocess import Trace
 from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
@@ -107,6 +108,7 @@ def generate(
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
         work = _Run(config, folder, console or Console.silent())
+        format_of(Path(output), work.real("full").sources[0])  # an unknown suffix is said before anything is drawn
         trace, said = work.sample(flows=flows, seed=seed)
         valid, _ = made_valid(trace, work.real, config)
         write_like(valid, Path(output), work.real("full").sources[0], config, seed=seed)
@@ -126,6 +128,8 @@ class _Run:
         for name, stage in stages:
             if LAST_STAGES.index(name) <= LAST_STAGES.index(last):
                 key = stage(key)
+                if stage == self.ingest:
+                    check_releasable(self.real, config=self.config)
         synthetic = self.folder.path / "synthetic"
         outputs = sorted(p for p in synthetic.glob("synthetic*")) if last in ("postprocess", "evaluate") else []
         report = self.folder.path / "report" / "report.html"
@@ -210,7 +214,8 @@ class _Run:
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
                     else:
                         train_inline(jobs, data, work, report=report)
-                write_text(work / "config.json", config.model_dump_json(indent=1))
+        # Also where the models are up to date: `generate` follows what is said now of addresses, repair and snaplen.
+        write_text(self.folder.path / "models" / "config.json", config.model_dump_json(indent=1))
         return key
 
     def generate(self, before: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from netshare.config import Config
 from postprocess import broken_conventions, flows_from_packets, repair, write_trace
@@ -39,6 +43,33 @@ def made_valid(trace: Trace, real: Callable[[str], Trace], config: Config) -> tu
         deny = addresses_of(real("full")) if config.addresses.avoid_real else ()
         trace = address_map(trace, config.addresses.prefixes, deny=deny, seed=config.seed)
     return trace, repairs
+
+
+def check_releasable(real: Callable[[str], Trace], config: Config) -> None:
+    """Refuse, before anything is trained, an output that could not be written after it.
+
+    Args:
+        real: the run's real traces by part.
+        config: its `preset` (which says the kind of trace), `output.formats` and `addresses.prefixes`.
+
+    Raises:
+        ConfigError: no format fits the kind of trace, or no prefix an IP version of it.
+    """
+    formats_for("packet" if config.preset == "pcap" else "flow", config)
+    prefixes, versions = config.addresses.prefixes, {4, 6}
+    if prefixes or "netflow-v5" in config.output.formats:
+        versions = {int(version) for version in np.unique(real("full")["ip_version"])}
+    if "netflow-v5" in config.output.formats and versions == {6}:
+        raise ConfigError("output.formats has netflow-v5, which holds IPv4 only, but the input is all IPv6; use ipfix")
+    if prefixes:
+        given = {ip_network(text, strict=False).version for text in prefixes}
+        lacking = sorted(versions - given)
+        if lacking:
+            example = {4: "10.0.0.0/8", 6: "2001:db8::/32"}[lacking[0]]
+            raise ConfigError(
+                f"addresses.prefixes is [{', '.join(prefixes)}], but the input also has IPv{lacking[0]} addresses; "
+                f"add a prefix for them, such as {example}"
+            )
 
 
 def formats_for(kind: Kind, config: Config) -> list[str]:
@@ -78,8 +109,9 @@ def write_like(
     """
     named = None if format in ("csv", None) else format
     to_flows = trace.kind == "packet" and "packet" not in kinds_of(format_of(path, source, named))
+    nameless = replace(trace, sources=())  # Parquet would say where on this machine the run folder is
     write_trace(
-        flows_from_packets(trace) if to_flows else trace,
+        flows_from_packets(nameless) if to_flows else nameless,
         path,
         format=named,
         layout=None if to_flows else source,

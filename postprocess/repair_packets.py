@@ -31,12 +31,22 @@ _LAYOUT_COLUMNS = {"tcp": ("tcp_flags", "tcp_window", "tcp_header_length"), "icm
 def assign_identifications(columns: Columns, *, seed: int = 0) -> np.ndarray:
     """uint16[n]: IPv4 identifications, a counter for each source address that starts at a hash of address and `seed`.
 
-    Only packets that begin a datagram count up, so that fragments share the number of the datagram that their source
-    sent last. IPv6 packets have 0.
+    A fragment shares the number of the packet before it from its source, if that has more fragments to come and ends at
+    or before where this one starts; any other packet counts up, so that no two fragments of a datagram overlap. IPv6
+    packets have 0.
     """
     source = mix(columns["src_lo"] + np.uint64(seed) + mix(columns["src_hi"] + columns["ip_version"]))
-    begins = columns["fragment_offset"] == 0
     order = np.argsort(source, kind="stable")
+    offset, flags = columns["fragment_offset"].astype(np.int64) * 8, columns["ip_flags"]
+    ends = offset + columns["length"].astype(np.int64) - rules.IP_HEADER[4]
+    earlier, later = order[:-1], order[1:]
+    begins = np.ones(len(order), dtype=bool)
+    begins[later] = (
+        (offset[later] == 0)
+        | (source[later] != source[earlier])
+        | ((flags[earlier] & IP_MORE_FRAGMENTS) == 0)
+        | (offset[later] < ends[earlier])
+    )
     counted = np.cumsum(begins[order])
     position = ranks(source)[order]
     before = counted - begins[order]

@@ -125,10 +125,12 @@ def plan_exports(trace: Trace, version: int) -> Exports:
     """Distribute the records of a flow trace over messages, in the trace's order.
 
     Raises:
-        FieldError: records start before 1970 or end after 2106.
+        FieldError: records start before 1970 or end after 2106, or version 5 is to hold IPv6 records only.
     """
     lossy = _losses(trace, version)
     if version == 5:
+        if len(trace) and not (trace["ip_version"] == 4).any():
+            raise FieldError(f"NetFlow v5 holds IPv4 only, and all {len(trace)} records are IPv6; use v9 or IPFIX")
         trace = trace.take(trace["ip_version"] == 4)
     if len(trace) and (trace["time"].min() < 0 or _ends(trace).max() // 1000 >= _LAST_SECOND):
         raise FieldError("export packets hold times from 1970 to 2106 only; shift the column time first")

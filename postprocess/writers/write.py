@@ -94,6 +94,8 @@ def write_trace(
         return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
     if chosen in _EXPORTS:
         lossy = write_export_capture(trace, target, _EXPORTS[chosen])
+        if chosen == "netflow-v5":
+            return WriteReport(target, chosen, int((trace["ip_version"] == 4).sum()), lossy)
     elif chosen == "nfcapd":
         lossy = write_nfcapd(trace, target)
     else:

@@ -264,7 +264,10 @@ class NumericTokens(FieldEncoding):
         low, high = self._ends(edges, index)
         middle = rest + 0.5 if self.scale == "linear" else np.log(rest + 1.5)
         encoded[~is_spike, 0] = len(self.spikes) + index
-        encoded[~is_spike, 1] = (middle - low) / (high - low)
+        width = high - low  # 0 where the ends of a narrow bin of large numbers have one logarithm in float64
+        encoded[~is_spike, 1] = np.where(width > 0, (middle - low) / np.where(width > 0, width, 1.0), 0.5).clip(
+            0.0, 1.0
+        )
         return encoded
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

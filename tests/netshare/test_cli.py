@@ -78,6 +78,29 @@ def test_evaluate_compares_any_traces(quick_run, tmp_path, capsys):
     assert "<html" in (tmp_path / "r.html").read_text()
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_cannot_be_written_is_one_line(sample_capture, tmp_path, capsys, option):
+    small = tmp_path / "small.parquet"
+    assert main(["convert", str(sample_capture), str(small), "--limit", "200"]) == 0
+    place = tmp_path / "missing" / "report"
+    assert main(["evaluate", "--train", str(small), "--synthetic", str(small), option, str(place)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and f"{place}: the report cannot be written" in said[0]
+
+
+def test_what_cannot_be_written_is_refused_before_training(sample_netflow, tmp_path, capsys):
+    config = tmp_path / "config.json"
+    base = QUICK | {"input": {"files": [str(sample_netflow)], "limit": 300}, "chunks": {}}
+    for extra, message in (
+        ({"output": {"formats": ["pcap"]}}, "hold no packets"),
+        ({"addresses": {"prefixes": ["2001:db8::/32"]}}, "the input also has IPv4 addresses"),
+    ):
+        config.write_text(json.dumps(base | extra))
+        assert main(["run", str(config), "-q"]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "config-run" / "models").exists()
+
+
 def one_packet(sample_capture, path):
     data = gzip.decompress(sample_capture.read_bytes())
     captured = int.from_bytes(data[32:36], "little")
@@ -176,6 +199,10 @@ def test_other_formats_and_addresses_of_ones_own(quick_run, tmp_path):
     synthetic = read_trace(folder / "synthetic" / "synthetic.pcapng")
     assert not real & {*zip(synthetic["src_hi"].tolist(), synthetic["src_lo"].tolist(), strict=True)}
     assert read_trace(folder / "synthetic" / "synthetic-ipfix.pcap").kind == "flow"
+    assert str(tmp_path).encode() not in (folder / "synthetic" / "synthetic.parquet").read_bytes()
+    assert main(["generate", str(folder), "-o", str(tmp_path / "more.pcap"), "-q"]) == 0
+    more = read_trace(tmp_path / "more.pcap")
+    assert not real & {*zip(more["src_hi"].tolist(), more["src_lo"].tolist(), strict=True)}
 
 
 def test_convert_reads_anything_and_writes_anything(sample_netflow, tmp_path, capsys):

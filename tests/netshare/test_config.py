@@ -29,6 +29,12 @@ def test_the_smallest_config_is_a_file_name(tmp_path, flow_csv):
     assert config.output.folder == str(tmp_path / "config-run")
 
 
+def test_file_names_are_shown_without_detours(tmp_path, flow_csv):
+    (tmp_path / "configs").mkdir()
+    config = load_config(write(tmp_path / "configs", {"input": "../flows.csv"}))
+    assert config.input.files == [str(flow_csv)]
+
+
 def test_own_values_override_the_preset_and_set_overrides_both(tmp_path, flow_csv):
     path = write(
         tmp_path, {"input": {"files": ["flows.csv"]}, "training": {"steps": 7}, "generator": {"kind": "doppelganger"}}
@@ -54,6 +60,12 @@ def test_work_dir_is_relative_to_where_one_stands(tmp_path, flow_csv, monkeypatc
         ({"input": "flows.csv", "training": {"steps": "many"}}, 'training.steps is "many"'),
         ({"input": "flows.csv", "chunks": {"count": 0}}, "chunks.count is 0"),
         ({"input": []}, "input.files is []"),
+        ({"input": ""}, "a file name is empty"),
+        ({"input": 5}, "input is 5: it should be a file name"),
+        ({"input": "flows.csv", "chunks": 3}, "chunks is 3: it should be an object"),
+        ({"input": "flows.csv", "output": {"folder": 5}}, "output.folder is 5"),
+        ({"input": "flows.csv", "addresses": {"prefixes": ["10.0.0.0/99"]}}, "give one like 10.0.0.0/8"),
+        ({"input": "flows.csv", "addresses": {"avoid_real": True}}, "json: addresses.avoid_real needs"),
         ({}, "input is missing"),
         ("{", "not valid JSON"),
         ("[1]", "a config is a JSON object"),

@@ -112,6 +112,19 @@ def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
     assert subprocess.run(command, capture_output=True, text=True).stdout.split() == ["3000"]
 
 
+def test_a_stray_answer_to_a_syn_does_not_tear_a_stream(tmp_path: Path):
+    payload = [500, 60, 1400, 1400, 0, 100, 1400, 300]
+    flags = [16, 24, 16, 16, 18, 16, 16, 24]  # 18: SYN and ACK
+    ports, rows = np.array([25, 43, 587, 1433, 5222]), len(payload)
+    columns = {"time": np.arange(rows * len(ports)) * 1000, "dst_port": np.repeat(ports, rows)}
+    columns |= {"length": 40 + np.tile(payload, len(ports)), "tcp_flags": np.tile(flags, len(ports))}
+    constant = {"ip_version": 4, "src_lo": 0x0A000001, "dst_lo": 0x0A000002, "protocol": 6, "ttl": 64}
+    constant |= {"src_port": 40_000, "tcp_header_length": 20, "tcp_window": 1000}
+    full = {name: np.full(rows * len(ports), value) for name, value in constant.items()}
+    write_trace(make_trace("packet", columns | full), tmp_path / "out.pcap")
+    assert complaints(tmp_path / "out.pcap") == []
+
+
 @pytest.mark.parametrize("snaplen", [None, 77])
 def test_tshark_sees_the_same_packets_in_pcapng_as_in_pcap(snaplen: int | None, tmp_path: Path):
     if shutil.which("tshark") is None:

@@ -27,9 +27,17 @@ def test_a_collector_gets_every_record(format: str, tmp_path: Path):
     if format == "netflow-v5":
         left_out = int((trace["ip_version"] == 6).sum())
         assert f"{left_out} IPv6 records are left out: NetFlow v5 holds IPv4 only" in report.lossy
+        assert report.records == len(trace) - left_out
         trace = trace.take(trace["ip_version"] == 4)
         trace = make_trace("flow", {name: trace[name] for name in trace if not name.endswith("_rev")})
     assert records(replay(tmp_path / "out.pcap", tmp_path / "nfcapd")) == _as_nfdump_prints(trace)
+
+
+def test_an_ipv6_trace_is_no_netflow_v5(tmp_path: Path):
+    trace = _flows(200)
+    with pytest.raises(FieldError, match="IPv4 only"):
+        write_trace(trace.take(trace["ip_version"] == 6), tmp_path / "out.pcap", format="netflow-v5")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["n2_iot23", "n3_enterprise-v9"])

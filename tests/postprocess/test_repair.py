@@ -163,6 +163,24 @@ def test_identifications_count_up_for_each_source():
     assert not np.array_equal(numbers, repair(trace, seed=1)[0]["ip_id"])
 
 
+def test_a_fragment_shares_the_identification_of_a_datagram_only_where_it_fits():
+    rows = 5
+    trace = make_trace(
+        "packet",
+        {
+            **{k: np.full(rows, v) for k, v in LEGAL.items()},
+            "time": np.arange(rows),
+            "protocol": np.full(rows, 17),
+            "length": np.array([1476, 44, 40, 1452, 1396]),
+            "ip_flags": np.array([1, 1, 0, 0, 0]),
+            "fragment_offset": np.array([0, 182, 182, 182, 182]),
+        },
+    )
+    numbers = repair(trace)[0]["ip_id"].astype(int)
+    assert numbers[1] == numbers[0]  # begins where the first one ends
+    assert len({*numbers[1:]}) == 4  # each of the others would lie on one before it, or follow a last fragment
+
+
 def test_protocol_facts():
     six, four = np.array([6, 17, 1, 47]), np.full(4, 4)
     assert minimum_length(six, four).tolist() == [40, 28, 28, 20]

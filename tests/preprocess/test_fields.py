@@ -190,6 +190,16 @@ def test_a_bin_decodes_to_all_its_integers_and_no_other():
         assert np.array_equal(np.unique(field.decode(encoded, RNG)), np.arange(low, high))
 
 
+def test_narrow_bins_of_huge_numbers_have_finite_residuals():
+    start = 1_500_000_000_000_000_000  # nanoseconds; neighbours here have one logarithm in float64
+    values = start + np.arange(0, 1000)
+    field = NumericTokens(name="n", spikes=(), edges=(start, start + 10, start + 1000))
+    encoded = field.encode(values)
+    assert np.isfinite(encoded).all() and encoded[:, 1].min() >= 0 and encoded[:, 1].max() <= 1
+    decoded = field.decode(encoded, np.random.default_rng(0))
+    assert decoded.min() >= start and decoded.max() < start + 1000
+
+
 def test_residuals_are_uniform_where_the_data_are_log_uniform():
     values = np.floor(np.exp(np.random.default_rng(0).uniform(0, 20, 50_000))).astype(np.int64)
     field = NumericTokens.fit("bytes", values[values > 10_000])

@@ -203,8 +203,10 @@ def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str]
         return Dialect("mapped", (), (), lambda texts: from_mapping(texts, columns))
     dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
     if dialect is None:
+        near = _nearly(names)
         raise NotATraceError(
-            f"{path}: not a trace (a text that begins with {_shorten(shown)!r}), expected {READABLE}; "
+            f"{path}: not a trace (a text that begins with {_shorten(shown)!r}), "
+            f"{f'it would be {near}' if near else f'expected {READABLE}'}; "
             f"any other table is read with a mapping (columns)"
         )
     missing = [name for name in dialect.required if name not in names]
@@ -213,6 +215,14 @@ def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str]
         found = _shorten(", ".join(names))
         raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")
     return dialect
+
+
+def _nearly(names: list[str]) -> str:
+    """The layout of which most columns are there, and those that are not; empty where it is less than half of them."""
+    wanted = [(d.name, list(dict.fromkeys((*d.known_by, *d.required)))) for d in DIALECTS]
+    lacking = [(name, [n for n in columns if n not in names], len(columns)) for name, columns in wanted if columns]
+    name, missing, of = min(lacking, key=lambda entry: len(entry[1]) / entry[2])
+    return f"{name} with the columns {', '.join(missing)}" if 2 * len(missing) < of else ""
 
 
 def _shorten(text: str) -> str:

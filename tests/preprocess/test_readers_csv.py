@@ -157,6 +157,7 @@ def test_rows_that_cannot_be_read_are_counted_by_reason(read):
     [
         ((NETSHARE.replace("td,pkt", "duration"), "x"), "netshare-csv file without the columns td, pkt .found srcip"),
         (("a,b,c", "1,2,3"), "not a trace .a text that begins with 'a,b,c'"),
+        (("ts,td,srcip,dstport,proto,pkt,byt", "1,1,10.0.0.1,6,TCP,7,8"), "netshare-csv with the columns .*srcport"),
         ((NETSHARE,), "no usable flow records .the file holds no usable records"),
         ((NETSHARE, "only,one"), "1 skipped: 2 values where the header has 10"),
         ((NETSHARE + ",ts", "x"), "the columns ts stand twice"),

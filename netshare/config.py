@@ -141,7 +141,7 @@ class TrainingSection(Section):
         1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable."
     )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
-    checkpoint_seconds: float = Field(20.0, gt=0, description="At most this much training is lost by a kill.")
+    checkpoint_seconds: float = Field(60.0, gt=0, description="At most this much training is lost by a kill.")
 
 
 class ClusterSection(Section):

@@ -170,7 +170,7 @@ class _Worker:
                 names = {n: p for n, p in names.items() if n not in KEPT_BY_WORKER_ONLY and p.stat().st_size}
                 for name in sorted(names, key=lambda name: name == "result.json"):
                     # the result says that all else is there, so it comes after all else, and removals with it
-                    content = np.memmap(names[name], np.uint8, mode="r")
+                    content = np.memmap(names[name], np.uint8, mode="r").view(np.ndarray)  # goes over uncopied
                     ray.get(keeper.keep.remote(job.name, name, content, gone if name == "result.json" else []))
 
             run_job(

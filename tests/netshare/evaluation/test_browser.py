@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from evaluation_traces import flow_trace, packet_trace
 
 from netshare.evaluation import evaluate, split_by_flow, write_html
 from preprocess.trace import Trace
+from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from evaluation_traces import packet_trace
 
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.evaluation.fields import extract, frame_of, measure, shared_fields
 from netshare.evaluation.intervals import Interval, _Owners, _prepare, distance_intervals
 from preprocess.errors import ConfigError
 from preprocess.trace import Trace, make_trace
+from tests.netshare.evaluation.evaluation_traces import packet_trace
 
 
 def three_parts(flows: int = 900) -> dict[str, Trace]:

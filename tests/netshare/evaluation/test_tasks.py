@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation_traces import flow_trace, packet_trace, shuffled
 
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.evaluation.neighbours import nearest, neighbours
@@ -16,6 +15,7 @@ from netshare.evaluation.sketching import heavy_hitters, sketching
 from netshare.evaluation.tasks import TASKS, run_tasks
 from preprocess.errors import ConfigError
 from preprocess.trace import Trace, make_trace
+from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace, shuffled
 
 
 def parts(trace: Trace) -> dict[str, Trace]:

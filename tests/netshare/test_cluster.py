@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,47 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def two_nodes():
+    """A head and a second node; ended by process group, since `ray stop` would end every Ray cluster on this machine."""
     port = free_port()
-    start = [str(RAY), "start", "--num-cpus", "1", "--disable-usage-stats"]
-    quiet = {"env": environment(), "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([*start, "--head", "--port", str(port), "--include-dashboard=false"], **quiet)
-    subprocess.run([*start, "--address", f"127.0.0.1:{port}"], **quiet)
-    yield f"127.0.0.1:{port}"
-    subprocess.run(
-        [str(RAY), "stop", "--force"], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    start = [str(RAY), "start", "--num-cpus", "1", "--disable-usage-stats", "--block"]
+    quiet = {
+        "env": environment(),
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "start_new_session": True,
+    }
+    nodes = [subprocess.Popen([*start, "--head", "--port", str(port), "--include-dashboard=false"], **quiet)]
+    try:
+        wait_until(lambda: answers(port))
+        nodes.append(subprocess.Popen([*start, "--address", f"127.0.0.1:{port}"], **quiet))
+        wait_until(lambda: alive_nodes(port) == 2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.wait(timeout=30)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "the cluster did not start within a minute"
+        time.sleep(0.5)
+
+
+def alive_nodes(port: int) -> int:
+    script = f"import ray; ray.init(address='127.0.0.1:{port}', log_to_driver=False); "
+    script += "print(sum(node['Alive'] for node in ray.nodes()))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    return int(done.stdout.strip() or 0) if done.returncode == 0 else 0
 
 
 def run(config: Path, folder: Path, *more: str, **changes) -> subprocess.CompletedProcess:

@@ -212,7 +212,7 @@ def _connected(cluster: ClusterSection) -> Iterator[None]:
         _probe(cluster.address)
         ray.init(address=cluster.address, **quiet)
     else:
-        ray.init(include_dashboard=False, **quiet)
+        ray.init(address="local", include_dashboard=False, **quiet)  # never a cluster that an earlier run left behind
     try:
         yield
     finally:

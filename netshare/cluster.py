@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 Report = Callable[[Progress], None]
 PROBE_SECONDS = 15.0
 POLL_SECONDS = 0.5
+PIECE_BYTES = 16 * 2**20
 KEPT_BY_WORKER_ONLY = ("checkpoint.previous.safetensors",)
 
 
@@ -169,9 +170,12 @@ class _Worker:
                 gone = [n for n in ("checkpoint.safetensors", *KEPT_BY_WORKER_ONLY) if n not in names]
                 names = {n: p for n, p in names.items() if n not in KEPT_BY_WORKER_ONLY and p.stat().st_size}
                 for name in sorted(names, key=lambda name: name == "result.json"):
-                    # the result says that all else is there, so it comes after all else, and removals with it
-                    content = np.memmap(names[name], np.uint8, mode="r").view(np.ndarray)  # goes over uncopied
-                    ray.get(keeper.keep.remote(job.name, name, content, gone if name == "result.json" else []))
+                    # the result says that all else is there, so it comes after all else, and removals after it
+                    for begin, size, piece in _pieces(names[name]):
+                        ray.get(keeper.keep.remote(job.name, name, piece, begin, size))
+                if "result.json" in names:
+                    for name in gone:
+                        ray.get(keeper.remove.remote(job.name, name))
 
             run_job(
                 job,
@@ -184,6 +188,14 @@ class _Worker:
             hand_over()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _pieces(path: Path) -> Iterator[tuple[int, int, np.ndarray]]:
+    """A file piece by piece, so that no node holds it whole: where the piece begins, the file's size, uint8[n]."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        for begin in range(0, size, PIECE_BYTES):
+            yield begin, size, np.frombuffer(stream.read(PIECE_BYTES), np.uint8)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from netshare.training.state import Progress
-from preprocess.atomic import atomic_file
+from preprocess.atomic import write_piece
 
 
 class Keeper:
@@ -25,14 +25,15 @@ class Keeper:
         root = self.folder / name
         return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
-    def keep(self, name: str, relative: str, content: np.ndarray, removed: list[str]) -> None:
-        """Write a file (uint8[n]) atomically, then remove those that the worker removed."""
+    def keep(self, name: str, relative: str, piece: np.ndarray, begin: int, size: int) -> None:
+        """Write the bytes (uint8[n]) from `begin` on of a file of `size` bytes; it appears once it is whole."""
         path = self.folder / name / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as stream:
-            stream.write(content.data)
-        for gone in removed:
-            (self.folder / name / gone).unlink(missing_ok=True)
+        write_piece(path, piece.data, begin=begin, size=size)
+
+    def remove(self, name: str, relative: str) -> None:
+        """Remove a file that the worker removed."""
+        (self.folder / name / relative).unlink(missing_ok=True)
 
     def report(self, progress: Progress) -> None:
         """Take a report from a worker."""

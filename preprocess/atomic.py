@@ -26,7 +26,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full.
     """
-    hidden = path.with_name(f".{path.name}.partial")
+    hidden = _hidden(path)
     try:
         with hidden.open("wb") as stream:
             yield stream
@@ -46,9 +46,30 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def write_piece(path: Path, piece: memoryview, *, begin: int, size: int) -> None:
+    """Write the bytes from `begin` on of a file of `size` bytes, which appears when the last piece is there.
+
+    Pieces come in order; one that begins at 0 starts anew. Raises as `atomic_file` does.
+    """
+    hidden = _hidden(path)
+    with hidden.open("r+b" if begin else "wb") as stream:
+        stream.seek(begin)
+        stream.write(piece)
+        if begin + len(piece) < size:
+            return
+        stream.flush()
+        os.fsync(stream.fileno())
+    hidden.replace(path)
+    _flush_folder(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8; raises as `atomic_file` does."""
     write_bytes(path, text.encode())
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 GATE_HIDDEN = 16
+FEW_VALUES = 16
 NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
@@ -74,7 +75,7 @@ class MetadataNet(nn.Module):
 
         Args:
             tokens: int64[n, columns].
-            recalled: for each recalled column, what counts say about the rows.
+            recalled: for each recalled column, what counts say about the rows in which it is open.
             smoothing: share of each target taken from `marginals` (float32[size] a column) instead.
         """
         losses: list[torch.Tensor | None] = []
@@ -88,7 +89,7 @@ class MetadataNet(nn.Module):
             arrays = () if found is None else (found.features, found.probability)
             sources = [torch.from_numpy(array).to(tokens.device) for array in arrays]
             if open_rows is not None:
-                before, target, sources = before[open_rows], target[open_rows], [s[open_rows] for s in sources]
+                before, target = before[open_rows], target[open_rows]
             net = self.columns[str(i)]
             log_p = functional.log_softmax(net(before), dim=1)
             own = log_p.gather(1, target.unsqueeze(1)).squeeze(1)
@@ -174,6 +175,10 @@ class ColumnNet(nn.Module):
         self.column_dropout = settings.column_dropout
         before = layout.offsets[column]
         state, hidden = settings.metadata_state, settings.metadata_hidden
+        if layout.sizes[column] <= FEW_VALUES or layout.gates[column] is not None:
+            state = max(
+                state // 4, 8
+            )  # there is little to say, or it is said in few rows: the tables are most of a net
         self.table = nn.EmbeddingBag(before + 1, state, mode="sum")
         nn.init.normal_(self.table.weight, std=0.1)
         self.first = nn.Linear(state, hidden)

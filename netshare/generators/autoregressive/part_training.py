@@ -54,7 +54,7 @@ class PartTraining:
         self.closed = False
         self.finished = not any(size > 1 for size in part.layout.sizes)
         self.best = self._weights()
-        self.optimizer = self._new_optimizer()
+        self.optimizer: torch.optim.Optimizer | None = self._new_optimizer()
         self._batches = self._draw_batches()
 
     @property
@@ -96,11 +96,12 @@ class PartTraining:
         if self.closed:
             return
         self.closed = True
+        self.optimizer = None  # it holds twice the weights
         if not self.part.output_biases() or not len(self.train):
             return
         self.keep_best()
         calibrate(self.part, self.train, VALIDATION_BATCH * self.batch_rows)
-        self.best = self._weights()
+        self.best = self.part.net.state_dict()
 
     def keep_best(self) -> None:
         """Put the best weights so far into the net, unless there has been no validation yet."""
@@ -128,9 +129,10 @@ class PartTraining:
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors and JSON-able scalars that `restore` takes."""
         tensors = {f"weights.{key}": value.detach() for key, value in self.part.net.state_dict().items()}
-        tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+        if self.optimizer is not None:
+            tensors |= {f"best.{key}": value for key, value in self.best.items()}
+            for number, moments in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
         scalars: dict[str, Any] = {key: getattr(self, key) for key in COUNTERS}
         scalars["validation_loss"] = _as_json(self.validation_loss)
         scalars["best_losses"] = [_as_json(loss) for loss in self.best_losses]
@@ -147,6 +149,10 @@ class PartTraining:
             kind, _, rest = key.partition(".")
             parts[kind][rest] = value
         self.part.net.load_state_dict(parts["weights"])
+        self._batches = self._draw_batches()
+        if self.closed:
+            self.optimizer, self.best = None, self.part.net.state_dict()
+            return
         self.best = {key: value.clone().to(self.part.device) for key, value in parts["best"].items()}
         state: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in parts["optimizer"].items():
@@ -154,9 +160,9 @@ class PartTraining:
             state.setdefault(int(number), {})[name] = value.clone()
         self.optimizer = self._new_optimizer()
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self._batches = self._draw_batches()
 
     def _optimise(self, batch: object) -> int:
+        assert self.optimizer is not None
         warm = min(1.0, (self.steps + 1) / (self.settings.warmup_steps + 1))
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * self.peak_rate * warm * self.settings.rate_decay**self.decays
@@ -168,10 +174,10 @@ class PartTraining:
         self.loss = float(total.detach())
         if not math.isfinite(self.loss):
             raise TrainingError(f"the loss of the {self.name} net became {self.loss}; lower generator.learning_rate")
-        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.part.net.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         return rows
 
     def _end_of_pass(self) -> None:
@@ -182,12 +188,14 @@ class PartTraining:
         losses = self.validate(self.held)
         self.validation_loss = float(sum(losses))
         before = self.best_loss
-        weights = self._weights()
+        weights = self.part.net.state_dict()
         for number, (prefix, columns) in enumerate(self.part.groups):
             loss = float(sum(losses[column] for column in columns))
             if loss < self.best_losses[number]:
                 self.best_losses[number] = loss
-                self.best |= {key: value for key, value in weights.items() if key.startswith(prefix)}
+                for key, value in weights.items():
+                    if key.startswith(prefix):
+                        self.best[key].copy_(value)
         improved = self.best_loss < before - LEAST_IMPROVEMENT * abs(self.best_loss)
         self.bad_epochs = 0 if improved else self.bad_epochs + 1
         if self.bad_epochs >= settings.patience:

@@ -117,15 +117,15 @@ class MetadataPart(SeriesPart):
         self.net = self.metadata_net = net
         self.layout = net.layout
         rows = tokens.numpy()
-        self._recalled: dict[int, Recalled] = {}
+        self._recalled: dict[int, tuple[np.ndarray, Recalled]] = {}  # with where each series stands in it
         for column, contexts in net.contexts.items():
-            inside = recall_without_own(rows[train], conversations[train] % FOLDS, net.layout, column, contexts)
-            outside = recall([ContextCounts(rows[train], net.layout, column, c) for c in contexts], rows[held])
-            probability = np.empty((len(rows), len(contexts)), np.float32)
-            features = np.empty((len(rows), *inside.features.shape[1:]), np.float32)
-            probability[train], probability[held] = inside.probability, outside.probability
-            features[train], features[held] = inside.features, outside.features
-            self._recalled[column] = Recalled(probability, features)
+            is_open = rows[:, column] < net.layout.sizes[column]
+            own, other = train[is_open[train]], held[is_open[held]]
+            inside = recall_without_own(rows[own], conversations[own] % FOLDS, net.layout, column, contexts)
+            outside = recall([ContextCounts(rows[own], net.layout, column, c) for c in contexts], rows[other])
+            place = np.zeros(len(rows), np.int32)
+            place[np.concatenate([own, other])] = np.arange(len(own) + len(other))
+            self._recalled[column] = place, inside.and_also(outside)
 
     @property
     def groups(self) -> list[tuple[str, list[int]]]:
@@ -140,7 +140,10 @@ class MetadataPart(SeriesPart):
         """See `Part.losses`."""
         assert isinstance(batch, np.ndarray)
         tokens = self.tokens[torch.from_numpy(batch)].to(self.device)
-        recalled = {i: Recalled(r.probability[batch], r.features[batch]) for i, r in self._recalled.items()}
+        recalled = {}
+        for i, (place, found) in self._recalled.items():
+            open_rows = self.layout.open_rows(tokens, i)
+            recalled[i] = found.take(place[batch if open_rows is None else batch[open_rows.cpu().numpy()]])
         return self.metadata_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
 
     def column_logits(self, batch: object) -> ColumnLogits:

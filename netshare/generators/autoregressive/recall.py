@@ -36,6 +36,16 @@ class Recalled:
     probability: np.ndarray
     features: np.ndarray
 
+    def take(self, index: np.ndarray) -> Recalled:
+        """The rows at `index` (int[k])."""
+        return Recalled(self.probability[index], self.features[index])
+
+    def and_also(self, other: Recalled) -> Recalled:
+        """These rows, then the other's."""
+        return Recalled(
+            np.concatenate([self.probability, other.probability]), np.concatenate([self.features, other.features])
+        )
+
 
 def learning_order(columns: Sequence[Column]) -> list[int]:
     """Positions of the columns in the order in which they are learnt: as in the schema, but recalled fields last.

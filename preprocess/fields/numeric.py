@@ -321,7 +321,8 @@ def _measured_edges(rest: np.ndarray) -> np.ndarray:
 def _log_edges(low: int, high: int, bins: int) -> np.ndarray:
     """Integer edges from `low` to `high` (both included), evenly spaced in log(x + 1)."""
     inner = np.floor(np.exp(np.linspace(np.log(low + 1.0), np.log(high + 1.0), bins + 1)[1:-1]) - 1.0)
-    return np.unique(np.concatenate([[low], np.clip(inner, low, high), [high]])).astype(np.int64)
+    exact = np.array([low, high], np.int64)  # beyond 2**53 a float would miss them
+    return np.unique(np.concatenate([exact, np.clip(np.minimum(inner, 2.0**62).astype(np.int64), low, high)]))
 
 
 def _quantiles(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -190,6 +190,13 @@ def test_a_bin_decodes_to_all_its_integers_and_no_other():
         assert np.array_equal(np.unique(field.decode(encoded, RNG)), np.arange(low, high))
 
 
+def test_bins_reach_the_largest_number_where_floats_miss_it():
+    values = np.array([1_472_667_000, 3 * 10**12, 24_641_929_179_875_000, 24_641_929_179_875_001])
+    fitted = NumericTokens.fit("span", values)
+    assert fitted.edges[0] == values[0] and fitted.edges[-1] == values[-1] + 1
+    fitted.encode(values)
+
+
 def test_narrow_bins_of_huge_numbers_have_finite_residuals():
     start = 1_500_000_000_000_000_000  # nanoseconds; neighbours here have one logarithm in float64
     values = start + np.arange(0, 1000)

@@ -82,8 +82,10 @@ class OutputSection(Section):
 class FieldsSection(Section):
     """Which fields are learnt and how each is encoded."""
 
-    flow_key: Literal["unidirectional", "bidirectional"] = Field(
-        "unidirectional", description="A flow is one five-tuple, or the conversation of both directions."
+    flow_key: Literal["unidirectional", "bidirectional"] | None = Field(
+        None,
+        description="A flow is one five-tuple, or the conversation of both directions; default: bidirectional for packets, "
+        "unidirectional for flow records.",
     )
     encodings: dict[str, str | dict[str, Any]] = Field(
         default={}, description="Field name -> encoding, where the default of the generator is not wanted."
@@ -98,7 +100,7 @@ class ChunksSection(Section):
     max_records_per_segment: int | None = Field(
         None,
         ge=1,
-        description="Flows longer than this within a chunk are cut into tagged segments; default: 1,024, for "
+        description="Flows longer than this within a chunk are cut into tagged segments; default: 65,536, for "
         "doppelganger 200.",
     )
 

@@ -3,13 +3,15 @@
 Chunk by chunk, in time order (NetShare, section 4.3, insight 3):
 
 1. *New flows*: metadata are drawn from the chunk's model until as many flows start here as asked. In a real trace a
-   five-tuple starts once, so a draw whose five-tuple has already started is drawn anew; and so is one whose five-tuple
-   is among those that must not be made (the real ones).
+   five-tuple starts once, so a draw whose five-tuple has already started, or is among those that must not be made (the
+   real ones), is given another ephemeral port near its own; where that does not help it is drawn anew. Drawing all of
+   them anew would thin out the busiest pairs of hosts, whose ports are nearly used up.
 2. *Continued flows*: flows that earlier chunks tagged for this one keep their five-tuple, label and tags; what is
    particular to the chunk (start, span, whether the series is cut) comes from a *donor*: a draw of this chunk's model
    that does not start here, of the same protocol if there is one.
 3. *Segments*: a series tagged `continued` is followed by another of the same flow, which starts where it ended and
-   takes span and tags from a donor that continues.
+   takes span and tags from a donor that continues. There are at most as many of them as the chunk's share of the
+   real trace has, rounded up: a chain of segments would otherwise run on where few donors end theirs.
 4. *Measurements* are drawn for all of them, given their metadata.
 5. *Volume*: where the chunk then has clearly more or fewer records than its share of the real trace, a few flows that
    lie within it are exchanged for others drawn from the same model. Long flows are exchanged with a chance in
@@ -23,6 +25,7 @@ must not be made.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,6 +43,8 @@ from preprocess.trace import CATEGORY_COLUMNS
 
 Metadata = dict[str, np.ndarray]
 MOST_DRAWS = 30  # metadata rows drawn per new flow before repeated five-tuples and forced starts are accepted
+EPHEMERAL = 1024  # ports from here on are a client's own choice
+PORT_REACH = (8, 32, 128, 512, 2048, 8192)  # how far a port is moved, in one round after another
 MOST_SEGMENTS = 10_000  # series of one flow within one chunk
 VOLUME_TOLERANCE = 0.02  # of a chunk's records
 EXCHANGES = 10  # rounds of exchanging flows, each with new draws ...
@@ -57,6 +62,7 @@ class GenerationReport:
     series: int = 0
     drawn: int = 0  # metadata rows drawn in all
     repeated_five_tuples: int = 0  # draws given up because their five-tuple had already started, or is a real one
+    moved_ports: int = 0  # draws whose ephemeral port was moved, because their five-tuple had started or is a real one
     accepted_repeats: int = 0  # such draws that were used all the same, because too few others came
     forced_starts: int = 0  # draws made to start in a chunk whose model drew too few that do
     continued: int = 0  # series that continue a flow from an earlier chunk
@@ -98,6 +104,7 @@ def generate_series(
     flows: int,
     seed: int,
     records: Mapping[int, int] | None = None,
+    segments: Mapping[int, int] | None = None,
     avoid: Metadata | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[int, SeriesTable], GenerationReport]:
@@ -111,6 +118,8 @@ def generate_series(
         flows: distinct five-tuples to generate in all.
         seed: the same seed gives the same series.
         records: number of real records in each non-empty chunk, if volumes are to be met.
+        segments: number of real series in each non-empty chunk that continue another of their chunk, if theirs is to be
+            bounded.
         avoid: five-tuple columns of the flows that must not be made, as far as the models draw enough others.
         report: told (chunks done, chunks in all).
 
@@ -129,11 +138,13 @@ def generate_series(
         new = draw.new_flows(said.by_chunk[chunk], started)
         pending = started.tagged_for(chunk)
         started.add(new)
-        series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng)
+        share = flows / sum(starting.values())
+        most = None if segments is None else math.ceil(segments[chunk] * share)
+        series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng, most)
         if _rows(series):
             table = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk))
             if records is not None:
-                expected = round(records[chunk] * flows / sum(starting.values()))
+                expected = round(records[chunk] * share)
                 said.records_expected += expected
                 table = _meet_volume(table, expected, draw, started, rng)
             tables[chunk] = table
@@ -234,7 +245,7 @@ class _Draw:
             starts = rows["starts_here"] == 1
             others.append(_take(rows, ~starts))
             rows = _take(rows, starts)
-            fresh = here.fresh(rows)
+            fresh = self._free_ports(rows, here)
             kept = _take(rows, np.flatnonzero(fresh)[:missing])
             refused.append(_take(rows, ~fresh))
             self.said.repeated_five_tuples += int((~fresh).sum())
@@ -251,6 +262,22 @@ class _Draw:
             self.said.forced_starts += _rows(forced)
             found += [spare, forced]
         return _concatenate(found)
+
+    def _free_ports(self, rows: Metadata, started: _Flows) -> np.ndarray:
+        """bool[n]: rows whose five-tuple is fresh once ephemeral ports have been moved (in place) where it was not."""
+        rng = np.random.default_rng(derive_seed(self.seed, "ports", self.rounds))
+        fresh = started.fresh(rows)
+        own = {name: rows[name].copy() for name in ("src_port", "dst_port")}
+        side = np.where(own["src_port"] >= EPHEMERAL, 0, np.where(own["dst_port"] >= EPHEMERAL, 1, 2))
+        for reach in PORT_REACH:
+            for number, name in enumerate(own):
+                stale = np.flatnonzero(~fresh & (side == number))
+                moved = own[name][stale].astype(np.int64) + rng.integers(-reach, reach + 1, len(stale))
+                rows[name][stale] = np.clip(moved, EPHEMERAL, 65535)
+            self.said.moved_ports -= int(fresh.sum())
+            fresh = started.fresh(rows)
+            self.said.moved_ports += int(fresh.sum())
+        return fresh
 
     def continuing(self, flows: Metadata, rng: np.random.Generator) -> Metadata:
         """First series in this chunk of flows from earlier chunks."""
@@ -301,14 +328,19 @@ class _Draw:
         return {**{name: flows[name] for name in identity if name in flows}, **own}
 
 
-def _with_segments(series: Metadata, draw: _Draw, plan: ChunkPlan, rng: np.random.Generator) -> Metadata:
-    """`series` and, behind them, the further segments of those tagged `continued`."""
+def _with_segments(
+    series: Metadata, draw: _Draw, plan: ChunkPlan, rng: np.random.Generator, most: int | None
+) -> Metadata:
+    """`series` and, behind them, the further segments of those tagged `continued`, in all at most `most`."""
     parts, last = [series], series
+    left = MOST_SEGMENTS * _rows(series) if most is None else most
     for _ in range(MOST_SEGMENTS):
         if not _rows(last):
             break
         room = last["start"] + last["span"] < plan.width - 1
         going_on = (last["continued"] == 1) & room
+        going_on[rng.permutation(np.flatnonzero(going_on))[left:]] = False
+        left -= int(going_on.sum())
         last["continued"] = going_on.astype(np.uint8)
         last = _take(last, going_on)
         if not _rows(last):

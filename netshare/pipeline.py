@@ -39,16 +39,18 @@ from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
 from preprocess.errors import ClusterError, ConfigError, InputError
-from preprocess.flows import group_flows
+from preprocess.flows import FlowKey, group_flows
 from preprocess.ip2vec import IP2Vec
 from preprocess.parquet import load_parquet, save_parquet
 from preprocess.readers import list_files
 from preprocess.series import METADATA_OF_FLOW
+from preprocess.trace import Kind
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
-DEFAULT_SEGMENTS = {"doppelganger": 200, "autoregressive": 1024}  # records; a critic sees whole series
+DEFAULT_SEGMENTS = {"doppelganger": 200, "autoregressive": 65_536}  # records; a critic sees whole series
+DEFAULT_FLOW_KEY: dict[Kind, FlowKey] = {"packet": "bidirectional", "flow": "unidirectional"}
 FEWEST_FLOWS = 10  # a model of fewer could only recite them
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
 
@@ -169,7 +171,8 @@ class _Run:
             if work is not None:
                 trace = self.real("train")
                 plan = plan_chunks(self.real("full")["time"], count=config.chunks.count, seconds=config.chunks.seconds)
-                flows = group_flows(trace, config.fields.flow_key)
+                key_of_flow = config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind]
+                flows = group_flows(trace, key_of_flow)
                 longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
                 tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
                 codec = Codec.fit(
@@ -180,7 +183,7 @@ class _Run:
                 )
                 facts: dict[str, Any] = {
                     "plan": plan.to_json(),
-                    "flows": len(group_flows(self.real("full"))),
+                    "flows": len(group_flows(self.real("full"), key_of_flow)),
                     "chunks": {},
                 }
                 for chunk, table in tables.items():
@@ -191,6 +194,7 @@ class _Run:
                         "series": len(table),
                         "records": int(table.offsets[-1]),
                         "starting": starting,
+                        "segments": int(table.metadata["continues"].sum()),
                     }
                 facts["empty_chunks"] = plan.count - len(tables)
                 write_text(work / "codec.json", json.dumps(codec.to_json()))
@@ -269,6 +273,7 @@ class _Run:
                 plan,
                 starting=starting,
                 records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
+                segments={int(chunk): said["segments"] for chunk, said in facts["chunks"].items()},
                 avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],
                 seed=derive_seed(seed, "generate"),

@@ -6,8 +6,9 @@
 
 Decoding any encoded arrays of the codec's schema gives a valid table: types and ranges of the canonical columns, IPv4
 addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
-scaled so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
-`start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. Times are multiples
+fitted so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
+`start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. In the style
+"autoregressive" it is the interarrival times that are kept, and the span becomes what they add up to. Times are multiples
 of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds stays one).
 """
 
@@ -30,7 +31,7 @@ from preprocess.fields import (
 )
 from preprocess.fields.fit import FieldFitter, natural_values
 from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
-from preprocess.fields.times import round_to_unit, spread_over_span
+from preprocess.fields.times import round_to_unit, series_totals, spread_over_span
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
 from preprocess.trace import Kind
@@ -197,8 +198,13 @@ class Codec:
         rng = np.random.default_rng([seed, 1])
         measurements = self._decode(self.measurements, encoded.measurements, "measurements", rng)
         offsets = np.asarray(encoded.offsets)
-        span = np.where(np.diff(offsets) < 2, 0, metadata["span"])
         gaps = round_to_unit(measurements["interarrival"], self.resolution)
+        gaps[offsets[:-1]] = 0
+        if self.style == "autoregressive":  # its gaps are truer than what is drawn of the span before there is a record
+            room = self.chunk_width - 1 - metadata["start"]
+            span = np.minimum(series_totals(gaps, offsets) * self.resolution, room)
+        else:
+            span = np.where(np.diff(offsets) < 2, 0, metadata["span"])
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)

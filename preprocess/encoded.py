@@ -27,7 +27,8 @@ class Column:
     `name` is unique within its array (`"src_ip.bit7"`), `field` is the field that it belongs to (`"src_ip"`).
     `cardinality` is the number of categories of a categorical column, 0 for a continuous one. Where `gate` names a
     categorical column of the same array, this column carries meaning only in the rows where that column's value is
-    in `gate_values`; elsewhere it is encoded as 0 and ignored by the decoder.
+    in `gate_values`; elsewhere it is encoded as 0 and ignored by the decoder. `positions`, where there are any, say where
+    each category lies on a scale from 0 to 1: they are numbers, not names.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     cardinality: int = 0
     gate: str | None = None
     gate_values: tuple[int, ...] = ()
+    positions: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class Schema:
         """What `to_json` gave."""
 
         def columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:
-            return tuple(Column(**{**row, "gate_values": tuple(row["gate_values"])}) for row in rows)
+            return tuple(
+                Column(**{**row, "gate_values": tuple(row["gate_values"]), "positions": tuple(row["positions"])})
+                for row in rows
+            )
 
         return cls(columns(value["metadata"]), columns(value["measurements"]), value["max_length"])
 

@@ -242,7 +242,7 @@ class NumericTokens(FieldEncoding):
     def columns(self) -> tuple[Column, ...]:
         """The columns that `encode` fills, in order."""
         token, spikes = f"{self.name}.token", len(self.spikes)
-        columns = (Column(token, self.name, "categorical", spikes + self.bins),)
+        columns = (Column(token, self.name, "categorical", spikes + self.bins, positions=self._positions()),)
         if self.bins == 0:
             return columns
         gate_values = tuple(range(spikes, spikes + self.bins))
@@ -290,6 +290,14 @@ class NumericTokens(FieldEncoding):
         drawn = np.floor(scaled if self.scale == "linear" else np.exp(scaled) - 1.0).astype(np.int64)
         values[binned] = np.clip(drawn, edges[index], edges[index + 1] - 1)
         return values
+
+    def _positions(self) -> tuple[float, ...]:
+        spikes, edges = np.asarray(self.spikes, float), np.asarray(self.edges, float)
+        places = np.concatenate([spikes, (edges[:-1] + edges[1:]) / 2])
+        if self.scale == "log1p":
+            places = np.log1p(np.concatenate([spikes, np.sqrt((edges[:-1] + 1) * edges[1:]) - 0.5]))
+        low, high = places.min(initial=0.0), places.max(initial=1.0)
+        return tuple(((places - low) / (high - low)).tolist())
 
     def _ends(self, edges: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scaled = edges.astype(np.float64) if self.scale == "linear" else np.log(edges + 1.0)

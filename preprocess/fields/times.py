@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
+def series_totals(gaps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """int64[n_series]: what the gaps (int64[n_records]) of each series add up to."""
+    return np.add.reduceat(gaps, offsets[:-1]) if len(gaps) else np.zeros(0, np.int64)
+
+
 def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Interarrival times fitted series by series so that they add up to `span` exactly.
 

@@ -20,7 +20,7 @@ def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
     assert complaints(quick_run / "synthetic" / "synthetic.pcap") == []
     assert np.all(np.diff(synthetic["time"]) >= 0)
     real = read_trace(quick_run / "trace" / "full.parquet")
-    assert 0.95 <= len(group_flows(synthetic)) / len(group_flows(real)) <= 1  # repaired addresses may coincide
+    assert 0.95 <= len(group_flows(synthetic, "bidirectional")) / len(group_flows(real, "bidirectional")) <= 1  # repaired addresses may coincide
     records = read_trace(quick_run / "synthetic" / "synthetic.csv")
     assert records.kind == "flow"
     assert records["packets"].sum() == len(synthetic)
@@ -46,8 +46,8 @@ def test_more_data_from_a_finished_run(quick_run, tmp_path):
     for path, seed in ((first, 7), (again, 7), (other, 8)):
         assert main(["generate", str(quick_run), "--flows", "40", "--seed", str(seed), "-o", str(path), "-q"]) == 0
     assert first.read_bytes() == again.read_bytes()
-    assert 38 <= len(group_flows(read_trace(first))) <= 40
-    assert 38 <= len(group_flows(read_trace(other))) <= 40
+    assert 38 <= len(group_flows(read_trace(first), "bidirectional")) <= 40
+    assert 38 <= len(group_flows(read_trace(other), "bidirectional")) <= 40
     assert complaints(first) == []
 
 

@@ -25,7 +25,10 @@ class LengthCode:
         self.first = np.array(edges[:-1], np.int64)
         self.width: np.ndarray = np.array(edges[1:], np.int64) - self.first
         self.columns = (
-            Column("length.bin", "length", "categorical", len(self.first)),
+            Column(
+                "length.bin", "length", "categorical", len(self.first),
+                positions=tuple((np.log(self.first) / max(np.log(self.first[-1]), 1.0)).tolist()),
+            ),
             Column(
                 "length.place", "length", "categorical", PLACES, "length.bin",
                 tuple(int(i) for i in np.flatnonzero(self.width > 1)),

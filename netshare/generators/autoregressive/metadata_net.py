@@ -15,6 +15,7 @@ from torch.nn import functional
 from netshare.generators.autoregressive.recall import FEATURES, ContextCounts, Recalled, recalled_columns
 from netshare.generators.autoregressive.row_model import ColumnLogits, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 GATE_HIDDEN = 16
@@ -173,17 +174,15 @@ class ColumnNet(nn.Module):
     def __init__(self, layout: TokenLayout, column: int, contexts: int, settings: AutoregressiveSettings) -> None:
         super().__init__()
         self.column_dropout = settings.column_dropout
-        before = layout.offsets[column]
         state, hidden = settings.metadata_state, settings.metadata_hidden
         if layout.sizes[column] <= FEW_VALUES or layout.gates[column] is not None:
             state = max(
                 state // 4, 8
             )  # there is little to say, or it is said in few rows: the tables are most of a net
-        self.table = nn.EmbeddingBag(before + 1, state, mode="sum")
-        nn.init.normal_(self.table.weight, std=0.1)
+        self.table = TokenTable(layout, state, columns=column)
         self.first = nn.Linear(state, hidden)
         self.second = nn.Linear(hidden, hidden)
-        self.out = nn.Linear(hidden, layout.sizes[column])
+        self.out = TokenHead(hidden, layout.sizes[column], layout.columns[column].positions)
         self.dropout = nn.Dropout(settings.dropout)
         if contexts:
             self.gate = nn.Sequential(
@@ -196,7 +195,7 @@ class ColumnNet(nn.Module):
             keep = torch.ones(before.shape, device=before.device)
             if self.training and self.column_dropout > 0:
                 keep = (torch.rand(before.shape, device=before.device) >= self.column_dropout).to(keep.dtype)
-            total = self.table(before, per_sample_weights=keep)
+            total = self.table.total(before, keep)
         else:
             total = torch.zeros(len(before), self.first.in_features, device=before.device)
         h = self.dropout(functional.relu(self.first(total)))

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from netshare.generators.autoregressive.row_model import RowModel
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.autoregressive.token_table import TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 EXACT_POSITIONS = 16
@@ -47,10 +48,10 @@ class RecordNet(nn.Module):
         self.layout = records
         self.condition = Condition(metadata, settings)
         self.from_condition = nn.Linear(settings.condition, 2 * state)
-        self.previous = nn.EmbeddingBag(records.total + 1, state, mode="sum")  # the last token: no record before
+        self.previous = TokenTable(records, state, more=1)  # the last token: no record before
         self.index = nn.Embedding(POSITION_BINS, 2 * state)
         self.remaining = nn.Embedding(POSITION_BINS, 2 * state)
-        for table in (self.previous, self.index, self.remaining):
+        for table in (self.index, self.remaining):
             nn.init.normal_(table.weight, std=0.1)
         self.recurrent = nn.GRU(state, state)
         self.to_rows = nn.Linear(state, state)
@@ -85,8 +86,7 @@ class RecordNet(nn.Module):
         none = first.unsqueeze(1)
         numbered = torch.where(none, self.layout.total, numbered)
         weights = torch.where(none, 1.0 / max(len(self.layout), 1), weights)
-        recalled: torch.Tensor = self.previous(numbered, per_sample_weights=weights)
-        return recalled
+        return self.previous.total(numbered, weights)
 
     def places(self, index: torch.Tensor, remaining: torch.Tensor) -> torch.Tensor:
         """float32[n, 2 * state]: what being record `index` with `remaining` more to come (int64[n]) adds."""
@@ -102,8 +102,7 @@ class Condition(nn.Module):
         self.layout = layout
         self.column_dropout = settings.column_dropout
         width = settings.condition
-        self.table = nn.Embedding(layout.total, width)
-        nn.init.normal_(self.table.weight, std=0.1)
+        self.table = TokenTable(layout, width)
         self.first = nn.Linear(width, width)
         self.second = nn.Linear(width, width)
         self.dropout = nn.Dropout(settings.dropout)

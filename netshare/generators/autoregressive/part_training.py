@@ -22,6 +22,7 @@ from preprocess.errors import TrainingError
 
 COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
 GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
+EPSILON = 1e-3  # of AdamW: what is rarely seen is learnt slowly, where the usual 1e-8 would learn it by heart at once
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
@@ -65,7 +66,16 @@ class PartTraining:
     @property
     def most_steps(self) -> int:
         """Steps until training ends at the latest: those made, if it has ended."""
-        return self.steps if self.finished else self.settings.epochs * len(self._batches)
+        return self.steps if self.finished else self._most_passes * len(self._batches)
+
+    @property
+    def _patience(self) -> int:
+        """Passes without improvement until the learning rate is lowered; a pass over little data is but a few steps."""
+        return max(self.settings.patience, -(-self.settings.patience_steps // len(self._batches)))
+
+    @property
+    def _most_passes(self) -> int:
+        return max(self.settings.epochs, -(-self.settings.epochs_steps // len(self._batches)))
 
     def step(self) -> int:
         """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
@@ -198,11 +208,11 @@ class PartTraining:
                         self.best[key].copy_(value)
         improved = self.best_loss < before - LEAST_IMPROVEMENT * abs(self.best_loss)
         self.bad_epochs = 0 if improved else self.bad_epochs + 1
-        if self.bad_epochs >= settings.patience:
+        if self.bad_epochs >= self._patience:
             self.keep_best()
             self.bad_epochs = 0
             self.decays += 1
-        self.finished = self.decays > settings.rate_decays or self.epoch >= settings.epochs
+        self.finished = self.decays > settings.rate_decays or self.epoch >= self._most_passes
 
     def _draw_batches(self) -> list[object]:
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -219,7 +229,7 @@ class PartTraining:
         ]
         if not settings:  # every column has but one value
             settings = [{"params": [torch.zeros(1)], "weight_decay": 0.0, "factor": 1.0}]
-        return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), fused=True)
+        return torch.optim.AdamW(settings, lr=self.peak_rate, betas=(0.9, 0.99), eps=EPSILON, fused=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {key: value.detach().clone() for key, value in self.part.net.state_dict().items()}

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout
 
 ColumnLogits = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, logits float32[n, size], targets int64[n]
@@ -37,10 +38,11 @@ class RowModel(nn.Module):
         self.layout = layout
         self.column_dropout = column_dropout
         self.start = nn.Parameter(torch.zeros(state))
-        self.table = nn.Embedding(layout.total, state)
-        nn.init.normal_(self.table.weight, std=0.1)
+        self.table = TokenTable(layout, state)
         learnt = [i for i, size in enumerate(layout.sizes) if size > 1]
-        self.heads = nn.ModuleDict({str(i): _Head(state, hidden, layout.sizes[i], dropout) for i in learnt})
+        self.heads = nn.ModuleDict(
+            {str(i): _Head(state, hidden, layout.sizes[i], layout.columns[i].positions, dropout) for i in learnt}
+        )
 
     def set_marginals(self, counts: list[torch.Tensor]) -> None:
         """Start each head at the overall distribution of its column; counts: float32[size] a column."""
@@ -135,11 +137,11 @@ class RowModel(nn.Module):
 class _Head(nn.Module):
     """Logits of one column from the running sum: two hidden layers, the second around a shortcut."""
 
-    def __init__(self, state: int, hidden: int, size: int, dropout: float) -> None:
+    def __init__(self, state: int, hidden: int, size: int, positions: tuple[float, ...], dropout: float) -> None:
         super().__init__()
         self.first = nn.Linear(state, hidden)
         self.second = nn.Linear(hidden, hidden)
-        self.out = nn.Linear(hidden, size)
+        self.out = TokenHead(hidden, size, positions)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, total: torch.Tensor) -> torch.Tensor:
@@ -150,14 +152,15 @@ class _Head(nn.Module):
 
     def weights(self) -> list[torch.Tensor]:
         """Weight and bias of the three layers."""
-        return [tensor for layer in (self.first, self.second, self.out) for tensor in (layer.weight, layer.bias)]
+        inner = [tensor for layer in (self.first, self.second) for tensor in (layer.weight, layer.bias)]
+        return [*inner, self.out.rows(), self.out.bias]
 
 
 class RowSampler:
     """A row model's weights laid out for drawing many rows in many small steps."""
 
     def __init__(self, model: RowModel) -> None:
-        self._layout, self._table, self.start = model.layout, model.table.weight, model.start
+        self._layout, self._table, self.start = model.layout, model.table.vectors(), model.start
         heads = dict(model.learnt_heads())
         self._heads = [heads[i].weights() if i in heads else None for i in range(len(model.layout))]
 

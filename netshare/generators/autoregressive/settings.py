@@ -49,7 +49,11 @@ class AutoregressiveSettings(BaseModel):
     )
     window_records: int = Field(128, ge=1, description="Longest run of records that gradients flow back through.")
     burn_in_records: int = Field(32, ge=0, description="Records replayed before a window that starts inside a series.")
-    epochs: int = Field(100, ge=1, description="Most passes over the data.")
+    epochs: int = Field(100, ge=1, description="Most passes over the data ...")
+    epochs_steps: int = Field(3000, ge=0, description="... or passes of so many steps together, if that is more.")
     validation: float = Field(0.1, ge=0, lt=1, description="Share of flows held back to decide when to stop.")
-    patience: int = Field(3, ge=1, description="Passes without improvement until the learning rate is lowered.")
+    patience: int = Field(3, ge=1, description="Passes without improvement until the learning rate is lowered ...")
+    patience_steps: int = Field(
+        100, ge=0, description="... or passes of so many steps together, if that is more: little data has short passes."
+    )
     epochs_without_validation: int = Field(20, ge=1, description="Passes over data too small to hold any flow back.")

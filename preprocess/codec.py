@@ -8,7 +8,7 @@ Decoding any encoded arrays of the codec's schema gives a valid table: types and
 addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
 fitted so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
 `start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. In the style
-"autoregressive" it is the interarrival times that are kept, and the span becomes what they add up to. Times are multiples
+"autoregressive" spans are first dealt out anew: the longest to the series whose interarrival times add up to most. Times are multiples
 of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds stays one).
 """
 
@@ -31,7 +31,7 @@ from preprocess.fields import (
 )
 from preprocess.fields.fit import FieldFitter, natural_values
 from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
-from preprocess.fields.times import round_to_unit, series_totals, spread_over_span
+from preprocess.fields.times import dealt_by_rank, round_to_unit, series_totals, spread_over_span
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
 from preprocess.trace import Kind
@@ -200,11 +200,11 @@ class Codec:
         offsets = np.asarray(encoded.offsets)
         gaps = round_to_unit(measurements["interarrival"], self.resolution)
         gaps[offsets[:-1]] = 0
-        if self.style == "autoregressive":  # its gaps are truer than what is drawn of the span before there is a record
-            room = self.chunk_width - 1 - metadata["start"]
-            span = np.minimum(series_totals(gaps, offsets) * self.resolution, room)
-        else:
-            span = np.where(np.diff(offsets) < 2, 0, metadata["span"])
+        span = metadata["span"]
+        if self.style == "autoregressive":
+            kind = np.stack([metadata[name] for name in ("starts_here", "continues", "continued")])
+            span = dealt_by_rank(span, series_totals(gaps, offsets), kind)
+        span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, self.chunk_width - 1 - metadata["start"]))
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)

@@ -207,7 +207,7 @@ def _is_time(text: str) -> bool:
 
 def _has_dots(text: str) -> bool:
     parts = text.split(".")
-    return len(parts) == 4 and all(part.isdigit() for part in parts)
+    return len(parts) == 4 and all(part.isdecimal() for part in parts)
 
 
 def _real_addresses(texts: pa.Array) -> pa.Array:
@@ -219,7 +219,7 @@ def _real_addresses(texts: pa.Array) -> pa.Array:
 
 def _real_address(text: str) -> str:
     network, _, host = text.partition("_")
-    if network.isdigit() and host.isdigit() and int(network) < 1 << 16 and int(host) < 256:
+    if network.isdecimal() and host.isdecimal() and int(network) < 1 << 16 and int(host) < 256:
         number = _BASE + int(network) * 256 + int(host)
     elif text in _CIDDS_NAMES:
         number = _BASE + (10 << 24) + _CIDDS_NAMES.index(text) + 1

@@ -21,6 +21,7 @@ from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
 from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
 from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from postprocess.tcp_numbers import tcp_numbers
 from postprocess.tcp_options import tcp_option_rows
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
@@ -90,7 +91,7 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
     if short.any():
         raise FieldError(f"{int(short.sum())} packets are shorter than their headers; call repair() on the trace first")
     return PacketPlan(
-        *sequence.tcp_numbers(trace, seed=seed),
+        *tcp_numbers(trace, seed=seed),
         *sequence.echo_numbers(trace),
         sequence.datagram_lengths(trace),
         body_arrays(),

@@ -1,0 +1,162 @@
+"""TCP sequence and acknowledgement numbers as two state machines would send them (RFC 9293, 3.4 and 3.10).
+
+No number is learnt: they follow from the order of segments, their flags and the payload lengths of both directions. An
+analyser that follows a connection (tshark's TCP analysis, for one) then finds no segment missing, no acknowledgement of
+data that it has not seen, and as few duplicate acknowledgements as the generated order of packets allows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from postprocess import rules
+from postprocess.tcp_connections import Connections, find_connections, last_before
+from preprocess.trace import Trace
+
+LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
+UNSEEN_BYTES = 2 * 1460  # acknowledged at a time where the other direction is not in the trace: two full segments
+_MODULO = np.uint64(0xFFFFFFFF)
+_FAR = 1 << 60
+_CLOCK_SHIFT = 10
+_CONTROL = rules.TCP_SYN | rules.TCP_FIN | rules.TCP_RST
+
+
+def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence and acknowledgement numbers of every row of a trace in time order.
+
+    Sequence numbers begin at a hash of five-tuple, connection and `seed`, and grow by the payload, by one for SYN and by
+    one for FIN. A SYN or FIN that is repeated has the number that it had before.
+
+    An acknowledgement names the end of a segment of the other direction that lies before it in the trace. Where several
+    acknowledgements follow each other, each takes in some of the segments before it, as a receiver sends them, instead
+    of the first one all of them; but no segment waits longer than a second. Where the other direction is not in the
+    trace, acknowledgements grow as if it were. Without the ACK flag the number is 0.
+
+    Returns:
+        sequence uint32[n] and acknowledgement uint32[n]; zeros for rows that are not TCP, and for fragments other than
+        the first.
+    """
+    sequence, acknowledgement = np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint32)
+    found = find_connections(trace, seed=seed)
+    if not len(found):
+        return sequence, acknowledgement
+    syn, ack = found.has(rules.TCP_SYN), found.has(rules.TCP_ACK)
+    opened, opened_opposite = found.sides(syn & (found.previous < 0))
+    consumed, back = _consumed(found, opened)
+    sent, received = found.sums(consumed)
+    begin = found.initial + ~opened
+    own = np.where(syn & opened, 0, sent - back).astype(np.uint64)
+    known, stalled = _acknowledged(found, trace["time"][found.rows], consumed, sent, opened_opposite)
+    numbers = begin + own - _probes(found, trace["time"][found.rows], stalled)
+    answer = np.where(ack, found.initial_opposite + ~opened_opposite + known.astype(np.uint64), np.uint64(0))
+    numbers = np.where(_refuses(found, ack, opened_opposite), np.uint64(0), numbers)
+    sequence[found.rows] = numbers & _MODULO
+    acknowledgement[found.rows] = answer & _MODULO
+    return sequence, acknowledgement
+
+
+def _consumed(found: Connections, opened: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence numbers that each segment takes up, and how far before the next expected number it begins.
+
+    Returns:
+        int64[n] and int64[n]; the latter is above 0 for segments that repeat a FIN, or a SYN in midstream.
+    """
+    syn, fin = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN)
+    repeated_syn = syn & (found.previous >= 0)
+    payload = np.where(repeated_syn, 0, found.payload)
+    last_fin, last_data = found.last(fin), found.last((found.payload > 0) & ~fin & ~syn)
+    repeated_fin = fin & (last_fin > last_data) & ((payload == 0) | (payload == found.payload[last_fin]))
+    repeated = repeated_syn | repeated_fin
+    consumed = np.where(repeated, 0, payload + syn + fin)
+    sent, _ = found.sums(consumed)
+    back = np.where(repeated_fin, 1 + payload, np.where(repeated_syn & ~opened, sent + 1, 0))
+    return consumed, back
+
+
+def _acknowledged(
+    found: Connections, time: np.ndarray, consumed: np.ndarray, sent: np.ndarray, opened_opposite: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each segment acknowledges, in numbers since the other direction's beginning, and whether it is a bare
+    acknowledgement that adds nothing to the one before it: int64[n], bool[n].
+
+    Acknowledged is a count of the other direction's segments. It may not exceed those `seen` so far, and grows by one
+    with each bare acknowledgement as far as that is possible: with `bare` counted up, `count <= bare + min(seen - bare)`
+    over all later segments, a running minimum from the end.
+    """
+    ack = found.has(rules.TCP_ACK)
+    moves = consumed > 0
+    _, seen = found.sums(moves.astype(np.int64))
+    pure = ack & (found.payload == 0) & ((found.flags & _CONTROL) == 0)
+    bare, _ = found.sums(pure.astype(np.int64))
+    bare = bare + pure
+    _, any_opposite = found.sides(np.ones(len(found), dtype=bool))
+    room = np.where(any_opposite, seen - bare, 0)
+    most = np.empty(len(found), dtype=np.int64)
+    count = np.empty(len(found), dtype=np.int64)
+    least = _long_seen(found, time, moves, opened_opposite)
+    step = found.number * (4 * len(found) + 4)  # keeps connections apart in running minima and maxima
+    for direction in (found.forward, ~found.forward):
+        chosen = direction & ack
+        waits = np.minimum.accumulate(np.where(chosen, room + step, _FAR)[::-1])[::-1] - step
+        most[chosen] = (bare + waits)[chosen]
+        reached = np.maximum.accumulate(np.where(chosen, np.maximum(most, least) + step, -_FAR)) - step
+        count[chosen] = reached[chosen]
+    count[~ack] = 0
+    previous = found.last(ack)
+    stalled = pure & any_opposite & (previous >= 0) & (count == count[previous])
+    return _ends(found, moves, sent + consumed, count), stalled
+
+
+def _long_seen(found: Connections, time: np.ndarray, moves: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
+    """int64[n]: how many of the other direction's segments must be acknowledged by now: those a second old, and its SYN;
+    any number where nothing of it was seen yet."""
+    clock = _clock(found, time)
+    until = np.maximum(np.searchsorted(clock, clock - (LONGEST_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
+    least = np.zeros(len(found), dtype=np.int64)
+    for direction in (found.forward, ~found.forward):
+        counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
+        least[direction] = (counted[until] - counted[found.starts])[direction]
+    _, opposite = found.sums(np.ones(len(found), dtype=np.int64))
+    return np.where(opened_opposite, np.maximum(least, 1), np.where(opposite > 0, least, -_FAR))
+
+
+def _clock(found: Connections, time: np.ndarray) -> np.ndarray:
+    """int64[n] (1,024 ns): a time that never goes back, in which connections follow each other without overlap."""
+    elapsed = np.maximum(time - time[found.starts], 0) >> _CLOCK_SHIFT
+    begins = np.flatnonzero(found.starts == np.arange(len(found)))
+    spans = np.maximum.reduceat(elapsed, begins) + (LONGEST_DELAY_NS >> _CLOCK_SHIFT) + 1
+    return np.maximum.accumulate(elapsed + (np.cumsum(spans) - spans)[found.number])
+
+
+def _ends(found: Connections, moves: np.ndarray, ends: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """int64[n]: where the `count`-th moving segment of the other direction ends; what is unseen counts UNSEEN_BYTES."""
+    acknowledged = count * UNSEEN_BYTES
+    for direction in (found.forward, ~found.forward):
+        opposite = np.flatnonzero(moves & ~direction)
+        before = np.searchsorted(opposite, found.starts)
+        chosen = np.flatnonzero(direction & (count > 0) & _within(found, opposite, before + count - 1))
+        acknowledged[chosen] = ends[opposite[(before + count - 1)[chosen]]]
+    return acknowledged
+
+
+def _within(found: Connections, positions: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """bool[n]: `positions[index]` exists and lies in the same connection."""
+    exists = (index >= 0) & (index < len(positions))
+    number = np.append(found.number[positions], -1)
+    return exists & (number[np.where(exists, index, -1)] == found.number)
+
+
+def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.ndarray:
+    """uint64[n]: 1 for a bare acknowledgement after a second of silence that says nothing new: a keep-alive probe, which
+    repeats the last number sent (RFC 9293, 3.8.4). Nobody probes a connection that is being closed."""
+    before = np.maximum(np.arange(len(found)) - 1, 0)
+    silent = time - time[before] >= LONGEST_DELAY_NS
+    closing = found.has(rules.TCP_FIN) | found.has(rules.TCP_RST)
+    closed = [side >= 0 for side in last_before(closing, found.forward, found.starts)]
+    return (stalled & silent & (found.previous >= 0) & ~closed[0] & ~closed[1]).astype(np.uint64)
+
+
+def _refuses(found: Connections, ack: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
+    """bool[n]: a reset that answers a SYN from a side that says nothing else; its number is 0 (RFC 9293, 3.5.2)."""
+    spoke, _ = found.sides(~found.has(rules.TCP_RST))
+    return ~spoke & ack & opened_opposite

@@ -82,9 +82,10 @@ class Connections:
 def find_connections(trace: Trace, *, seed: int = 0) -> Connections:
     """The connections of a trace in time order; fragments other than the first are left out.
 
-    A SYN (without ACK) begins a new connection, unless it repeats its direction's last segment within the maximum
-    segment lifetime, or answers the other side's SYN (RFC 9293, 3.5: simultaneous open). A SYN that is repeated after a
-    reset is a repetition too: this is how stacks try a closed port again.
+    A SYN without ACK begins a new connection where the one before it was closed by a FIN or reset since its own SYN, or
+    where nothing was sent for longer than the maximum segment lifetime; any other SYN opens its side of the connection,
+    or repeats the SYN that did. One that follows another of its side is a repetition even after a reset: this is how
+    stacks try a closed port again.
     """
     rows = np.flatnonzero((trace["protocol"] == rules.TCP) & (trace["fragment_offset"] == 0))
     source, destination = endpoints(trace, rows)
@@ -128,13 +129,16 @@ def last_before(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> 
 
 
 def _opens(flags: np.ndarray, time: np.ndarray, forward: np.ndarray, conversation: np.ndarray) -> np.ndarray:
-    """bool[n]: a SYN with which a conversation begins a connection."""
-    syn = (flags & (rules.TCP_SYN | rules.TCP_ACK)) == rules.TCP_SYN
-    own, _ = last_before(np.ones(len(flags), dtype=bool), forward, conversation)
-    repeats = (own >= 0) & syn[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
-    opens = syn & ~repeats
-    _, opened_by_other = last_before(opens, forward, conversation)
-    return opens & ((opened_by_other < 0) | (opened_by_other < own))
+    """bool[n]: a SYN with which a conversation begins another connection."""
+    position, every = np.arange(len(flags)), np.ones(len(flags), dtype=bool)
+    opening = (flags & (rules.TCP_SYN | rules.TCP_ACK)) == rules.TCP_SYN
+    closing = (flags & (rules.TCP_FIN | rules.TCP_RST)) > 0
+    own, _ = last_before(every, forward, conversation)
+    last_opening = np.maximum(*last_before(opening, forward, conversation))
+    last_closing = np.maximum(*last_before(closing, forward, conversation))
+    silence = time - time[np.maximum(position - 1, 0)]
+    repeats = (own >= 0) & opening[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
+    return opening & ~repeats & ((last_closing > last_opening) | (silence > MAXIMUM_LIFETIME_NS))
 
 
 def _payload(trace: Trace, rows: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from postprocess.tcp_connections import Connections, find_connections, last_befo
 from preprocess.trace import Trace
 
 LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
+LONGEST_PAUSE_NS = 5 * 10**8  # RFC 9293, 3.8.6.3: an acknowledgement is delayed by less than half a second
 UNSEEN_BYTES = 2 * 1460  # acknowledged at a time where the other direction is not in the trace: two full segments
 _MODULO = np.uint64(0xFFFFFFFF)
 _FAR = 1 << 60
@@ -79,45 +80,84 @@ def _acknowledged(
     """What each segment acknowledges, in numbers since the other direction's beginning, and whether it is a bare
     acknowledgement that adds nothing to the one before it: int64[n], bool[n].
 
-    Acknowledged is a count of the other direction's segments. It may not exceed those `seen` so far, and grows by one
-    with each bare acknowledgement as far as that is possible: with `bare` counted up, `count <= bare + min(seen - bare)`
-    over all later segments, a running minimum from the end.
+    Acknowledged is a `count` of the other direction's segments, at most those `seen` so far and at least those `due`. It
+    grows by one with each bare acknowledgement as far as possible: from one to the next,
+    `count - bare` becomes `min(seen - bare, max(wanted - bare, itself))`, where `bare` counts those acknowledgements. What
+    is `wanted` leaves something to acknowledge for all that follow in the same burst, a running minimum from its end.
     """
-    ack = found.has(rules.TCP_ACK)
-    moves = consumed > 0
-    _, seen = found.sums(moves.astype(np.int64))
+    ack, moves = found.has(rules.TCP_ACK), consumed > 0
     pure = ack & (found.payload == 0) & ((found.flags & _CONTROL) == 0)
+    _, seen = found.sums(moves.astype(np.int64))
     bare, _ = found.sums(pure.astype(np.int64))
     bare = bare + pure
-    _, any_opposite = found.sides(np.ones(len(found), dtype=bool))
-    room = np.where(any_opposite, seen - bare, 0)
-    most = np.empty(len(found), dtype=np.int64)
-    count = np.empty(len(found), dtype=np.int64)
-    least = _long_seen(found, time, moves, opened_opposite)
-    step = found.number * (4 * len(found) + 4)  # keeps connections apart in running minima and maxima
-    for direction in (found.forward, ~found.forward):
-        chosen = direction & ack
-        waits = np.minimum.accumulate(np.where(chosen, room + step, _FAR)[::-1])[::-1] - step
-        most[chosen] = (bare + waits)[chosen]
-        reached = np.maximum.accumulate(np.where(chosen, np.maximum(most, least) + step, -_FAR)) - step
-        count[chosen] = reached[chosen]
-    count[~ack] = 0
-    previous = found.last(ack)
-    stalled = pure & any_opposite & (previous >= 0) & (count == count[previous])
+    _, answered = found.sides(np.ones(len(found), dtype=bool))
+    rows = np.flatnonzero(ack & answered)
+    rows = rows[np.lexsort((rows, found.forward[rows], found.number[rows]))]
+    group = found.number[rows] * 2 + found.forward[rows]
+    clock = _clock(found, time)
+    due = _due(found, clock, moves, opened_opposite)[rows]
+    ceiling = seen[rows] - bare[rows]
+    wanted = np.maximum(due - bare[rows], _minimum_from_end(ceiling, _bursts(group, clock[rows])))
+    count = np.where(answered, 0, bare)
+    count[rows] = bare[rows] + reflected(np.minimum(wanted, ceiling), ceiling, group)
+    stalled = np.zeros(len(found), dtype=bool)
+    stalled[rows[1:]] = pure[rows[1:]] & (group[1:] == group[:-1]) & (count[rows[1:]] <= count[rows[:-1]])
     return _ends(found, moves, sent + consumed, count), stalled
 
 
-def _long_seen(found: Connections, time: np.ndarray, moves: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
+def reflected(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """int64[n]: x[i] = min(most[i], max(least[i], x[i - 1])) along each group, x[i] = least[i] at its first.
+
+    Such steps compose to steps of the same form, so that runs of doubled length are joined until none is left (a
+    parallel prefix scan).
+
+    Args:
+        least, most: int64[n], `least <= most`.
+        group: int64[n], equal for members of a group, which lie together.
+    """
+    low, high = least.copy(), most.copy()
+    position = np.arange(len(group))
+    begins = np.ones(len(group), dtype=bool)
+    begins[1:] = group[1:] != group[:-1]
+    rank = position - np.maximum.accumulate(np.where(begins, position, 0))
+    high[begins] = low[begins]
+    active, stride = np.flatnonzero(rank >= 1), 1
+    while len(active):
+        low_before, high_before = low[active - stride], high[active - stride]
+        low[active], high[active] = (
+            np.clip(low_before, low[active], high[active]),
+            np.clip(high_before, low[active], high[active]),
+        )
+        stride *= 2
+        active = active[rank[active] >= stride]
+    return low
+
+
+def _bursts(group: np.ndarray, clock: np.ndarray) -> np.ndarray:
+    """int64[n]: number of the burst of each segment; a burst ends where its group does, or before a pause in which a
+    receiver would have acknowledged everything."""
+    begins = np.ones(len(group), dtype=bool)
+    begins[1:] = (group[1:] != group[:-1]) | (np.diff(clock) >= LONGEST_PAUSE_NS >> _CLOCK_SHIFT)
+    return np.cumsum(begins)
+
+
+def _minimum_from_end(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """int64[n]: the least of each value and those after it in its group (ascending numbers)."""
+    step = group * (int(np.ptp(values)) + 1 if len(values) else 1)
+    return np.minimum.accumulate((values + step)[::-1])[::-1] - step
+
+
+def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
     """int64[n]: how many of the other direction's segments must be acknowledged by now: those a second old, and its SYN;
     any number where nothing of it was seen yet."""
-    clock = _clock(found, time)
     until = np.maximum(np.searchsorted(clock, clock - (LONGEST_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
     least = np.zeros(len(found), dtype=np.int64)
     for direction in (found.forward, ~found.forward):
         counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
         least[direction] = (counted[until] - counted[found.starts])[direction]
     _, opposite = found.sums(np.ones(len(found), dtype=np.int64))
-    return np.where(opened_opposite, np.maximum(least, 1), np.where(opposite > 0, least, -_FAR))
+    known = (opposite > 0) | found.has(rules.TCP_SYN)
+    return np.where(opened_opposite, np.maximum(least, 1), np.where(known, least, -_FAR))
 
 
 def _clock(found: Connections, time: np.ndarray) -> np.ndarray:
@@ -147,13 +187,20 @@ def _within(found: Connections, positions: np.ndarray, index: np.ndarray) -> np.
 
 
 def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.ndarray:
-    """uint64[n]: 1 for a bare acknowledgement after a second of silence that says nothing new: a keep-alive probe, which
-    repeats the last number sent (RFC 9293, 3.8.4). Nobody probes a connection that is being closed."""
-    before = np.maximum(np.arange(len(found)) - 1, 0)
-    silent = time - time[before] >= LONGEST_DELAY_NS
+    """uint64[n]: 1 for keep-alive probes, which repeat the last number sent (RFC 9293, 3.8.4).
+
+    A bare acknowledgement that says nothing new, a second or more after whatever did, is a probe or its answer: an
+    answer where the segment before it is a probe from the other side. Nobody probes a connection that is being closed.
+    """
+    position = np.arange(len(found))
+    news = np.maximum.accumulate(np.where(stalled, found.starts, position))
     closing = found.has(rules.TCP_FIN) | found.has(rules.TCP_RST)
-    closed = [side >= 0 for side in last_before(closing, found.forward, found.starts)]
-    return (stalled & silent & (found.previous >= 0) & ~closed[0] & ~closed[1]).astype(np.uint64)
+    closed = np.maximum(*last_before(closing, found.forward, found.starts)) >= 0
+    quiet = stalled & ~closed & (time - time[news] >= LONGEST_DELAY_NS)
+    alternates = np.zeros(len(found), dtype=bool)
+    alternates[1:] = quiet[1:] & quiet[:-1] & (found.forward[1:] != found.forward[:-1])
+    run = np.maximum.accumulate(np.where(alternates, 0, position))
+    return (quiet & ((position - run) % 2 == 0)).astype(np.uint64)
 
 
 def _refuses(found: Connections, ack: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:

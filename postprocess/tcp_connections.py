@@ -134,11 +134,14 @@ def _opens(flags: np.ndarray, time: np.ndarray, forward: np.ndarray, conversatio
     opening = (flags & (rules.TCP_SYN | rules.TCP_ACK)) == rules.TCP_SYN
     closing = (flags & (rules.TCP_FIN | rules.TCP_RST)) > 0
     own, _ = last_before(every, forward, conversation)
-    last_opening = np.maximum(*last_before(opening, forward, conversation))
+    own_opening, other_opening = last_before(opening, forward, conversation)
+    _, other_answer = last_before((flags & rules.TCP_ACK) > 0, forward, conversation)
+    took_part = np.maximum(own, other_answer) > other_opening
+    last_opening = np.maximum(own_opening, other_opening)
     last_closing = np.maximum(*last_before(closing, forward, conversation))
     silence = time - time[np.maximum(position - 1, 0)]
     repeats = (own >= 0) & opening[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
-    return opening & ~repeats & ((last_closing > last_opening) | (silence > MAXIMUM_LIFETIME_NS))
+    return opening & ~repeats & took_part & ((last_closing > last_opening) | (silence > MAXIMUM_LIFETIME_NS))
 
 
 def _payload(trace: Trace, rows: np.ndarray) -> np.ndarray:

@@ -88,6 +88,7 @@ def _acknowledged(
     ack, moves = found.has(rules.TCP_ACK), consumed > 0
     pure = ack & (found.payload == 0) & ((found.flags & _CONTROL) == 0)
     _, seen = found.sums(moves.astype(np.int64))
+    seen = np.maximum(seen, opened_opposite)  # a SYN that was captured late counts as seen
     bare, _ = found.sums(pure.astype(np.int64))
     bare = bare + pure
     _, answered = found.sides(np.ones(len(found), dtype=bool))
@@ -156,7 +157,8 @@ def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposi
         counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
         least[direction] = (counted[until] - counted[found.starts])[direction]
     _, opposite = found.sums(np.ones(len(found), dtype=np.int64))
-    known = (opposite > 0) | found.has(rules.TCP_SYN)
+    syn = found.has(rules.TCP_SYN)
+    known = (opposite > 0) | syn | found.sides(syn)[1]
     return np.where(opened_opposite, np.maximum(least, 1), np.where(known, least, -_FAR))
 
 
@@ -204,6 +206,7 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
 
 
 def _refuses(found: Connections, ack: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
-    """bool[n]: a reset that answers a SYN from a side that says nothing else; its number is 0 (RFC 9293, 3.5.2)."""
-    spoke, _ = found.sides(~found.has(rules.TCP_RST))
-    return ~spoke & ack & opened_opposite
+    """bool[n]: a reset that answers a SYN where nothing else is said; its number is 0 (RFC 9293, 3.5.2)."""
+    speaks, _ = found.sides(~found.has(rules.TCP_RST) | (found.payload > 0))
+    _, is_answered = found.sides(ack)
+    return ack & opened_opposite & ~speaks & ~is_answered

@@ -1,7 +1,7 @@
 """Repair rules for packet traces; each mends columns and says which rows broke it.
 
 Order matters: version and fragmentation decide which headers a packet has, protocols and ports what they hold, and
-lengths come last because they must hold all of it.
+lengths come after them because they must hold all of it; streams come last, since they count payloads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from postprocess.repair_addresses import (
     Columns,
     Rule,
 )
+from postprocess.repair_tcp import STREAM_RULES
 from postprocess.rules import ICMP, ICMPV6, IP_DONT_FRAGMENT, IP_MORE_FRAGMENTS, TCP, TCP_FIN, TCP_RST, TCP_SYN
 from postprocess.sequence import mix, ranks
 
@@ -222,4 +223,5 @@ PACKET_RULES = (
     Rule(
         "message_length", "a message of a known protocol holds its fixed part and whole list entries", _message_length
     ),
+    *STREAM_RULES,
 )

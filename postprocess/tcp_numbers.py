@@ -38,18 +38,19 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
         the first.
     """
     sequence, acknowledgement = np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint32)
-    found = find_connections(trace, seed=seed)
+    found = find_connections(trace)
     if not len(found):
         return sequence, acknowledgement
     syn, ack = found.has(rules.TCP_SYN), found.has(rules.TCP_ACK)
     opened, opened_opposite = found.sides(syn & (found.previous < 0))
     consumed, back = _consumed(found, opened)
-    sent, received = found.sums(consumed)
-    begin = found.initial + ~opened
+    sent, _ = found.sums(consumed)
+    initial, initial_opposite = found.initial(seed)
+    begin = initial + ~opened
     own = np.where(syn & opened, 0, sent - back).astype(np.uint64)
     known, stalled = _acknowledged(found, trace["time"][found.rows], consumed, sent, opened_opposite)
     numbers = begin + own - _probes(found, trace["time"][found.rows], stalled)
-    answer = np.where(ack, found.initial_opposite + ~opened_opposite + known.astype(np.uint64), np.uint64(0))
+    answer = np.where(ack, initial_opposite + ~opened_opposite + known.astype(np.uint64), np.uint64(0))
     numbers = np.where(_refuses(found, ack, opened_opposite), np.uint64(0), numbers)
     sequence[found.rows] = numbers & _MODULO
     acknowledgement[found.rows] = answer & _MODULO
@@ -65,7 +66,8 @@ def _consumed(found: Connections, opened: np.ndarray) -> tuple[np.ndarray, np.nd
     syn, fin = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN)
     repeated_syn = syn & (found.previous >= 0)
     payload = np.where(repeated_syn, 0, found.payload)
-    last_fin, last_data = found.last(fin), found.last((found.payload > 0) & ~fin & ~syn)
+    last_fin, _ = last_before(fin, found.forward, found.starts)
+    last_data, _ = last_before((found.payload > 0) & ~fin & ~syn, found.forward, found.starts)
     repeated_fin = fin & (last_fin > last_data) & ((payload == 0) | (payload == found.payload[last_fin]))
     repeated = repeated_syn | repeated_fin
     consumed = np.where(repeated, 0, payload + syn + fin)
@@ -86,7 +88,7 @@ def _acknowledged(
     is `wanted` leaves something to acknowledge for all that follow in the same burst, a running minimum from its end.
     """
     ack, moves = found.has(rules.TCP_ACK), consumed > 0
-    pure = ack & (found.payload == 0) & ((found.flags & _CONTROL) == 0)
+    pure = ack & (found.payload == 0) & ~found.has(_CONTROL)
     _, seen = found.sums(moves.astype(np.int64))
     seen = np.maximum(seen, opened_opposite)  # a SYN that was captured late counts as seen
     bare, _ = found.sums(pure.astype(np.int64))
@@ -196,7 +198,7 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
     """
     position = np.arange(len(found))
     news = np.maximum.accumulate(np.where(stalled, found.starts, position))
-    closing = found.has(rules.TCP_FIN) | found.has(rules.TCP_RST)
+    closing = found.has(rules.TCP_FIN | rules.TCP_RST)
     closed = np.maximum(*last_before(closing, found.forward, found.starts)) >= 0
     quiet = stalled & ~closed & (time - time[news] >= LONGEST_DELAY_NS)
     alternates = np.zeros(len(found), dtype=bool)

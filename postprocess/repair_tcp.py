@@ -1,0 +1,67 @@
+"""Repair rules for TCP streams: what no state machine sends, given what was sent before and after in its connection.
+
+`postprocess.repair_packets` looks at packets one by one; a stream needs the order of its segments, which is that of the
+rows. The numbers of a stream need no repair, since they are computed (`postprocess.tcp_numbers`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from postprocess.repair_addresses import Columns, Rule
+from postprocess.rules import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
+from postprocess.tcp_connections import find_connections, find_conversations, first_after, last_before
+
+_LARGEST_WINDOW = 65_535  # RFC 9293, 3.1: 16 bits
+
+
+def _push(columns: Columns) -> np.ndarray:
+    found = find_conversations(columns)
+    bare = found.whole & (found.payload == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
+    return _drop_flag(columns, TCP_PSH, found.rows[bare & found.has(TCP_PSH)])
+
+
+def _fin(columns: Columns) -> np.ndarray:
+    found = find_conversations(columns)
+    fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
+    opening = (found.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN
+    starts = np.maximum.accumulate(np.where(opening, np.arange(len(found)), found.starts))
+    goes_on, _ = first_after(data, found.forward, starts)
+    return _drop_flag(columns, TCP_FIN, found.rows[fin & (goes_on >= 0)])
+
+
+def _window(columns: Columns) -> np.ndarray:
+    found = find_connections(columns)
+    window = columns["tcp_window"][found.rows]
+    open_, closed = (window > 0) & ~found.has(TCP_RST), (window == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
+    opens_again, _ = first_after(open_, found.forward, found.starts)
+    _, sent_into_it = first_after(found.payload > 1, found.forward, found.starts)  # one byte may be a probe
+    wrong = closed & (sent_into_it >= 0) & ((opens_again < 0) | (sent_into_it < opens_again))
+    before, _ = last_before(open_, found.forward, found.starts)
+    nearest = np.where(before >= 0, before, opens_again)
+    rows = found.rows[wrong]
+    mended = columns["tcp_window"].copy()
+    mended[rows] = np.where(nearest >= 0, window[nearest], _LARGEST_WINDOW)[wrong]
+    columns["tcp_window"] = mended
+    return _mask(columns, rows)
+
+
+def _drop_flag(columns: Columns, flag: int, rows: np.ndarray) -> np.ndarray:
+    flags = columns["tcp_flags"].copy()
+    rest = flags[rows] & ~np.uint16(flag)
+    flags[rows] = np.where(rest > 0, rest, TCP_ACK)
+    columns["tcp_flags"] = flags
+    return _mask(columns, rows)
+
+
+def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(len(columns["time"]), dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+STREAM_RULES = (
+    Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),
+    Rule("tcp_fin", "nothing new is sent after a FIN: one that data follows is none (RFC 9293, 3.6)", _fin),
+    Rule("tcp_window", "nobody sends into a closed window: it is as open as it was before (RFC 9293, 3.8.6)", _window),
+)

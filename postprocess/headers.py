@@ -21,8 +21,9 @@ from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
 from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
 from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from postprocess.tcp_connections import find_connections
 from postprocess.tcp_numbers import tcp_numbers
-from postprocess.tcp_options import tcp_option_rows
+from postprocess.tcp_options import OptionValues, option_values, tcp_option_rows
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
 
@@ -73,6 +74,7 @@ class PacketPlan:
 
     sequence: np.ndarray  # uint32, TCP
     acknowledgement: np.ndarray  # uint32, TCP
+    options: OptionValues  # TCP
     identifier: np.ndarray  # uint16, ICMP echo
     echo_sequence: np.ndarray  # uint16, ICMP echo
     datagram: np.ndarray  # int64, bytes after the IP header of the whole datagram
@@ -90,8 +92,10 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
     short = trace["length"] < header_length(trace)
     if short.any():
         raise FieldError(f"{int(short.sum())} packets are shorter than their headers; call repair() on the trace first")
+    connections = find_connections(trace)
     return PacketPlan(
-        *tcp_numbers(trace, seed=seed),
+        *tcp_numbers(trace, connections, seed=seed),
+        option_values(trace, connections, seed=seed),
         *sequence.echo_numbers(trace),
         sequence.datagram_lengths(trace),
         body_arrays(),
@@ -138,6 +142,7 @@ def build_packets(
     sliced = PacketPlan(
         plan.sequence[part],
         plan.acknowledgement[part],
+        plan.options.take(part),
         plan.identifier[part],
         plan.echo_sequence[part],
         plan.datagram[part],
@@ -283,7 +288,9 @@ def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) 
     fixed = header.view(np.uint8).reshape(len(chosen), rules.TCP_MIN_HEADER)
     if width == rules.TCP_MIN_HEADER:
         return fixed
-    options = tcp_option_rows(width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], rows["time"][chosen])
+    options = tcp_option_rows(
+        width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], plan.options.take(chosen)
+    )
     return np.concatenate([fixed, options], axis=1)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from postprocess import rules
-from postprocess.tcp_connections import Connections, find_connections, last_before
+from postprocess.tcp_connections import Connections, last_before
 from preprocess.trace import Trace
 
 LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
@@ -22,8 +22,8 @@ _CLOCK_SHIFT = 10
 _CONTROL = rules.TCP_SYN | rules.TCP_FIN | rules.TCP_RST
 
 
-def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence and acknowledgement numbers of every row of a trace in time order.
+def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence and acknowledgement numbers of every row of a trace in time order, whose connections are `found`.
 
     Sequence numbers begin at a hash of five-tuple, connection and `seed`, and grow by the payload, by one for SYN and by
     one for FIN. A SYN or FIN that is repeated has the number that it had before.
@@ -38,7 +38,6 @@ def tcp_numbers(trace: Trace, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
         the first.
     """
     sequence, acknowledgement = np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint32)
-    found = find_connections(trace)
     if not len(found):
         return sequence, acknowledgement
     syn, ack = found.has(rules.TCP_SYN), found.has(rules.TCP_ACK)
@@ -95,7 +94,7 @@ def _acknowledged(
     bare = bare + pure
     _, answered = found.sides(np.ones(len(found), dtype=bool))
     rows = np.flatnonzero(ack & answered)
-    rows = rows[np.lexsort((rows, found.forward[rows], found.number[rows]))]
+    rows = rows[np.argsort(found.number[rows] * 2 + found.forward[rows], kind="stable")]
     group = found.number[rows] * 2 + found.forward[rows]
     clock = _clock(found, time)
     due = _due(found, clock, moves, opened_opposite)[rows]

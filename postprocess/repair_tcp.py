@@ -12,22 +12,40 @@ from postprocess.repair_addresses import Columns, Rule
 from postprocess.rules import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 from postprocess.tcp_connections import find_connections, find_conversations, first_after, last_before
 
+_HANDSHAKE = TCP_SYN | TCP_ACK
 _LARGEST_WINDOW = 65_535  # RFC 9293, 3.1: 16 bits
+
+
+def _fin(columns: Columns) -> np.ndarray:
+    found = find_conversations(columns)
+    fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
+    opening = (found.flags & _HANDSHAKE) == TCP_SYN
+    starts = np.maximum.accumulate(np.where(opening, np.arange(len(found)), found.starts))
+    goes_on, _ = first_after(data, found.forward, starts)
+    return _drop_flag(columns, TCP_FIN, found.rows[fin & (goes_on >= 0)])
+
+
+def _answer(columns: Columns) -> np.ndarray:
+    found = find_connections(columns)
+    first = found.starts == np.arange(len(found))
+    handshake = found.flags & _HANDSHAKE
+    opened, opened_opposite = found.sides(first & (handshake == TCP_SYN))
+    answers = opened_opposite & (found.previous < 0) & ~first & found.whole & ~found.has(TCP_RST)
+    mute = answers & ((handshake != _HANDSHAKE) | found.has(TCP_FIN))
+    flags, length = columns["tcp_flags"].copy(), columns["length"].copy()
+    rows = found.rows[mute]
+    flags[rows] = flags[rows] & ~np.uint16(TCP_FIN | TCP_PSH) | np.uint16(_HANDSHAKE)
+    length[rows] -= found.payload[mute].astype(length.dtype)
+    unasked = opened & (handshake == _HANDSHAKE)
+    flags[found.rows[unasked]] &= ~np.uint16(TCP_SYN)
+    columns["tcp_flags"], columns["length"] = flags, length
+    return _mask(columns, found.rows[mute | unasked])
 
 
 def _push(columns: Columns) -> np.ndarray:
     found = find_conversations(columns)
     bare = found.whole & (found.payload == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
     return _drop_flag(columns, TCP_PSH, found.rows[bare & found.has(TCP_PSH)])
-
-
-def _fin(columns: Columns) -> np.ndarray:
-    found = find_conversations(columns)
-    fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
-    opening = (found.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN
-    starts = np.maximum.accumulate(np.where(opening, np.arange(len(found)), found.starts))
-    goes_on, _ = first_after(data, found.forward, starts)
-    return _drop_flag(columns, TCP_FIN, found.rows[fin & (goes_on >= 0)])
 
 
 def _window(columns: Columns) -> np.ndarray:
@@ -61,7 +79,12 @@ def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 
 STREAM_RULES = (
-    Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),
     Rule("tcp_fin", "nothing new is sent after a FIN: one that data follows is none (RFC 9293, 3.6)", _fin),
+    Rule(
+        "tcp_answer",
+        "a SYN is answered with SYN and ACK or a reset, and by the other side only (RFC 9293, 3.5)",
+        _answer,
+    ),
+    Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),
     Rule("tcp_window", "nobody sends into a closed window: it is as open as it was before (RFC 9293, 3.8.6)", _window),
 )

@@ -42,7 +42,7 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
         return sequence, acknowledgement
     syn, ack = found.has(rules.TCP_SYN), found.has(rules.TCP_ACK)
     opened, opened_opposite = found.sides(syn & (found.previous < 0))
-    consumed, back = _consumed(found, opened)
+    consumed, back = _consumed(found, opened, trace["tcp_window"][found.rows])
     sent, _ = found.sums(consumed)
     initial, initial_opposite = found.initial(seed)
     begin = initial + ~opened
@@ -56,20 +56,24 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
     return sequence, acknowledgement
 
 
-def _consumed(found: Connections, opened: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence numbers that each segment takes up, and how far before the next expected number it begins.
+def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence numbers that each segment takes up, and how far before the next expected number it begins. A byte that is
+    sent into a closed window probes it, and takes up nothing (RFC 9293, 3.8.6.1).
 
     Returns:
         int64[n] and int64[n]; the latter is above 0 for segments that repeat a FIN, or a SYN in midstream.
     """
-    syn, fin = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN)
+    syn = found.has(rules.TCP_SYN)
+    _, heard = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
+    closed = (found.previous >= 0) & (heard >= 0) & (window[heard] == 0)
+    probes = closed & (found.payload == 1) & ~syn
+    fin = found.has(rules.TCP_FIN) & ~probes
     repeated_syn = syn & (found.previous >= 0)
-    payload = np.where(repeated_syn, 0, found.payload)
+    payload = np.where(repeated_syn | probes, 0, found.payload)
     last_fin, _ = last_before(fin, found.forward, found.starts)
-    last_data, _ = last_before((found.payload > 0) & ~fin & ~syn, found.forward, found.starts)
-    repeated_fin = fin & (last_fin > last_data) & ((payload == 0) | (payload == found.payload[last_fin]))
-    repeated = repeated_syn | repeated_fin
-    consumed = np.where(repeated, 0, payload + syn + fin)
+    last_data, _ = last_before((payload > 0) & ~fin & ~syn, found.forward, found.starts)
+    repeated_fin = fin & (last_fin > last_data) & ((payload == 0) | (payload == payload[last_fin]))
+    consumed = np.where(repeated_syn | repeated_fin, 0, payload + syn + fin)
     sent, _ = found.sums(consumed)
     back = np.where(repeated_fin, 1 + payload, np.where(repeated_syn & ~opened, sent + 1, 0))
     return consumed, back

@@ -69,16 +69,14 @@ def body_arrays() -> BodyArrays:
 def body_numbers(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
     """int16[n]: index into `BODIES` of each packet's payload (0: zeros).
 
-    Of the two ports the lower one decides, as in Wireshark, unless only the other one has an entry or demands messages
-    with a length.
+    Of the two ports the lower one decides, as in Wireshark, unless only the other one has an entry.
     """
     numbers = _PROTOCOL[protocol]
     for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP), (rules.UDPLITE, _UDP)):
         rows = np.flatnonzero(protocol == transport)
         low = table[np.minimum(src_port[rows], dst_port[rows])]
         high = table[np.maximum(src_port[rows], dst_port[rows])]
-        framed = (_FRAMED[high] & ~_FRAMED[low]) | (low == 0)
-        numbers[rows] = np.where(framed, high, low)
+        numbers[rows] = np.where(low == 0, high, low)
     return numbers
 
 
@@ -149,5 +147,4 @@ def _lookup(table: dict[int, int], size: int) -> np.ndarray:
 _TCP = _lookup(TCP_BODIES, 65_536)
 _UDP = _lookup(UDP_BODIES, 65_536)
 _PROTOCOL = _lookup(PROTOCOL_BODIES, 256)
-_FRAMED = np.array([body.length_field is not None for body in BODIES])
 _MINIMUM = np.array([body.minimum for body in BODIES], dtype=np.int64)

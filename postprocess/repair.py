@@ -25,7 +25,7 @@ from preprocess.trace import Trace, known_columns
 # Rules of good behaviour rather than of validity: where real traffic breaks one of them, synthetic traffic may.
 CONVENTIONS = (
     *("source_address", "destination_address", "port_protocol", "port_zero"),
-    *("syn_payload", "tcp_fin", "tcp_answer", "tcp_push", "tcp_window"),
+    *("syn_payload", "tcp_order", "tcp_push", "tcp_window"),
 )
 
 

@@ -13,10 +13,23 @@ from postprocess.rules import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 from postprocess.tcp_connections import find_connections, find_conversations, first_after, last_before
 
 _HANDSHAKE = TCP_SYN | TCP_ACK
+_MOST_ROUNDS = 20
 _LARGEST_WINDOW = 65_535  # RFC 9293, 3.1: 16 bits
 
 
-def _fin(columns: Columns) -> np.ndarray:
+def _order(columns: Columns) -> np.ndarray:
+    """Flags decide where a connection begins and ends, and so which other flags are wrong: repeated until none is."""
+    wrong = np.zeros(len(columns["time"]), dtype=bool)
+    for _ in range(_MOST_ROUNDS):
+        rows = np.concatenate([_drop_early_fins(columns), _answer_syns(columns)])
+        wrong[rows] = True
+        if not len(rows):
+            break
+    return wrong
+
+
+def _drop_early_fins(columns: Columns) -> np.ndarray:
+    """Rows with a FIN that data follows; they lose it."""
     found = find_conversations(columns)
     fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
     opening = (found.flags & _HANDSHAKE) == TCP_SYN
@@ -25,27 +38,29 @@ def _fin(columns: Columns) -> np.ndarray:
     return _drop_flag(columns, TCP_FIN, found.rows[fin & (goes_on >= 0)])
 
 
-def _answer(columns: Columns) -> np.ndarray:
+def _answer_syns(columns: Columns) -> np.ndarray:
+    """Rows that are the first from the side which a SYN was sent to, and neither SYN and ACK nor a reset; they become a
+    SYN and ACK. And rows with a SYN and ACK from the side that sent the SYN; they become an ACK."""
     found = find_connections(columns)
     first = found.starts == np.arange(len(found))
     handshake = found.flags & _HANDSHAKE
     opened, opened_opposite = found.sides(first & (handshake == TCP_SYN))
     answers = opened_opposite & (found.previous < 0) & ~first & found.whole & ~found.has(TCP_RST)
     mute = answers & ((handshake != _HANDSHAKE) | found.has(TCP_FIN))
+    unasked = opened & (handshake == _HANDSHAKE)
     flags, length = columns["tcp_flags"].copy(), columns["length"].copy()
     rows = found.rows[mute]
     flags[rows] = flags[rows] & ~np.uint16(TCP_FIN | TCP_PSH) | np.uint16(_HANDSHAKE)
     length[rows] -= found.payload[mute].astype(length.dtype)
-    unasked = opened & (handshake == _HANDSHAKE)
     flags[found.rows[unasked]] &= ~np.uint16(TCP_SYN)
     columns["tcp_flags"], columns["length"] = flags, length
-    return _mask(columns, found.rows[mute | unasked])
+    return found.rows[mute | unasked]
 
 
 def _push(columns: Columns) -> np.ndarray:
     found = find_conversations(columns)
     bare = found.whole & (found.payload == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
-    return _drop_flag(columns, TCP_PSH, found.rows[bare & found.has(TCP_PSH)])
+    return _mask(columns, _drop_flag(columns, TCP_PSH, found.rows[bare & found.has(TCP_PSH)]))
 
 
 def _window(columns: Columns) -> np.ndarray:
@@ -69,7 +84,7 @@ def _drop_flag(columns: Columns, flag: int, rows: np.ndarray) -> np.ndarray:
     rest = flags[rows] & ~np.uint16(flag)
     flags[rows] = np.where(rest > 0, rest, TCP_ACK)
     columns["tcp_flags"] = flags
-    return _mask(columns, rows)
+    return rows
 
 
 def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
@@ -79,12 +94,7 @@ def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 
 STREAM_RULES = (
-    Rule("tcp_fin", "nothing new is sent after a FIN: one that data follows is none (RFC 9293, 3.6)", _fin),
-    Rule(
-        "tcp_answer",
-        "a SYN is answered with SYN and ACK or a reset, and by the other side only (RFC 9293, 3.5)",
-        _answer,
-    ),
+    Rule("tcp_order", "SYN is answered by SYN and ACK or reset; no data after FIN (RFC 9293, 3.5 and 3.6)", _order),
     Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),
     Rule("tcp_window", "nobody sends into a closed window: it is as open as it was before (RFC 9293, 3.8.6)", _window),
 )

@@ -19,7 +19,6 @@ from postprocess.sequence import endpoints, mix
 from preprocess.trace import Trace
 
 MAXIMUM_LIFETIME_NS = 120 * 10**9  # RFC 9293, 3.4.2: the maximum segment lifetime; no SYN is repeated after so long
-_HANDSHAKE = rules.TCP_SYN | rules.TCP_ACK
 _RENEWED = np.uint64(0xD1B54A32D192ED03)
 
 
@@ -164,13 +163,14 @@ def first_after(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> 
 
 def _opens(found: Segments, time: np.ndarray) -> np.ndarray:
     """bool[n]: a SYN with which a conversation begins another connection."""
-    opening, closing = (found.flags & _HANDSHAKE) == rules.TCP_SYN, found.has(rules.TCP_FIN | rules.TCP_RST)
+    syn, closing = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN | rules.TCP_RST)
+    opening = syn & ~found.has(rules.TCP_ACK)
     own, _ = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
-    own_opening, other_opening = last_before(opening, found.forward, found.starts)
+    _, other_opening = last_before(opening, found.forward, found.starts)
     _, other_answer = last_before(found.has(rules.TCP_ACK), found.forward, found.starts)
+    last_syn = np.maximum(*last_before(syn, found.forward, found.starts))
     last_closing = np.maximum(*last_before(closing, found.forward, found.starts))
     silence = time - time[np.maximum(np.arange(len(found)) - 1, 0)]
-    repeats = (own >= 0) & opening[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
+    repeats = (own >= 0) & syn[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
     took_part = np.maximum(own, other_answer) > other_opening
-    over = (last_closing > np.maximum(own_opening, other_opening)) | (silence > MAXIMUM_LIFETIME_NS)
-    return opening & ~repeats & took_part & over
+    return opening & ~repeats & took_part & ((last_closing > last_syn) | (silence > MAXIMUM_LIFETIME_NS))

@@ -21,7 +21,7 @@ from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
 from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
 from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from postprocess.tcp_connections import find_connections
+from postprocess.tcp_connections import find_connections, service_ports
 from postprocess.tcp_numbers import tcp_numbers
 from postprocess.tcp_options import OptionValues, option_values, tcp_option_rows
 from preprocess.errors import FieldError
@@ -78,6 +78,7 @@ class PacketPlan:
     identifier: np.ndarray  # uint16, ICMP echo
     echo_sequence: np.ndarray  # uint16, ICMP echo
     datagram: np.ndarray  # int64, bytes after the IP header of the whole datagram
+    service: np.ndarray  # uint16, TCP: the port that is called, 0 where unknown
     bodies: BodyArrays
 
 
@@ -98,6 +99,7 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
         option_values(trace, connections, seed=seed),
         *sequence.echo_numbers(trace),
         sequence.datagram_lengths(trace),
+        service_ports(connections, trace),
         body_arrays(),
     )
 
@@ -146,6 +148,7 @@ def build_packets(
         plan.identifier[part],
         plan.echo_sequence[part],
         plan.datagram[part],
+        plan.service[part],
         plan.bodies,
     )
     link = link_header_length(link_type, rows["vlan"])
@@ -235,7 +238,7 @@ def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position
     """Write everything after the IP headers: row i owns the bytes `position[i]` to `end[i]`."""
     protocol = rows["protocol"]
     first = rows["fragment_offset"] == 0
-    numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"]), 0)
+    numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"], plan.service), 0)
     numbers[first & is_fragment(rows)] = 0  # the rest of the datagram is zeros, and one checksum covers all of it
     pseudo = address_sums(rows["src_hi"], rows["src_lo"]) + address_sums(rows["dst_hi"], rows["dst_lo"])
     pseudo += protocol + (plan.datagram & 0xFFFF) + (plan.datagram >> 16)

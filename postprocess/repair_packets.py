@@ -19,9 +19,10 @@ from postprocess.repair_addresses import (
     Columns,
     Rule,
 )
-from postprocess.repair_tcp import STREAM_RULES
+from postprocess.repair_tcp import STREAM_ORDER_RULE, STREAM_RULES
 from postprocess.rules import ICMP, ICMPV6, IP_DONT_FRAGMENT, IP_MORE_FRAGMENTS, TCP, TCP_FIN, TCP_RST, TCP_SYN
 from postprocess.sequence import mix, ranks
+from postprocess.tcp_connections import find_connections, service_ports
 
 _MAX_OFFSET = 0x1FFF  # RFC 791, 3.1: 13 bits
 _MAX_FRAGMENT_LENGTH = 65_520  # leaves room for an offset
@@ -166,8 +167,9 @@ def _message_length(columns: Columns) -> np.ndarray:
     whole = (columns["fragment_offset"] == 0) & ((columns["ip_flags"] & IP_MORE_FRAGMENTS) == 0)
     found = columns["length"].astype(np.int64)
     headers = _network_headers(columns) + _transport_headers(columns)
-    number = body_numbers(protocol, columns["src_port"], columns["dst_port"])
-    least, unit = body_minimum(protocol, columns["src_port"], columns["dst_port"]), _BODY_UNIT[number]
+    service = service_ports(find_connections(columns), columns)
+    number = body_numbers(protocol, columns["src_port"], columns["dst_port"], service)
+    least, unit = body_minimum(number), _BODY_UNIT[number]
     v6 = protocol == ICMPV6
     least = np.where(v6, rules.ICMPV6_MINIMUM[kind], np.where(protocol == ICMP, rules.ICMP_MINIMUM[kind], least))
     unit = np.where(v6, rules.ICMPV6_UNIT[kind], unit)
@@ -220,6 +222,7 @@ PACKET_RULES = (
     Rule("length", "from the headers' minimum to 65,535 bytes", _length),
     Rule("syn_payload", "a SYN carries no data", _syn_payload),
     Rule("fragment_length", "fragments but the last carry a multiple of 8 bytes", _fragment_length),
+    STREAM_ORDER_RULE,
     Rule(
         "message_length", "a message of a known protocol holds its fixed part and whole list entries", _message_length
     ),

@@ -93,8 +93,11 @@ def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
     return mask
 
 
+# Before the lengths of messages, which the service that a SYN calls decides.
+STREAM_ORDER_RULE = Rule(
+    "tcp_order", "SYN is answered by SYN and ACK or reset; no data after FIN (RFC 9293, 3.5 and 3.6)", _order
+)
 STREAM_RULES = (
-    Rule("tcp_order", "SYN is answered by SYN and ACK or reset; no data after FIN (RFC 9293, 3.5 and 3.6)", _order),
     Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),
     Rule("tcp_window", "nobody sends into a closed window: it is as open as it was before (RFC 9293, 3.8.6)", _window),
 )

@@ -136,6 +136,18 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     )
 
 
+def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -> np.ndarray:
+    """uint16[n of the trace]: the port of the side that is called, as the last SYN of each TCP segment's connection tells;
+    0 where there was none, and for other protocols."""
+    position, syn = np.arange(len(found)), found.has(rules.TCP_SYN)
+    latest = np.maximum.accumulate(np.where(syn, position, -1))
+    known = latest >= found.starts
+    called = np.where(found.has(rules.TCP_ACK), trace["src_port"][found.rows], trace["dst_port"][found.rows])
+    ports = np.zeros(len(trace["time"]), dtype=np.uint16)
+    ports[found.rows] = np.where(known, called[np.where(known, latest, 0)], 0)
+    return ports
+
+
 def last_before(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Position of the last `chosen` segment before each one in its group, in its own direction and in the other; -1
     where there is none: int64[n]."""

@@ -65,6 +65,7 @@ class Connections(Segments):
     number: np.ndarray
     occurrence: np.ndarray
     previous: np.ndarray
+    heard: np.ndarray
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sums over the segments before each one in its connection, of its own direction and of the other: int64[n]."""
@@ -127,12 +128,14 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     begins = (found.starts == position) | _opens(found, trace["time"][found.rows])
     starts = np.maximum.accumulate(np.where(begins, position, 0))
     number = np.cumsum(begins) - 1
+    previous, heard = last_before(np.ones(len(found), dtype=bool), found.forward, starts)
     of_conversation = {field.name: getattr(found, field.name) for field in fields(Segments)}
     return Connections(
         **{**of_conversation, "starts": starts},
         number=number,
         occurrence=number - number[found.starts],
-        previous=last_before(np.ones(len(found), dtype=bool), found.forward, starts)[0],
+        previous=previous,
+        heard=heard,
     )
 
 

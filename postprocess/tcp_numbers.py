@@ -42,8 +42,7 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
         return sequence, acknowledgement
     syn, ack = found.has(rules.TCP_SYN), found.has(rules.TCP_ACK)
     opened, opened_opposite = found.sides(syn & (found.previous < 0))
-    consumed, back = _consumed(found, opened, trace["tcp_window"][found.rows])
-    sent, _ = found.sums(consumed)
+    consumed, sent, back = _consumed(found, opened, trace["tcp_window"][found.rows])
     initial, initial_opposite = found.initial(seed)
     begin = initial + ~opened
     own = np.where(syn & opened, 0, sent - back).astype(np.uint64)
@@ -56,16 +55,16 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
     return sequence, acknowledgement
 
 
-def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence numbers that each segment takes up, and how far before the next expected number it begins. A byte that is
-    sent into a closed window probes it, and takes up nothing (RFC 9293, 3.8.6.1).
+def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sequence numbers that each segment takes up, those that its side has taken up before, and how far before the next
+    expected number it begins: above 0 where it repeats a FIN, or a SYN in midstream. A byte that is sent into a closed
+    window probes it, and takes up nothing (RFC 9293, 3.8.6.1).
 
     Returns:
-        int64[n] and int64[n]; the latter is above 0 for segments that repeat a FIN, or a SYN in midstream.
+        int64[n], int64[n] and int64[n].
     """
     syn = found.has(rules.TCP_SYN)
-    _, heard = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
-    closed = (found.previous >= 0) & (heard >= 0) & (window[heard] == 0)
+    closed = (found.previous >= 0) & (found.heard >= 0) & (window[found.heard] == 0)
     probes = closed & (found.payload == 1) & ~syn
     fin = found.has(rules.TCP_FIN) & ~probes
     repeated_syn = syn & (found.previous >= 0)
@@ -76,7 +75,7 @@ def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tup
     consumed = np.where(repeated_syn | repeated_fin, 0, payload + syn + fin)
     sent, _ = found.sums(consumed)
     back = np.where(repeated_fin, 1 + payload, np.where(repeated_syn & ~opened, sent + 1, 0))
-    return consumed, back
+    return consumed, sent, back
 
 
 def _acknowledged(
@@ -161,9 +160,8 @@ def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposi
     for direction in (found.forward, ~found.forward):
         counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
         least[direction] = (counted[until] - counted[found.starts])[direction]
-    _, opposite = found.sums(np.ones(len(found), dtype=np.int64))
     syn = found.has(rules.TCP_SYN)
-    known = (opposite > 0) | syn | found.sides(syn)[1]
+    known = (found.heard >= 0) | syn | found.sides(syn)[1]
     return np.where(opened_opposite, np.maximum(least, 1), np.where(known, least, -_FAR))
 
 

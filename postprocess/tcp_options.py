@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from postprocess import rules
-from postprocess.tcp_connections import Connections, last_before
+from postprocess.tcp_connections import Connections
 from preprocess.trace import Trace
 
 _NOP = b"\x01"
@@ -56,14 +56,13 @@ def option_values(trace: Trace, found: Connections, *, seed: int = 0) -> OptionV
     rows = found.rows
     begin, begin_opposite = found.initial(seed)
     milliseconds = (trace["time"][rows] // 1_000_000).astype(np.uint64)
-    _, heard = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
-    answered = np.where(heard >= 0, milliseconds[heard], milliseconds - np.uint64(_ROUND_TRIP_MS)) + begin_opposite
+    seen = np.where(found.heard >= 0, milliseconds[found.heard], milliseconds - np.uint64(_ROUND_TRIP_MS))
     largest = _largest_of_side(found, np.where(found.has(rules.TCP_SYN), 0, trace["tcp_window"][rows]).astype(np.int64))
     values = OptionValues(
         np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint8)
     )
     values.clock[rows] = (milliseconds + begin) & np.uint64(0xFFFFFFFF)
-    values.echoed[rows] = np.where(found.has(rules.TCP_ACK), answered & np.uint64(0xFFFFFFFF), 0)
+    values.echoed[rows] = np.where(found.has(rules.TCP_ACK), (seen + begin_opposite) & np.uint64(0xFFFFFFFF), 0)
     room = np.log2(_LARGEST_WINDOW / np.maximum(largest, 1)).astype(np.int64)
     values.shift[rows] = np.minimum(room, _LARGEST_SHIFT)
     return values

@@ -16,6 +16,7 @@ from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError, InputError, NetshareError
 from preprocess.readers.read import read_trace
 from preprocess.trace import PACKET_COLUMNS, make_trace
+from tests.postprocess.conversations import ACK, CLIENT, HANDSHAKE, Segment, conversation
 from tests.postprocess.random_traces import WELL_KNOWN, disorderly_streams, random_flows, random_packets
 from tests.postprocess.tshark import complaints
 
@@ -162,6 +163,21 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
         out.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ports"),
+    [(17, (4991, 53)), (17, (53, 4991)), (17, (13_400, 389)), (6, (23, 88)), (6, (88, 23)), (6, (13_400, 445))],
+)
+def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports: tuple[int, int], tmp_path: Path):
+    said = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
+    columns = dict(conversation([*HANDSHAKE, *said], ports=ports).columns)
+    if protocol == 17:
+        zeros = np.zeros_like(columns["tcp_flags"])
+        columns |= {"protocol": zeros + 17, "tcp_flags": zeros, "tcp_header_length": zeros, "tcp_window": zeros}
+    trace, _ = repair(make_trace("packet", columns))
+    write_trace(trace, tmp_path / "out.pcap")
+    assert complaints(tmp_path / "out.pcap") == []
 
 
 def test_disorderly_streams_are_clean(tmp_path: Path):

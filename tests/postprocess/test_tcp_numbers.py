@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,51 +11,24 @@ from hypothesis import strategies as st
 from benchmarks.tcp.notes import tcp_notes
 from postprocess import broken_conventions, repair, write_trace
 from postprocess.headers import PacketPlan, plan_packets
+from postprocess.tcp_numbers import reflected
 from preprocess.readers.read import read_trace
-from preprocess.trace import Trace, make_trace
+from preprocess.trace import Trace
+from tests.postprocess.conversations import (
+    ACK,
+    CLIENT,
+    CLOSING,
+    FIN,
+    HANDSHAKE,
+    PSH,
+    RST,
+    SECOND,
+    SERVER,
+    SYN,
+    Segment,
+    conversation,
+)
 from tests.postprocess.random_traces import WELL_KNOWN, disorderly_streams
-
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-CLIENT, SERVER = 0, 1
-SECOND = 10**9
-
-
-class Segment(NamedTuple):
-    sender: int
-    flags: int
-    payload: int = 0
-    gap: int = 1_000_000  # ns since the segment before
-    window: int = 1000
-
-
-HANDSHAKE = [Segment(CLIENT, SYN), Segment(SERVER, SYN | ACK), Segment(CLIENT, ACK)]
-CLOSING = [Segment(CLIENT, FIN | ACK), Segment(SERVER, FIN | ACK), Segment(CLIENT, ACK)]
-
-
-def conversation(segments: list[Segment], *, version: int = 4) -> Trace:
-    sender, flags, payload, gap, window = (np.array(column) for column in zip(*segments, strict=True))
-    ends, ports = np.array([0x0A000001, 0x0A000002]), np.array([50_000, 8080])
-    rows = len(segments)
-    header = np.where(flags & SYN, 40, 32)
-    return make_trace(
-        "packet",
-        {
-            "time": 10**18 + np.cumsum(gap),
-            "ip_version": np.full(rows, version),
-            "src_hi": np.full(rows, 0x2001 << 48 if version == 6 else 0),
-            "dst_hi": np.full(rows, 0x2001 << 48 if version == 6 else 0),
-            "src_lo": ends[sender],
-            "dst_lo": ends[1 - sender],
-            "src_port": ports[sender],
-            "dst_port": ports[1 - sender],
-            "protocol": np.full(rows, 6),
-            "ttl": np.full(rows, 64),
-            "tcp_flags": flags,
-            "tcp_header_length": header,
-            "tcp_window": window,
-            "length": (40 if version == 6 else 20) + header + payload,
-        },
-    )
 
 
 def relative(segments: list[Segment], seed: int = 0) -> list[tuple[int, int]]:
@@ -218,6 +190,18 @@ def missed(trace: Trace, plan: PacketPlan) -> list[str]:
             expected[side] = end
         closed[side] = window == 0
     return found
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 9), st.booleans()), min_size=1, max_size=60))
+def test_reflected_is_a_walk_between_two_bounds(steps: list[tuple[int, int, bool]]):
+    least = np.array([low for low, _, _ in steps])
+    most = least + [width for _, width, _ in steps]
+    group = np.cumsum([begins for *_, begins in steps])
+    walked: list[int] = []
+    for row in range(len(steps)):
+        same = row and group[row] == group[row - 1]
+        walked.append(int(min(most[row], max(least[row], walked[-1])) if same else least[row]))
+    assert reflected(least, most, group).tolist() == walked
 
 
 def test_tshark_misses_nothing_in_disorderly_streams(tmp_path: Path):

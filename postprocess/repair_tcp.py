@@ -21,21 +21,28 @@ def _order(columns: Columns) -> np.ndarray:
     """Flags decide where a connection begins and ends, and so which other flags are wrong: repeated until none is."""
     wrong = np.zeros(len(columns["time"]), dtype=bool)
     for _ in range(_MOST_ROUNDS):
-        rows = np.concatenate([_drop_early_fins(columns), _answer_syns(columns)])
+        rows = np.concatenate([_move_early_fins(columns), _answer_syns(columns)])
         wrong[rows] = True
         if not len(rows):
             break
     return wrong
 
 
-def _drop_early_fins(columns: Columns) -> np.ndarray:
-    """Rows with a FIN that data follows; they lose it."""
+def _move_early_fins(columns: Columns) -> np.ndarray:
+    """Rows with a FIN that data follows; they lose it. And the last rows of their sides, which get it if their side has no
+    other FIN and no reset there: the side does close the connection, only later."""
     found = find_conversations(columns)
+    every = np.ones(len(found), dtype=bool)
     fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
     opening = (found.flags & _HANDSHAKE) == TCP_SYN
     starts = np.maximum.accumulate(np.where(opening, np.arange(len(found)), found.starts))
-    goes_on, _ = first_after(data, found.forward, starts)
-    return _drop_flag(columns, TCP_FIN, found.rows[fin & (goes_on >= 0)])
+    early = fin & (first_after(data, found.forward, starts)[0] >= 0)
+    last = (first_after(every, found.forward, starts)[0] < 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
+    gets = last & (last_before(early, found.forward, starts)[0] >= 0)
+    gets &= last_before(fin & ~early, found.forward, starts)[0] < 0
+    _drop_flag(columns, TCP_FIN, found.rows[early])
+    columns["tcp_flags"][found.rows[gets]] |= TCP_FIN
+    return found.rows[early | gets]
 
 
 def _answer_syns(columns: Columns) -> np.ndarray:
@@ -66,7 +73,7 @@ def _push(columns: Columns) -> np.ndarray:
 def _window(columns: Columns) -> np.ndarray:
     found = find_connections(columns)
     window = columns["tcp_window"][found.rows]
-    open_, closed = (window > 0) & ~found.has(TCP_RST), (window == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
+    open_, closed = (window > 0) & ~found.has(TCP_RST), (window == 0) & ~found.has(TCP_RST)
     opens_again, _ = first_after(open_, found.forward, found.starts)
     _, sent_into_it = first_after(found.payload > 1, found.forward, found.starts)  # one byte may be a probe
     wrong = closed & (sent_into_it >= 0) & ((opens_again < 0) | (sent_into_it < opens_again))
@@ -95,7 +102,7 @@ def _mask(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 # Before the lengths of messages, which the service that a SYN calls decides.
 STREAM_ORDER_RULE = Rule(
-    "tcp_order", "SYN is answered by SYN and ACK or reset; no data after FIN (RFC 9293, 3.5 and 3.6)", _order
+    "tcp_order", "SYN is answered by SYN and ACK or reset, FIN comes last (RFC 9293, 3.5 and 3.6)", _order
 )
 STREAM_RULES = (
     Rule("tcp_push", "a segment that only acknowledges pushes nothing (RFC 9293, 3.9.1)", _push),

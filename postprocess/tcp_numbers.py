@@ -55,6 +55,16 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
     return sequence, acknowledgement
 
 
+def empty_acknowledgements(trace: Trace, found: Connections) -> np.ndarray:
+    """bool[len(found)]: bare acknowledgements that have nothing to acknowledge which their side has not acknowledged
+    before, in whatever way the others are numbered: duplicates, window updates, keep-alive probes and their answers."""
+    if not len(found):
+        return np.zeros(0, dtype=bool)
+    opened, opened_opposite = found.sides(found.has(rules.TCP_SYN) & (found.previous < 0))
+    consumed, sent, _ = _consumed(found, opened, trace["tcp_window"][found.rows])
+    return _acknowledged(found, trace["time"][found.rows], consumed, sent, opened_opposite)[1]
+
+
 def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, ...]:
     """Sequence numbers that each segment takes up, those that its side has taken up before, and how far before the next
     expected number it begins: above 0 where it repeats a FIN, or a SYN in midstream. A byte that is sent into a closed

@@ -53,10 +53,16 @@ def test_what_a_state_machine_sends_stays(legal: list[Segment]):
     assert np.array_equal(after["tcp_flags"], before["tcp_flags"])
 
 
-def test_a_fin_that_data_follows_is_none():
-    early = Segment(CLIENT, FIN | ACK)
-    assert mended([*HANDSHAKE, early, DATA], "tcp_order") == ([*flags(HANDSHAKE), ACK, DATA.flags], 1)
-    assert mended([*HANDSHAKE, Segment(CLIENT, FIN), DATA], "tcp_order") == ([*flags(HANDSHAKE), ACK, DATA.flags], 1)
+def test_a_fin_that_data_follows_moves_to_the_end_of_its_side():
+    early, begin = Segment(CLIENT, FIN | ACK), flags(HANDSHAKE)
+    assert mended([*HANDSHAKE, early, DATA], "tcp_order") == ([*begin, ACK, FIN | PSH | ACK], 2)
+    assert mended([*HANDSHAKE, Segment(CLIENT, FIN), DATA, ANSWER], "tcp_order")[0][3:] == [
+        ACK,
+        FIN | PSH | ACK,
+        PSH | ACK,
+    ]
+    assert mended([*HANDSHAKE, early, DATA, early], "tcp_order") == ([*begin, ACK, DATA.flags, FIN | ACK], 1)
+    assert mended([*HANDSHAKE, early, DATA, Segment(CLIENT, RST)], "tcp_order") == ([*begin, ACK, DATA.flags, RST], 1)
     assert mended([*HANDSHAKE, early, ANSWER], "tcp_order")[1] == 0
 
 

@@ -52,6 +52,13 @@ class Segments:
         """bool[n]: segments with at least one of these flags."""
         return (self.flags & flags) > 0
 
+    def whole_groups(self, positions: np.ndarray) -> Segments:
+        """The segments at ascending positions, which are those of whole groups."""
+        among = np.zeros(len(self), dtype=np.int64)
+        among[positions] = np.arange(len(positions))
+        taken = {field.name: getattr(self, field.name)[positions] for field in fields(Segments)}
+        return Segments(**{**taken, "starts": among[taken["starts"]]})
+
 
 @dataclass(frozen=True)
 class Connections(Segments):
@@ -151,6 +158,13 @@ def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -
     return ports
 
 
+def groups_with(chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """bool[n]: segments in whose group one is `chosen`."""
+    found = np.zeros(len(starts), dtype=bool)
+    found[starts[chosen]] = True
+    return found[starts]
+
+
 def last_before(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Position of the last `chosen` segment before each one in its group, in its own direction and in the other; -1
     where there is none: int64[n]."""
@@ -178,8 +192,19 @@ def first_after(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> 
 
 def _opens(found: Segments, time: np.ndarray) -> np.ndarray:
     """bool[n]: a SYN with which a conversation begins another connection."""
+    position = np.arange(len(found))
+    opens = np.zeros(len(found), dtype=bool)
+    opening = found.has(rules.TCP_SYN) & ~found.has(rules.TCP_ACK)
+    rows = np.flatnonzero(groups_with(opening & (position > found.starts), found.starts))
+    if len(rows):
+        part = found.whole_groups(rows)
+        opens[rows] = opening[rows] & _begins_anew(part, opening[rows], time[rows])
+    return opens
+
+
+def _begins_anew(found: Segments, opening: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """bool[n]: at each segment, the connection that a conversation had before is over, and its sender took part in it."""
     syn, closing = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN | rules.TCP_RST)
-    opening = syn & ~found.has(rules.TCP_ACK)
     own, _ = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
     _, other_opening = last_before(opening, found.forward, found.starts)
     _, other_answer = last_before(found.has(rules.TCP_ACK), found.forward, found.starts)
@@ -188,4 +213,4 @@ def _opens(found: Segments, time: np.ndarray) -> np.ndarray:
     silence = time - time[np.maximum(np.arange(len(found)) - 1, 0)]
     repeats = (own >= 0) & syn[own] & (time - time[own] <= MAXIMUM_LIFETIME_NS)
     took_part = np.maximum(own, other_answer) > other_opening
-    return opening & ~repeats & took_part & ((last_closing > last_syn) | (silence > MAXIMUM_LIFETIME_NS))
+    return ~repeats & took_part & ((last_closing > last_syn) | (silence > MAXIMUM_LIFETIME_NS))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from postprocess import rules
-from postprocess.tcp_connections import Connections, last_before
+from postprocess.tcp_connections import Connections, groups_with, last_before
 from preprocess.trace import Trace
 
 LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
@@ -79,13 +79,24 @@ def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tup
     fin = found.has(rules.TCP_FIN) & ~probes
     repeated_syn = syn & (found.previous >= 0)
     payload = np.where(repeated_syn | probes, 0, found.payload)
-    last_fin, _ = last_before(fin, found.forward, found.starts)
-    last_data, _ = last_before((payload > 0) & ~fin & ~syn, found.forward, found.starts)
-    repeated_fin = fin & (last_fin > last_data) & ((payload == 0) | (payload == payload[last_fin]))
+    repeated_fin = _repeats(found, fin, payload, (payload > 0) & ~fin & ~syn)
     consumed = np.where(repeated_syn | repeated_fin, 0, payload + syn + fin)
     sent, _ = found.sums(consumed)
     back = np.where(repeated_fin, 1 + payload, np.where(repeated_syn & ~opened, sent + 1, 0))
     return consumed, sent, back
+
+
+def _repeats(found: Connections, fin: np.ndarray, payload: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """bool[n]: a FIN after a FIN of the same side, with the same payload or none, and no data between."""
+    repeated = np.zeros(len(found), dtype=bool)
+    fins = np.bincount((found.number * 2 + found.forward)[fin], minlength=2 * int(found.number[-1]) + 2)
+    rows = np.flatnonzero((fins.reshape(-1, 2).max(axis=1) > 1)[found.number])
+    part = found.whole_groups(rows)
+    last_fin, _ = last_before(fin[rows], part.forward, part.starts)
+    last_data, _ = last_before(data[rows], part.forward, part.starts)
+    same = (payload[rows] == 0) | (payload[rows] == payload[rows][last_fin])
+    repeated[rows] = fin[rows] & (last_fin > last_data) & same
+    return repeated
 
 
 def _acknowledged(
@@ -209,9 +220,11 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
     """
     position = np.arange(len(found))
     news = np.maximum.accumulate(np.where(stalled, found.starts, position))
-    closing = found.has(rules.TCP_FIN | rules.TCP_RST)
-    closed = np.maximum(*last_before(closing, found.forward, found.starts)) >= 0
-    quiet = stalled & ~closed & (time - time[news] >= LONGEST_DELAY_NS)
+    quiet = stalled & (time - time[news] >= LONGEST_DELAY_NS)
+    rows = np.flatnonzero(groups_with(quiet, found.starts))
+    part = found.whole_groups(rows)
+    closing = part.has(rules.TCP_FIN | rules.TCP_RST)
+    quiet[rows] &= np.maximum(*last_before(closing, part.forward, part.starts)) < 0
     alternates = np.zeros(len(found), dtype=bool)
     alternates[1:] = quiet[1:] & quiet[:-1] & (found.forward[1:] != found.forward[:-1])
     run = np.maximum.accumulate(np.where(alternates, 0, position))

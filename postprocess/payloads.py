@@ -86,6 +86,11 @@ def body_numbers(
     return numbers
 
 
+def has_two_bodies(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+    """bool[n]: TCP packets both of whose ports have an entry, so that `body_numbers` asks for the service port."""
+    return (protocol == rules.TCP) & (_TCP[src_port] > 0) & (_TCP[dst_port] > 0)
+
+
 def body_minimum(numbers: np.ndarray) -> np.ndarray:
     """int64[n]: bytes of the smallest non-empty valid payload; for protocols without ports, of the smallest body."""
     return _MINIMUM[numbers]

@@ -10,7 +10,7 @@ import numpy as np
 
 from postprocess import rules
 from postprocess.payload_tables import BODIES
-from postprocess.payloads import body_minimum, body_numbers
+from postprocess.payloads import body_minimum, body_numbers, has_two_bodies
 from postprocess.repair_addresses import (
     ADDRESS_RULES,
     PORT_PROTOCOL_RULE,
@@ -167,7 +167,11 @@ def _message_length(columns: Columns) -> np.ndarray:
     whole = (columns["fragment_offset"] == 0) & ((columns["ip_flags"] & IP_MORE_FRAGMENTS) == 0)
     found = columns["length"].astype(np.int64)
     headers = _network_headers(columns) + _transport_headers(columns)
-    service = service_ports(find_connections(columns), columns)
+    service = np.zeros(len(protocol), dtype=np.uint16)
+    doubtful = np.flatnonzero(has_two_bodies(protocol, columns["src_port"], columns["dst_port"]))
+    if len(doubtful):
+        some = {name: values[doubtful] for name, values in columns.items()}
+        service[doubtful] = service_ports(find_connections(some), some)
     number = body_numbers(protocol, columns["src_port"], columns["dst_port"], service)
     least, unit = body_minimum(number), _BODY_UNIT[number]
     v6 = protocol == ICMPV6

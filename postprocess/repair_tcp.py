@@ -9,8 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from postprocess.repair_addresses import Columns, Rule
-from postprocess.rules import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
-from postprocess.tcp_connections import find_connections, find_conversations, first_after, last_before
+from postprocess.rules import TCP, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
+from postprocess.tcp_connections import (
+    find_connections,
+    find_conversations,
+    first_after,
+    last_before,
+    payload_of,
+)
 
 _HANDSHAKE = TCP_SYN | TCP_ACK
 _MOST_ROUNDS = 20
@@ -65,12 +71,17 @@ def _answer_syns(columns: Columns) -> np.ndarray:
 
 
 def _push(columns: Columns) -> np.ndarray:
-    found = find_conversations(columns)
-    bare = found.whole & (found.payload == 0) & ~found.has(TCP_SYN | TCP_FIN | TCP_RST)
-    return _mask(columns, _drop_flag(columns, TCP_PSH, found.rows[bare & found.has(TCP_PSH)]))
+    flags = columns["tcp_flags"]
+    pushes = ((flags & TCP_PSH) > 0) & ((flags & (TCP_SYN | TCP_FIN | TCP_RST)) == 0)
+    rows = np.flatnonzero((columns["protocol"] == TCP) & (columns["fragment_offset"] == 0) & pushes)
+    payload, whole = payload_of(columns, rows)
+    return _mask(columns, _drop_flag(columns, TCP_PSH, rows[whole & (payload == 0)]))
 
 
 def _window(columns: Columns) -> np.ndarray:
+    suspects = (columns["protocol"] == TCP) & (columns["tcp_window"] == 0) & ((columns["tcp_flags"] & TCP_RST) == 0)
+    if not suspects.any():
+        return suspects
     found = find_connections(columns)
     window = columns["tcp_window"][found.rows]
     open_, closed = (window > 0) & ~found.has(TCP_RST), (window == 0) & ~found.has(TCP_RST)

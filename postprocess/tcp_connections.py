@@ -108,14 +108,13 @@ def find_conversations(trace: Trace | Mapping[str, np.ndarray]) -> Segments:
     rows, source, destination = rows[order], source[order], destination[order]
     begins = np.ones(len(rows), dtype=bool)
     begins[1:] = pair[order][1:] != pair[order][:-1]
-    headers = rules.ip_header_length(trace["ip_version"][rows]) + trace["tcp_header_length"][rows]
-    whole = (trace["ip_flags"][rows] & rules.IP_MORE_FRAGMENTS) == 0
+    payload, whole = payload_of(trace, rows)
     return Segments(
         rows=rows,
         starts=np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0)),
         forward=source < destination,
         flags=trace["tcp_flags"][rows].astype(np.int64),
-        payload=np.where(whole, np.maximum(trace["length"][rows].astype(np.int64) - headers, 0), 0),
+        payload=payload,
         whole=whole,
         source=source,
         destination=destination,
@@ -144,6 +143,13 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
         previous=previous,
         heard=heard,
     )
+
+
+def payload_of(trace: Trace | Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 and bool: bytes after the TCP header of these rows, 0 in fragments; and which rows are no fragments."""
+    headers = rules.ip_header_length(trace["ip_version"][rows]) + trace["tcp_header_length"][rows]
+    whole = (trace["ip_flags"][rows] & rules.IP_MORE_FRAGMENTS) == 0
+    return np.where(whole, np.maximum(trace["length"][rows].astype(np.int64) - headers, 0), 0), whole
 
 
 def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -> np.ndarray:

@@ -78,7 +78,14 @@ def measure(path: Path, limit: int, epochs: int, seed: int) -> list[dict[str, An
             seconds[label] = round(time.process_time() - started, 1)
         found = {label: tcp_notes(capture) for label, capture in captures.items()}
     return [
-        {"trace": path.name, "capture": label, "epochs": epochs, "seed": seed, "cpu_seconds": seconds.get(label)}
+        {
+            "trace": path.name,
+            "capture": label,
+            "limit": limit,
+            "epochs": epochs,
+            "seed": seed,
+            "cpu_seconds": seconds.get(label),
+        }
         | figures(notes)
         | provenance()
         for label, notes in found.items()
@@ -116,12 +123,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         cells = [row["trace"].split(".")[0], row["capture"], f"{row['packets']:,}", share]
         cells += [f"{row['per_thousand'][column]:.2f}" for column in COLUMNS]
         lines.append(f"| {' | '.join(cells)} |")
-    last = rows[-1]
-    lines += [
-        "",
-        f"{last['date']}, commit {last['commit']}, {last['processor']}, {last['cores']} shared cores; at most "
-        f"{last['epochs']} passes of training.",
-    ]
+    lines.append("")
+    for row in rows:
+        if row["capture"] == "real":
+            lines.append(
+                f"- {row['trace'].split('.')[0]}: the first {row['limit']:,} packets, at most {row['epochs']} passes of "
+                f"training; {row['date']}, commit {row['commit']}, {row['processor']}, {row['cores']} shared cores."
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,9 @@ from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
 from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
 from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from postprocess.tcp_options import tcp_option_rows
+from postprocess.tcp_connections import find_connections, service_ports
+from postprocess.tcp_numbers import tcp_numbers
+from postprocess.tcp_options import OptionValues, option_values, tcp_option_rows
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
 
@@ -72,9 +74,11 @@ class PacketPlan:
 
     sequence: np.ndarray  # uint32, TCP
     acknowledgement: np.ndarray  # uint32, TCP
+    options: OptionValues  # TCP
     identifier: np.ndarray  # uint16, ICMP echo
     echo_sequence: np.ndarray  # uint16, ICMP echo
     datagram: np.ndarray  # int64, bytes after the IP header of the whole datagram
+    service: np.ndarray  # uint16, TCP: the port that is called, 0 where unknown
     bodies: BodyArrays
 
 
@@ -89,10 +93,13 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
     short = trace["length"] < header_length(trace)
     if short.any():
         raise FieldError(f"{int(short.sum())} packets are shorter than their headers; call repair() on the trace first")
+    connections = find_connections(trace)
     return PacketPlan(
-        *sequence.tcp_numbers(trace, seed=seed),
+        *tcp_numbers(trace, connections, seed=seed),
+        option_values(trace, connections, seed=seed),
         *sequence.echo_numbers(trace),
         sequence.datagram_lengths(trace),
+        service_ports(connections, trace),
         body_arrays(),
     )
 
@@ -137,9 +144,11 @@ def build_packets(
     sliced = PacketPlan(
         plan.sequence[part],
         plan.acknowledgement[part],
+        plan.options.take(part),
         plan.identifier[part],
         plan.echo_sequence[part],
         plan.datagram[part],
+        plan.service[part],
         plan.bodies,
     )
     link = link_header_length(link_type, rows["vlan"])
@@ -229,7 +238,7 @@ def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position
     """Write everything after the IP headers: row i owns the bytes `position[i]` to `end[i]`."""
     protocol = rows["protocol"]
     first = rows["fragment_offset"] == 0
-    numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"]), 0)
+    numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"], plan.service), 0)
     numbers[first & is_fragment(rows)] = 0  # the rest of the datagram is zeros, and one checksum covers all of it
     pseudo = address_sums(rows["src_hi"], rows["src_lo"]) + address_sums(rows["dst_hi"], rows["dst_lo"])
     pseudo += protocol + (plan.datagram & 0xFFFF) + (plan.datagram >> 16)
@@ -282,7 +291,9 @@ def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) 
     fixed = header.view(np.uint8).reshape(len(chosen), rules.TCP_MIN_HEADER)
     if width == rules.TCP_MIN_HEADER:
         return fixed
-    options = tcp_option_rows(width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], rows["time"][chosen])
+    options = tcp_option_rows(
+        width - rules.TCP_MIN_HEADER, flags, rows["ip_version"][chosen], plan.options.take(chosen)
+    )
     return np.concatenate([fixed, options], axis=1)
 
 

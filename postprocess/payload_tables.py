@@ -215,6 +215,7 @@ _TCP_PORTS: dict[int, Body] = {
     5997: Body(minimum=4),
     48898: Body(minimum=38),
     639: Body(_hex("4d"), minimum=3, length_field=(1, 0)),
+    862: Body(minimum=164),  # RFC 5357, 3.1: the longest message that sets up a TWAMP session
     873: Body(minimum=10),
     988: Body(minimum=4),
     1102: Body(minimum=6),
@@ -307,6 +308,24 @@ _PROTOCOLS: dict[int, Body] = {
     173: Body(minimum=16),
     224: Body(minimum=12),
 }
+
+# Ports whose dissector takes zeros as they are, and so decides against whatever the other port would want.
+_UDP_ZEROS = (
+    *(7, 13, 19, 111, 269, 389, 514, 698, 853, 1113, 1900, 2099, 2221, 2246, 2268, 2949, 3567, 3785, 4305, 5404),
+    *(5405, 5567, 5684, 5868, 7075, 7255, 9202, 9203, 9214, 9600, 9955, 11211, 17500, 19132, 19948),
+)
+_TCP_ZEROS = (
+    *(7, 13, 19, 20, 21, 23, 25, 49, 70, 80, 102, 110, 111, 119, 139, 143, 179, 323, 427, 445, 464, 512, 514, 515),
+    *(554, 564, 587, 631, 647, 705, 854, 1080, 1090, 1099, 1213, 1300, 1344, 1433, 1533, 1547, 1861, 1863, 1883),
+    *(1900, 1935, 2099, 2126, 2401, 2404, 2433, 2502, 2575, 2600, 2710, 2869, 2945, 3050, 3128, 3132, 3245, 3246),
+    *(3247, 3248, 3249, 3250, 3251, 3252, 3288, 3452, 3478, 3567, 3671, 3689, 3804, 3860, 3868, 3918, 4002, 4155),
+    *(4189, 4342, 4420, 4712, 4730, 4739, 4788, 4840, 4880, 5084, 5222, 5253, 5445, 5500, 5501, 5672, 5683, 5701),
+    *(5900, 5901, 5985, 6068, 6084, 6121, 6346, 6417, 6653, 6667, 6668, 6881, 6882, 6883, 6884, 6885, 6886, 6887),
+    *(6888, 6889, 7000, 7075, 7236, 7275, 7276, 8009, 8074, 8080, 8088, 8554, 9009, 9300, 9418, 9955, 10288, 11211),
+    11371,
+)
+_UDP_PORTS |= dict.fromkeys(_UDP_ZEROS, Body())
+_TCP_PORTS |= dict.fromkeys(_TCP_ZEROS, Body())
 
 BODIES: tuple[Body, ...] = (Body(), *_UDP_PORTS.values(), *_TCP_PORTS.values(), *_PROTOCOLS.values())
 UDP_BODIES: dict[int, int] = {port: 1 + i for i, port in enumerate(_UDP_PORTS)}

@@ -66,25 +66,34 @@ def body_arrays() -> BodyArrays:
     )
 
 
-def body_numbers(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+def body_numbers(
+    protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray, service_port: np.ndarray | None = None
+) -> np.ndarray:
     """int16[n]: index into `BODIES` of each packet's payload (0: zeros).
 
-    Of the two ports the lower one decides, as in Wireshark, unless only the other one has an entry or demands messages
-    with a length.
+    As in Wireshark, a TCP connection's `service_port` decides where it is known (not 0) and has an entry; else the lower
+    one of the two ports that has one.
     """
     numbers = _PROTOCOL[protocol]
     for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP), (rules.UDPLITE, _UDP)):
         rows = np.flatnonzero(protocol == transport)
         low = table[np.minimum(src_port[rows], dst_port[rows])]
         high = table[np.maximum(src_port[rows], dst_port[rows])]
-        framed = (_FRAMED[high] & ~_FRAMED[low]) | (low == 0)
-        numbers[rows] = np.where(framed, high, low)
+        numbers[rows] = np.where(low == 0, high, low)
+        if transport == rules.TCP and service_port is not None:
+            service = table[service_port[rows]]
+            numbers[rows] = np.where(service == 0, numbers[rows], service)
     return numbers
 
 
-def body_minimum(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+def has_two_bodies(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+    """bool[n]: TCP packets both of whose ports have an entry, so that `body_numbers` asks for the service port."""
+    return (protocol == rules.TCP) & (_TCP[src_port] > 0) & (_TCP[dst_port] > 0)
+
+
+def body_minimum(numbers: np.ndarray) -> np.ndarray:
     """int64[n]: bytes of the smallest non-empty valid payload; for protocols without ports, of the smallest body."""
-    return _MINIMUM[body_numbers(protocol, src_port, dst_port)]
+    return _MINIMUM[numbers]
 
 
 def body_sums(bodies: BodyArrays, number: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -149,5 +158,4 @@ def _lookup(table: dict[int, int], size: int) -> np.ndarray:
 _TCP = _lookup(TCP_BODIES, 65_536)
 _UDP = _lookup(UDP_BODIES, 65_536)
 _PROTOCOL = _lookup(PROTOCOL_BODIES, 256)
-_FRAMED = np.array([body.length_field is not None for body in BODIES])
 _MINIMUM = np.array([body.minimum for body in BODIES], dtype=np.int64)

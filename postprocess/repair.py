@@ -23,7 +23,10 @@ from preprocess.errors import FieldError
 from preprocess.trace import Trace, known_columns
 
 # Rules of good behaviour rather than of validity: where real traffic breaks one of them, synthetic traffic may.
-CONVENTIONS = ("source_address", "destination_address", "port_protocol", "port_zero", "syn_payload")
+CONVENTIONS = (
+    *("source_address", "destination_address", "port_protocol", "port_zero"),
+    *("syn_payload", "tcp_order", "tcp_push", "tcp_window"),
+)
 
 
 @dataclass(frozen=True)

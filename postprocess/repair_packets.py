@@ -1,7 +1,7 @@
 """Repair rules for packet traces; each mends columns and says which rows broke it.
 
 Order matters: version and fragmentation decide which headers a packet has, protocols and ports what they hold, and
-lengths come last because they must hold all of it.
+lengths come after them because they must hold all of it; streams come last, since they count payloads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from postprocess import rules
 from postprocess.payload_tables import BODIES
-from postprocess.payloads import body_minimum, body_numbers
+from postprocess.payloads import body_minimum, body_numbers, has_two_bodies
 from postprocess.repair_addresses import (
     ADDRESS_RULES,
     PORT_PROTOCOL_RULE,
@@ -19,8 +19,10 @@ from postprocess.repair_addresses import (
     Columns,
     Rule,
 )
+from postprocess.repair_tcp import STREAM_ORDER_RULE, STREAM_RULES
 from postprocess.rules import ICMP, ICMPV6, IP_DONT_FRAGMENT, IP_MORE_FRAGMENTS, TCP, TCP_FIN, TCP_RST, TCP_SYN
 from postprocess.sequence import mix, ranks
+from postprocess.tcp_connections import find_connections, service_ports
 
 _MAX_OFFSET = 0x1FFF  # RFC 791, 3.1: 13 bits
 _MAX_FRAGMENT_LENGTH = 65_520  # leaves room for an offset
@@ -165,8 +167,13 @@ def _message_length(columns: Columns) -> np.ndarray:
     whole = (columns["fragment_offset"] == 0) & ((columns["ip_flags"] & IP_MORE_FRAGMENTS) == 0)
     found = columns["length"].astype(np.int64)
     headers = _network_headers(columns) + _transport_headers(columns)
-    number = body_numbers(protocol, columns["src_port"], columns["dst_port"])
-    least, unit = body_minimum(protocol, columns["src_port"], columns["dst_port"]), _BODY_UNIT[number]
+    service = np.zeros(len(protocol), dtype=np.uint16)
+    doubtful = np.flatnonzero(has_two_bodies(protocol, columns["src_port"], columns["dst_port"]))
+    if len(doubtful):
+        some = {name: values[doubtful] for name, values in columns.items()}
+        service[doubtful] = service_ports(find_connections(some), some)
+    number = body_numbers(protocol, columns["src_port"], columns["dst_port"], service)
+    least, unit = body_minimum(number), _BODY_UNIT[number]
     v6 = protocol == ICMPV6
     least = np.where(v6, rules.ICMPV6_MINIMUM[kind], np.where(protocol == ICMP, rules.ICMP_MINIMUM[kind], least))
     unit = np.where(v6, rules.ICMPV6_UNIT[kind], unit)
@@ -219,7 +226,9 @@ PACKET_RULES = (
     Rule("length", "from the headers' minimum to 65,535 bytes", _length),
     Rule("syn_payload", "a SYN carries no data", _syn_payload),
     Rule("fragment_length", "fragments but the last carry a multiple of 8 bytes", _fragment_length),
+    STREAM_ORDER_RULE,
     Rule(
         "message_length", "a message of a known protocol holds its fixed part and whole list entries", _message_length
     ),
+    *STREAM_RULES,
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Literal
 
+from netshare.evaluation.connections import connections
 from netshare.evaluation.neighbours import neighbours
 from netshare.evaluation.netml import netml
 from netshare.evaluation.pairs import pairs
@@ -22,11 +23,13 @@ Task = Callable[[Mapping[str, Trace], int], Section]
 TASKS: dict[str, Task] = {
     "pairs": pairs,
     "series": series,
+    "connections": connections,
     "prediction": prediction,
     "sketches": sketching,
     "netml": netml,
     "neighbours": neighbours,
 }
+_OF_WHOLE_TRACES = ("connections", "neighbours")
 
 
 def run_tasks(
@@ -41,7 +44,7 @@ def run_tasks(
         traces: `"train"`, `"holdout"`, `"synthetic"`, with about equally many flows and common label codes.
         tasks: names of `TASKS`; `"auto"` for all (those that the traces do not allow say so); None for none.
         seed: of whatever is drawn.
-        whole: the same traces before flows were drawn from them, for the task that looks for copies.
+        whole: the same traces before flows were drawn from them, for the tasks that look for copies and at conversations.
 
     Raises:
         ConfigError: a task has an unknown name.
@@ -53,7 +56,7 @@ def run_tasks(
     for name, task in TASKS.items():
         if name in chosen:
             started = time.process_time()
-            given = whole if whole is not None and name == "neighbours" else traces
+            given = whole if whole is not None and name in _OF_WHOLE_TRACES else traces
             section = task(given, seed)
             sections.append(
                 replace(

@@ -33,6 +33,30 @@ def random_flows(rows: int, seed: int) -> Trace:
     return make_trace("flow", columns)
 
 
+def disorderly_streams(services: np.ndarray, *, segments: int, seed: int) -> Trace:
+    """A conversation of TCP with each service, in which both sides send any flags in any order."""
+    rng = np.random.default_rng(seed)
+    port, client = np.repeat(services, segments), np.repeat(40_000 + np.arange(len(services)) % 20_000, segments)
+    rows = len(port)
+    answer, header = rng.random(rows) < 0.5, rng.choice([20, 24, 32], rows)
+    payload = np.select([rng.random(rows) < 0.3, rng.random(rows) < 0.3], [0, rng.integers(1, 30, rows)], 1400)
+    columns = {
+        "time": np.arange(rows) * 1000,
+        "ip_version": np.full(rows, 4),
+        "src_lo": np.where(answer, 0x0A000001, 0x0A000002),
+        "dst_lo": np.where(answer, 0x0A000002, 0x0A000001),
+        "src_port": np.where(answer, port, client),
+        "dst_port": np.where(answer, client, port),
+        "protocol": np.full(rows, 6),
+        "length": 20 + header + payload,
+        "ttl": np.full(rows, 64),
+        "tcp_flags": rng.choice([2, 18, 16, 24, 17, 25, 4, 20, 1, 16, 24], rows),
+        "tcp_header_length": header,
+        "tcp_window": rng.choice([0, 1000, 8192, 65_535], rows),
+    }
+    return make_trace("packet", columns)
+
+
 def _anything(types: dict[str, np.dtype], rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     columns = {
         name: rng.integers(0, np.iinfo(dtype).max, rows, dtype=dtype, endpoint=True)

@@ -11,12 +11,13 @@ import pytest
 from scapy.utils import rdpcap
 
 from postprocess import repair, write_trace
-from postprocess.headers import is_fragment, plan_packets
+from postprocess.headers import is_fragment
 from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError, InputError, NetshareError
 from preprocess.readers.read import read_trace
 from preprocess.trace import PACKET_COLUMNS, make_trace
-from tests.postprocess.random_traces import random_flows, random_packets
+from tests.postprocess.conversations import ACK, CLIENT, HANDSHAKE, Segment, conversation
+from tests.postprocess.random_traces import WELL_KNOWN, disorderly_streams, random_flows, random_packets
 from tests.postprocess.tshark import complaints
 
 CAPTURES = ("p0_caida-small.pcapng", "p1_isp-2007.pcap", "p2_iot-sentinel.pcap", "p3_apt29-ad.pcap", "p4_ipv6-web.pcap")
@@ -80,23 +81,6 @@ def test_other_tools_accept_it(command: list[str], name: str, tmp_path: Path):
     words = [word.format(tmp_path / name) for word in command]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_sequence_numbers_follow_the_bytes_of_both_directions():
-    client, server = 0x0A000001, 0x0A000002
-    rows = [(client, server, 5000, 80, 2, 40), (server, client, 80, 5000, 18, 40), (client, server, 5000, 80, 24, 140)]
-    rows += [(server, client, 80, 5000, 16, 40)]
-    names = ("src_lo", "dst_lo", "src_port", "dst_port", "tcp_flags", "length")
-    columns = {name: np.array(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
-    constant = {"ip_version": 4, "protocol": 6, "ttl": 64, "tcp_header_length": 20}
-    trace = make_trace("packet", {"time": np.arange(4), **columns, **{k: np.full(4, v) for k, v in constant.items()}})
-    plan = plan_packets(trace)
-    sequence, acknowledgement = plan.sequence.astype(int), plan.acknowledgement.astype(int)
-    assert acknowledgement[0] == 0
-    assert acknowledgement[1] == (sequence[0] + 1) % 2**32
-    assert sequence[2] == (sequence[0] + 1) % 2**32
-    assert acknowledgement[3] == (sequence[2] + 100) % 2**32
-    assert sequence[3] == (sequence[1] + 1) % 2**32
 
 
 def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
@@ -181,50 +165,23 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-SERVICES = (21, 22, 23, 25, 53, 80, 110, 139, 143, 179, 389, 443, 445, 465, 587, 636, 853, 993, 995, 1883, 3128, 3306)
-SERVICES += (3389, 5060, 5222, 5432, 5671, 5900, 6379, 6667, 8080, 8443, 8883, 9200, 11211, 27017)
-
-
-def test_disorderly_streams_on_common_ports_are_clean(tmp_path: Path):
-    """Tiny segments, data after FIN, SYN in the middle: what a poor model draws must not confuse a dissector."""
-    rng = np.random.default_rng(8)
-    port = np.repeat(SERVICES, 150)
-    rows = len(port)
-    answer = rng.random(rows) < 0.5
-    client = 40_000 + np.repeat(np.arange(len(SERVICES)), 150)
-    header = rng.choice([20, 24, 32], rows)
-    payload = np.select([rng.random(rows) < 0.3, rng.random(rows) < 0.3], [0, rng.integers(1, 30, rows)], 1400)
-    columns = {
-        "time": np.arange(rows) * 1000,
-        "ip_version": np.full(rows, 4),
-        "src_lo": np.where(answer, 0x0A000001, 0x0A000002),
-        "dst_lo": np.where(answer, 0x0A000002, 0x0A000001),
-        "src_port": np.where(answer, port, client),
-        "dst_port": np.where(answer, client, port),
-        "protocol": np.full(rows, 6),
-        "length": 20 + header + payload,
-        "ttl": np.full(rows, 64),
-        "tcp_flags": rng.choice([2, 18, 16, 24, 17, 25, 4, 20, 1, 16, 24], rows),
-        "tcp_header_length": header,
-    }
+@pytest.mark.parametrize(
+    ("protocol", "ports"),
+    [(17, (4991, 53)), (17, (53, 4991)), (17, (13_400, 389)), (6, (23, 88)), (6, (88, 23)), (6, (13_400, 445))],
+)
+def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports: tuple[int, int], tmp_path: Path):
+    said = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
+    columns = dict(conversation([*HANDSHAKE, *said], ports=ports).columns)
+    if protocol == 17:
+        zeros = np.zeros_like(columns["tcp_flags"])
+        columns |= {"protocol": zeros + 17, "tcp_flags": zeros, "tcp_header_length": zeros, "tcp_window": zeros}
     trace, _ = repair(make_trace("packet", columns))
     write_trace(trace, tmp_path / "out.pcap")
     assert complaints(tmp_path / "out.pcap") == []
 
 
-def test_data_after_a_fin_belongs_to_a_new_connection():
-    flags, rows = np.array([24, 17, 16, 24]), 4
-    constant = {
-        "ip_version": 4,
-        "protocol": 6,
-        "ttl": 64,
-        "tcp_header_length": 20,
-        "src_lo": 1,
-        "dst_lo": 2,
-        "dst_port": 80,
-    }
-    columns = {"time": np.arange(rows), "tcp_flags": flags, "length": np.array([50, 40, 40, 50])}
-    trace = make_trace("packet", columns | {name: np.full(rows, value) for name, value in constant.items()})
-    steps = np.diff(plan_packets(trace).sequence.astype(np.int64)) % 2**32
-    assert steps[:2].tolist() == [10, 1]
-    assert steps[2] > 65_535
+def test_disorderly_streams_are_clean(tmp_path: Path):
+    """Tiny segments, data after FIN, SYN in the middle: what a poor model draws must not confuse a dissector."""
+    trace, _ = repair(disorderly_streams(WELL_KNOWN, segments=30, seed=8))
+    write_trace(trace, tmp_path / "out.pcap")
+    assert complaints(tmp_path / "out.pcap") == []

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netshare.config import Config, load_config
     from netshare.evaluation import evaluate
-    from netshare.pipeline import RunResult, generate, run
+    from netshare.pipeline import RunResult
+    from netshare.runs import generate, run
     from preprocess.errors import NetshareError
 
 __all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "run"]
@@ -30,9 +31,9 @@ _HOMES = {
     "NetshareError": "preprocess.errors",
     "RunResult": "netshare.pipeline",
     "evaluate": "netshare.evaluation.evaluate",
-    "generate": "netshare.pipeline",
+    "generate": "netshare.runs",
     "load_config": "netshare.config",
-    "run": "netshare.pipeline",
+    "run": "netshare.runs",
 }
 
 

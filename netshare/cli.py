@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Any) -> None:
     from netshare.config import load_config
-    from netshare.pipeline import run
+    from netshare.runs import run
     from netshare.progress import Console
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
@@ -152,7 +152,7 @@ def _init(options: Any) -> None:
 
 
 def _generate(options: Any) -> None:
-    from netshare.pipeline import generate
+    from netshare.runs import generate
     from netshare.progress import Console
 
     generate(

@@ -3,7 +3,8 @@
     {"input": "trace.pcap"}
 
 is a whole config. Everything else has a default, given by the preset for the kind of trace (`configs/pcap.json`,
-`configs/netflow.json`); the config's own values override the preset's, and `--set section.key=value` overrides both.
+`configs/netflow.json`) or for any other series (`configs/timeseries.json`); the config's own values override the
+preset's, and `--set section.key=value` overrides both.
 Unknown keys are refused, with the nearest known name. File names in a config are relative to the config's folder.
 """
 
@@ -24,10 +25,10 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from postprocess.writers.write import FORMATS
 from preprocess import Trace, read_trace
-from preprocess.errors import ConfigError
+from preprocess.errors import ConfigError, InputError
 from preprocess.readers.contents import MAXIMUM_BYTES
 
-PRESETS = ("pcap", "netflow")
+PRESETS = ("pcap", "netflow", "timeseries")
 
 
 class Section(BaseModel):
@@ -66,13 +67,13 @@ class OutputSection(Section):
     formats: list[str] = Field(
         default=["pcap", "csv", "parquet"],
         description="Formats of the synthetic trace: pcap, pcapng, csv (the input's layout), parquet, netflow-v5, "
-        "netflow-v9, ipfix, nfcapd, zeek-tsv ... NetFlow has no pcap (left out, refused if nothing else is asked).",
+        "netflow-v9, ipfix, nfcapd, zeek-tsv ... NetFlow has no pcap (left out, refused if nothing else is asked); of series: csv, parquet, npz.",
     )
 
     @field_validator("formats")
     @classmethod
     def _known_formats(cls, value: list[str]) -> list[str]:
-        known = ("csv", *FORMATS)
+        known = ("csv", *FORMATS, "npz")
         unknown = [name for name in value if name not in known]
         if unknown or not value:
             raise ValueError(f"{unknown[0] if unknown else 'an empty list'} is no format; choose of {', '.join(known)}")
@@ -89,6 +90,37 @@ class FieldsSection(Section):
     )
     encodings: dict[str, str | dict[str, Any]] = Field(
         default={}, description="Field name -> encoding, where the default of the generator is not wanted."
+    )
+
+
+class SeriesSection(Section):
+    """For the preset timeseries: which columns of a table make up series with metadata."""
+
+    layout: Literal["long", "wide"] | None = Field(
+        None, description="long: one row a record; wide: one row a series, records in numbered or list columns."
+    )
+    key: str | None = Field(None, description="Column that names a series; needed where a row is a record.")
+    order: str | None = Field(None, description="Column that orders a series' records: numbers, dates or times.")
+    metadata: list[str] | None = Field(
+        None, description="Columns said once a series; default: those that never change within one."
+    )
+    measurements: list[str] | None = Field(
+        None, description="Columns said once a record (wide: names before the numbers); default: the others."
+    )
+    types: dict[str, Literal["categorical", "integer", "continuous"]] = Field(
+        {}, description="Column -> kind, where its content would say otherwise."
+    )
+    ignore: list[str] = Field([], description="Columns to leave out.")
+    auto_normalize: bool | None = Field(
+        None,
+        description="Generate each series' range as metadata and its shape on one scale; default: for measurements "
+        "whose level differs between series.",
+    )
+    fold: int | None = Field(
+        None,
+        ge=1,
+        description="Records that one generated record stands for; default: a season of long series, 1 for "
+        "doppelganger, which batches by itself (records_per_pass).",
     )
 
 
@@ -162,7 +194,7 @@ class GenerateSection(Section):
     """How much to generate."""
 
     flows: int | None = Field(
-        None, ge=1, description="Flows (distinct five-tuples); default: as many as the input has."
+        None, ge=1, description="Flows (distinct five-tuples), or series; default: as many as the input has."
     )
     avoid_real_flows: bool = Field(
         True, description="Make no five-tuple of the input, as long as the model draws enough others."
@@ -211,10 +243,12 @@ class Config(Section):
 
     input: InputSection
     output: OutputSection = OutputSection()
-    preset: Literal["pcap", "netflow"] | None = Field(
-        None, description="Defaults to start from; default: by the input."
+    preset: Literal["pcap", "netflow", "timeseries"] | None = Field(
+        None,
+        description="Defaults to start from; default: by the input, if it is a trace. timeseries: any table of series.",
     )
     fields: FieldsSection = FieldsSection()
+    series: SeriesSection = SeriesSection()
     chunks: ChunksSection = ChunksSection()
     ip2vec: IP2VecSection = IP2VecSection()
     generator: GeneratorSection = GeneratorSection()
@@ -268,7 +302,7 @@ def load_config(
         stem = Path(source).stem if not isinstance(source, Mapping) else "netshare"
         folder = base / (user.output.folder or f"{stem}-run")
     source_section = user.input.model_copy(update={"files": _absolute(user.input.files, base)})
-    preset = user.preset or ("pcap" if read_input(source_section, limit=1).kind == "packet" else "netflow")
+    preset = user.preset or _preset_for(source_section)
     merged = _merge(read_preset(preset), raw)
     merged["preset"] = preset
     merged["input"] = source_section.model_dump()
@@ -304,6 +338,13 @@ def read_preset(name: str) -> dict[str, Any]:
 def config_schema() -> dict[str, Any]:
     """JSON Schema of a config, for editors."""
     return Config.model_json_schema()
+
+
+def _preset_for(section: InputSection) -> str:
+    try:
+        return "pcap" if read_input(section, limit=1).kind == "packet" else "netflow"
+    except InputError as error:
+        raise InputError(f'{error}; if it is a table of other series, write "preset": "timeseries"') from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from preprocess import Trace
 from preprocess.atomic import write_text
 from preprocess.chunks import ChunkPlan, cut_series, plan_chunks
 from preprocess.codec import Codec
-from preprocess.encoded import Encoded
+from preprocess.encoded import Encoded, Schema
 from preprocess.errors import ClusterError, ConfigError, InputError
 from preprocess.flows import FlowKey, group_flows
 from preprocess.ip2vec import IP2Vec
@@ -64,7 +64,14 @@ class RunResult:
     report: Path | None
 
 
-def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console: Console | None = None) -> RunResult:
+def run(
+    config: Config,
+    *,
+    until: str = "evaluate",
+    fresh: bool = False,
+    console: Console | None = None,
+    kind: type[Run] | None = None,
+) -> RunResult:
     """Run a config, going on from whatever its run folder already holds.
 
     Args:
@@ -72,6 +79,7 @@ def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console
         until: the last stage: `preprocess`, `train`, `postprocess` or `evaluate`.
         fresh: forget what the run folder holds.
         console: where progress goes; silent by default.
+        kind: what the stages hold, by default those of a trace.
 
     Raises:
         NetshareError: its message says what is wrong and what to do.
@@ -80,7 +88,7 @@ def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console
         raise ConfigError(f"until is {until}; it must be one of {', '.join(LAST_STAGES)}")
     assert config.output.folder is not None
     with RunFolder.open(Path(config.output.folder), fresh=fresh) as folder:
-        return _Run(config, folder, console or Console.silent()).until(until)
+        return (kind or Run)(config, folder, console or Console.silent()).until(until)
 
 
 def generate(
@@ -90,6 +98,7 @@ def generate(
     flows: int | None = None,
     seed: int = 0,
     console: Console | None = None,
+    kind: type[Run] | None = None,
 ) -> GenerationReport:
     """More data from the models of a finished run, repaired and written to one file.
 
@@ -98,6 +107,7 @@ def generate(
         output: the trace to write; its suffix says the format.
         flows: distinct five-tuples, by default as many as the run's input has.
         seed: another seed gives another trace.
+        kind: of the run, by default one on a trace.
 
     Raises:
         RunFolderError, InputError: there are no trained models; the output cannot be written.
@@ -109,16 +119,11 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        work = _Run(config, folder, console or Console.silent())
-        format_of(Path(output), work.real("full").sources[0])  # an unknown suffix is said before anything is drawn
-        trace, said = work.sample(flows=flows, seed=seed)
-        valid, _ = made_valid(trace, work.real, config)
-        write_like(valid, Path(output), work.real("full").sources[0], config, seed=seed)
-    return said
+        return (kind or Run)(config, folder, console or Console.silent()).write_more(Path(output), flows=flows, seed=seed)
 
 
-class _Run:
-    """The stages of one run."""
+class Run:
+    """The stages of one run on a trace; `netshare.series_run` has those of other time series."""
 
     def __init__(self, config: Config, folder: RunFolder, console: Console) -> None:
         self.config, self.folder, self.console = config, folder, console
@@ -131,12 +136,16 @@ class _Run:
             if LAST_STAGES.index(name) <= LAST_STAGES.index(last):
                 key = stage(key)
                 if stage == self.ingest:
-                    check_releasable(self.real, config=self.config)
+                    self.check_releasable()
         synthetic = self.folder.path / "synthetic"
         outputs = sorted(p for p in synthetic.glob("synthetic*")) if last in ("postprocess", "evaluate") else []
         report = self.folder.path / "report" / "report.html"
         shown = report if last == "evaluate" and self.config.evaluate.enabled else None
         return RunResult(self.folder.path, tuple(outputs), shown)
+
+    def check_releasable(self) -> None:
+        """Refuse, before anything is trained, an output that could not be written after it."""
+        check_releasable(self.real, config=self.config)
 
     def real(self, part: str) -> Trace:
         """A canonical table of the input: `full`, `train`, or `holdout`."""
@@ -247,6 +256,15 @@ class _Run:
                     write_like(trace, path, self.real("full").sources[0], config, format=name, seed=config.seed)
         return key
 
+    def write_more(self, output: Path, *, flows: int | None, seed: int) -> GenerationReport:
+        """A further synthetic trace, repaired, in one file; its suffix says the format."""
+        source = self.real("full").sources[0]
+        format_of(output, source)  # an unknown suffix is said before anything is drawn
+        trace, said = self.sample(flows=flows, seed=seed)
+        valid, _ = made_valid(trace, self.real, self.config)
+        write_like(valid, output, source, self.config, seed=seed)
+        return said
+
     def evaluate(self, before: str) -> str:
         """Real, held-back and synthetic trace -> report."""
         if not self.config.evaluate.enabled:
@@ -266,9 +284,9 @@ class _Run:
         plan = ChunkPlan(**facts["plan"])
         codec = self._codec()
         starting = {int(chunk): said["starting"] for chunk, said in facts["chunks"].items()}
-        with _threads(self.config.training.threads), self.console.generating(len(starting)) as report:
+        with threads(self.config.training.threads), self.console.generating(len(starting)) as report:
             tables, said = generate_series(
-                lambda chunk: self._model(chunk, codec),
+                lambda chunk: self._model(chunk, codec.schema),
                 codec,
                 plan,
                 starting=starting,
@@ -349,8 +367,8 @@ class _Run:
     def _encoded(self, chunk: int) -> Encoded:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
-    def _model(self, chunk: int, codec: Codec) -> Generator:
-        generator = build_generator(codec.schema, self.config.generator, device=_device(self.config.training.device))
+    def _model(self, chunk: int, schema: Schema) -> Generator:
+        generator = build_generator(schema, self.config.generator, device=_device(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 
@@ -402,7 +420,8 @@ def _device(name: str) -> str:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
+    """Torch's threads set to `count` meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

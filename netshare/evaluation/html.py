@@ -8,7 +8,7 @@ which the colour-blind can tell apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,20 +46,25 @@ def to_html(report: Report) -> str:
             _verdict(report),
             uses(report.uses()),
             _notes(report),
-            _section("Distances to held-back real traffic", _ratio_chart(report) + _distance_table(report)),
-            _section("Distributions", _charts(report)),
-            _section("Copying", _copying(report)),
-            _section("Consistency with the protocols", _consistency(report) + _repairs(report)),
-            *(task_section(each, _legend(report)) for each in report.tasks),
-            _section("The papers' definitions", _papers(report)),
+            section("Distances to held-back real traffic", _ratio_chart(report) + distance_table(report.distances)),
+            section("Distributions", charts(report.charts, legend(report.sizes))),
+            section("Copying", _copying(report)),
+            section("Consistency with the protocols", _consistency(report) + _repairs(report)),
+            *(task_section(each, legend(report.sizes)) for each in report.tasks),
+            section("The papers' definitions", _papers(report)),
             _details(report),
         ]
     )
+    return page(f"Synthetic {report.kind} trace: evaluation", body)
+
+
+def page(title: str, body: str) -> str:
+    """A whole page that stands alone, with the report's style and script."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>Synthetic {report.kind} trace: evaluation</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
     )
 
@@ -109,10 +114,11 @@ def _ratio_chart(report: Report) -> str:
     return f'{explained}.</p><div class="wide">{draw_ratios(named)}</div>'
 
 
-def _distance_table(report: Report) -> str:
+def distance_table(rows: Iterable[DistanceRow]) -> str:
+    """Every distance with its floor, folded open."""
     figures = ["ratio (95%)", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
     heads = ["Field", "Distance", *figures, "values S / A / B"]
-    figures_table = table(heads, (_distance_cells(row) for row in report.distances), numeric_from=2)
+    figures_table = table(heads, (_distance_cells(row) for row in rows), numeric_from=2)
     return f"<details open><summary>All figures</summary>{figures_table}</details>"
 
 
@@ -124,19 +130,21 @@ def _distance_cells(row: DistanceRow) -> list[str]:
     return [row.title, row.measure, *figures, counts]
 
 
-def _legend(report: Report) -> str:
+def legend(roles: Collection[str]) -> str:
+    """Which curve belongs to which of the roles that there are."""
     named = " ".join(
         f'<span class="swatch {role}"></span>{escape(name)}'
         for role, name in ROLE_NAMES.items()
-        if role in report.sizes
+        if role in roles
     )
     return f'<p class="legend">{named}</p>'
 
 
-def _charts(report: Report) -> str:
-    curves = "".join(_figure(chart) for chart in report.charts if chart.kind != "bars")
-    bars = "".join(_figure(chart) for chart in report.charts if chart.kind == "bars")
-    return f'{_legend(report)}<div class="charts">{curves}</div><div class="charts">{bars}</div>'
+def charts(drawn: Sequence[Chart], explained: str) -> str:
+    """Curves, then bars, under the legend `explained`."""
+    curves = "".join(_figure(chart) for chart in drawn if chart.kind != "bars")
+    bars = "".join(_figure(chart) for chart in drawn if chart.kind == "bars")
+    return f'{explained}<div class="charts">{curves}</div><div class="charts">{bars}</div>'
 
 
 def _figure(chart: Chart) -> str:
@@ -237,7 +245,8 @@ def _value(value: Any) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def _section(title: str, inner: str) -> str:
+def section(title: str, inner: str) -> str:
+    """A part of the page under a heading."""
     return f"<section><h2>{escape(title)}</h2>{inner}</section>"
 
 

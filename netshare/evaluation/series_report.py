@@ -1,0 +1,255 @@
+"""How close synthetic series are to real ones: `evaluate_series(train, synthetic, holdout)` gives a `SeriesReport`.
+
+As for traces, every distance d(S, B) to held-back series B stands beside the floor d(A, B), A the series that were
+trained on, and what lies nearer to A than real series do was copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netshare.evaluation.curves import Chart
+from netshare.evaluation.distances import geometric_mean, ratio_to_floor
+from netshare.evaluation.neighbours import nearest
+from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Finding, TraceSize, percent
+from netshare.evaluation.section import Section, Table
+from netshare.evaluation.series_charts import nearest_chart, series_charts
+from netshare.evaluation.series_features import MEASURE_TEXT, Feature, distance, features_of, with_common_categories
+from preprocess.errors import InputError
+from preprocess.timeseries.table import TimeSeries, split_series
+
+SEGMENTS = 24  # of a series, whose means are compared with those of its nearest neighbour
+MOST_SERIES = 2000  # whose neighbours are sought
+NEAR = 0.8  # a median ratio below it says that series of A are repeated
+ROLES = ("train", "holdout", "synthetic")
+
+
+@dataclass(frozen=True)
+class SeriesReport:
+    """All figures about synthetic series; see `evaluate_series`."""
+
+    seed: int
+    sizes: dict[str, TraceSize]
+    notes: tuple[str, ...]
+    distances: tuple[DistanceRow, ...]
+    neighbours: Section
+    charts: tuple[Chart, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """Geometric mean of d(S, B) / d(A, B) over all distances: 1 is as close as real to real."""
+        return geometric_mean([row.ratio for row in self.distances])
+
+    @property
+    def autocorrelation_errors(self) -> dict[str, dict[str, float]]:
+        """Measurement -> mean squared error of its autocorrelation to B's, of S and of A (the paper's figure)."""
+        rows = [row for row in self.distances if row.measure == MEASURE_TEXT["curve"]]
+        return {
+            row.field.removesuffix(" autocorrelation"): {"synthetic": row.synthetic**2, "train": row.floor**2}
+            for row in rows
+        }
+
+    def verdict(self) -> list[Finding]:
+        """The findings in plain words: fidelity, copying."""
+        worst = sorted(self.distances, key=lambda row: -row.ratio)[:3]
+        named = ", ".join(f"{row.title} ({row.ratio:.1f})" for row in worst if row.ratio > CLOSE)
+        sentence = (
+            f"Distances to held-back real series are {self.ratio:.2f} times the training series' own, on the geometric "
+            f"mean over {len(self.distances)} distances" + (f". Furthest off: {named}." if named else ".")
+        )
+        figures = self.neighbours.figures
+        ratio, identical = figures["median_ratio"], figures["identical"]
+        copying = (
+            f"A synthetic series lies {ratio:.2f} times as far from the nearest training series as a held-back real one "
+            f"does (median); {percent(identical['synthetic'])} repeat one exactly (real: {percent(identical['holdout'])})."
+        )
+        return [
+            Finding("Fidelity", sentence, self.ratio > CLOSE),
+            Finding("Copying", copying, ratio < NEAR or identical["synthetic"] > identical["holdout"] + 0.01),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON-able values; a figure that does not exist is null."""
+        return _plain(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "kind": "series",
+                "seed": self.seed,
+                "sizes": {
+                    role: {
+                        "records": size.records, "series": size.flows,
+                        "compared_records": size.compared_records, "compared_series": size.compared_flows,
+                    }
+                    for role, size in self.sizes.items()
+                },
+                "notes": list(self.notes),
+                "geometric_mean_ratio": self.ratio,
+                "distances": [asdict(row) for row in self.distances],
+                "autocorrelation_errors": self.autocorrelation_errors,
+                "neighbours": self.neighbours.to_json(),
+                "extra": self.extra,
+            }
+        )  # fmt: skip
+
+    def summary(self) -> str:
+        """The findings and all distances as plain text for a terminal."""
+        lines = [f"{finding.heading}: {finding.sentence}" for finding in self.verdict()]
+        lines += ["", f"{'compared':<48} {'measure':<32} {'d(S,B)':>9} {'d(A,B)':>9} {'ratio':>7}"]
+        lines += [
+            f"{row.title:<48} {row.measure:<32} {row.synthetic:9.4f} {row.floor:9.4f} {row.ratio:7.2f}"
+            for row in self.distances
+        ]
+        return "\n".join([*lines, "", *(f"Note: {note}" for note in self.notes)])
+
+
+def evaluate_series(
+    train: TimeSeries,
+    synthetic: TimeSeries,
+    holdout: TimeSeries | None = None,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> SeriesReport:
+    """All figures about synthetic series.
+
+    Args:
+        train: the real series A that the model was trained on.
+        synthetic: the synthetic ones.
+        holdout: real series B that the model has not seen; without them A is halved, and distances are flattering.
+        extra: settings, training figures and the like, shown as they are.
+        seed: of the draws that make the sets equally large.
+
+    Raises:
+        InputError: there are no series, or they have other columns than the training series.
+    """
+    notes: list[str] = []
+    real = train
+    if holdout is None:
+        real, second = split_series(train, 0.5, seed)
+        holdout = second if second is not None else train
+        notes.append("No held-back series were given: A and B are halves of the training series, which flatters S.")
+    for name, each in (("synthetic", synthetic), ("held-back", holdout)):
+        _check(name, each, train)
+    whole = dict(zip((*ROLES, "all"), with_common_categories([real, holdout, synthetic, train]), strict=True))
+    rng = np.random.default_rng(seed)
+    fewest = min(len(whole[role]) for role in ROLES)
+    compared = {role: _drawn(whole[role], fewest, rng) for role in ROLES}
+    if fewest < 100:
+        notes.append(f"Only {fewest} series of each set are compared: every distance is unsteady.")
+    features = {role: features_of(each, compared["holdout"]) for role, each in compared.items()}
+    neighbours, chart = _neighbours(whole["all"], compared["holdout"], compared["synthetic"], rng)
+    return SeriesReport(
+        seed=seed,
+        sizes={
+            role: TraceSize(int(whole[role].offsets[-1]), len(whole[role]), int(each.offsets[-1]), fewest)
+            for role, each in compared.items()
+        },
+        notes=tuple(notes),
+        distances=tuple(_row(features, name) for name in features["holdout"]),
+        neighbours=neighbours,
+        charts=(*series_charts(features, compared["holdout"].categories), chart),
+        extra=dict(extra or {}),
+    )
+
+
+def _check(name: str, series: TimeSeries, train: TimeSeries) -> None:
+    if not len(series):
+        raise InputError(f"{name} series: there are none, nothing can be compared")
+    for side in ("metadata", "measurements"):
+        own, wanted = getattr(series, side), getattr(train, side)
+        if missing := [column for column in wanted if column not in own]:
+            raise InputError(f"{name} series: no {side} column {missing[0]}, which the training series have")
+        if other := [c for c in wanted if (series.kinds[c] == "categorical") != (train.kinds[c] == "categorical")]:
+            raise InputError(f"{name} series: {other[0]} is {series.kinds[other[0]]}, in training {train.kinds[other[0]]}")
+
+
+def _drawn(series: TimeSeries, count: int, rng: np.random.Generator) -> TimeSeries:
+    return series if len(series) == count else series.take(np.sort(rng.permutation(len(series))[:count]))
+
+
+def _row(features: dict[str, dict[str, Feature]], name: str) -> DistanceRow:
+    a, b, s = (features[role][name] for role in ("train", "holdout", "synthetic"))
+    same = {role: Feature(f.name, f.title, f.of, b.measure, f.values, f.classes) for role, f in (("a", a), ("s", s))}
+    ours, floor = distance(same["s"], b), distance(same["a"], b)
+    return DistanceRow(
+        field=name, title=b.title, measure=MEASURE_TEXT[b.measure], of=b.of, synthetic=ours, floor=floor, bootstrap=None,
+        ratio=ratio_to_floor(ours, floor), bootstrap_ratio=None, n_synthetic=len(s.values), n_train=len(a.values),
+        n_holdout=len(b.values),
+    )  # fmt: skip
+
+
+def _neighbours(
+    train: TimeSeries, holdout: TimeSeries, synthetic: TimeSeries, rng: np.random.Generator
+) -> tuple[Section, Chart]:
+    """How near synthetic and held-back series come to training series, on standardised outlines."""
+    described = [_outlines(each, train) for each in (train, holdout, synthetic)]
+    middle, spread = described[0].mean(axis=0), described[0].std(axis=0)
+    spread[spread < 1e-9] = 1.0
+    known, held, made = ((each - middle) / spread for each in described)
+    to_train = {
+        role: nearest(each[rng.permutation(len(each))[:MOST_SERIES]], known)
+        for role, each in (("holdout", held), ("synthetic", made))
+    }
+    medians = {role: float(np.median(each)) for role, each in to_train.items()}
+    identical = {role: float(np.mean(each < 1e-6)) for role, each in to_train.items()}
+    ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
+    table = Table(
+        "Distance to the nearest training series",
+        ("", "synthetic S", "held-back real B"),
+        (
+            ("median", medians["synthetic"], medians["holdout"]),
+            ("share at distance 0", identical["synthetic"], identical["holdout"]),
+        ),
+        f"Median of S over median of B: {ratio:.2f}; well below 1 says that training series were repeated.",
+    )
+    figures = {"median_ratio": ratio, "median": medians, "identical": identical}
+    text = (
+        f"Series as {SEGMENTS} means over equal parts of their length, on a logarithmic scale, with their metadata; "
+        "standardised, Euclidean."
+    )
+    return Section("neighbours", "Nearest training series", text, (table,), figures=figures), nearest_chart(to_train)
+
+
+def _outlines(series: TimeSeries, reference: TimeSeries) -> np.ndarray:
+    """float64[n_series, d]: metadata, length, and the outline of every measurement."""
+    columns = [np.log(series.lengths.astype(np.float64))[:, None]]
+    for side in (series.metadata, series.measurements):
+        for name in side:
+            records = name in series.measurements
+            if series.kinds[name] == "categorical":
+                texts = len(series.categories[name])
+                for code in range(min(texts, 20)):
+                    is_code = (side[name] == code).astype(np.float64)
+                    columns.append(_segments(is_code, series.offsets) if records else is_code[:, None])
+                continue
+            known = reference.measurements[name] if records else reference.metadata[name]
+            scale = float(np.median(np.abs(known))) or 1.0
+            values = np.arcsinh(side[name] / scale)
+            columns.append(_segments(values, series.offsets) if records else values[:, None])
+    return np.hstack(columns)
+
+
+def _segments(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """float64[n_series, SEGMENTS]: means over equal parts of each series (the value nearby where a part holds none)."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    lengths = np.diff(offsets)
+    low = offsets[:-1, None] + lengths[:, None] * np.arange(SEGMENTS) // SEGMENTS
+    high = np.maximum(offsets[:-1, None] + lengths[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS, low + 1)
+    return (total[high] - total[low]) / (high - low)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value

@@ -1,0 +1,335 @@
+"""Series of any kind from plain tables: CSV and Parquet, long or wide, and the three arrays of DoppelGANger's authors.
+
+    series = read_series("usage.csv", key="customer", order="day")
+    series = read_series("pages.parquet")          # wide: v0, v1, v2 ... or list columns
+
+*Long*: one row a record; `key` names the series that it belongs to, `order` (numbers, dates or times) sorts its
+records, else they stay in the file's order. *Wide*: one row a series, each measurement in columns that are numbered
+through (`v0`, `v1` ... or `views_1`, `views_2` ...) or, in Parquet, in a list column; empty cells at a row's end end the
+series. Columns that are neither key nor order nor measurement are metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from preprocess.errors import ConfigError, InputError
+from preprocess.readers import list_files
+from preprocess.readers.contents import MAXIMUM_BYTES, open_contents
+from preprocess.timeseries.columns import TypedColumn, fill_measurement, fill_metadata, typed_column
+from preprocess.timeseries.order import order_columns, order_numbers
+from preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
+from preprocess.timeseries.three_arrays import read_three_arrays
+
+FEWEST_NUMBERED = 3  # columns numbered through that are taken for one measurement without being told
+_NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
+
+
+def read_series(
+    source: str | Path | Sequence[str | Path],
+    *,
+    key: str | None = None,
+    order: str | None = None,
+    metadata: Sequence[str] | None = None,
+    measurements: Sequence[str] | None = None,
+    types: Mapping[str, ColumnKind] | None = None,
+    ignore: Sequence[str] = (),
+    layout: Form | None = None,
+    limit: int | None = None,
+    max_bytes: int = MAXIMUM_BYTES,
+) -> TimeSeries:
+    """Read series with metadata.
+
+    Args:
+        source: a file, a pattern, a folder or a list of these; several files are read as one table.
+        key: the column that names a series; its values are not learnt. In the long form it is needed.
+        order: the column that orders the records of a series (long form only).
+        metadata: columns that are said once a series; in the long form by default those that never change within one.
+        measurements: columns said once a record; in the wide form the names before the numbers. By default the rest.
+        types: column -> `categorical`, `integer` or `continuous`, where its content would say otherwise.
+        ignore: columns to leave out.
+        layout: `long` or `wide`; by default long if there is a key and no list or numbered columns, else wide.
+        limit: read no more rows than this.
+        max_bytes: how many bytes a compressed file may unpack to.
+
+    Raises:
+        InputError: a file cannot be read, is empty, or does not hold what is said of it.
+        ConfigError: the arguments contradict one another.
+    """
+    files = list_files(source)  # type: ignore[arg-type]
+    if any(file.suffix == ".npz" for file in files):
+        if len(files) > 1 or key or order or metadata or measurements:
+            raise ConfigError(f"{files[0]}: the three arrays are one file, described by its JSON file and nothing else")
+        return read_three_arrays(files[0])
+    table, file_format = _read_tables(files, limit, max_bytes)
+    path = str(files[0])
+    named = [*([key] if key else []), *([order] if order else []), *(metadata or ()), *(types or ()), *ignore]
+    for name in named:
+        if name not in table.column_names and name not in (measurements or ()):
+            raise InputError(f"{path}: no column {name}; it has {', '.join(table.column_names[:20])}")
+    table = table.drop_columns(list(ignore))
+    lists = [f.name for f in table.schema if pa.types.is_list(f.type) or pa.types.is_large_list(f.type)]
+    families = {} if layout == "long" else _families(table.column_names, key, order, metadata, measurements)
+    reader = _Table(path, file_format, key, order, metadata, measurements, dict(types or {}), tuple(table.column_names))
+    if lists and layout != "long":
+        return reader.read_lists(table, lists)
+    if families and (layout == "wide" or key is None or order is None):
+        return reader.read_wide(table.to_pandas(), families)
+    if layout == "wide":
+        raise InputError(f"{path}: no columns that are numbered through (v0, v1, v2 ...) and no list columns: not wide")
+    if key is None:
+        raise InputError(
+            f"{path}: which rows make up a series? name its column as series.key (long), or number the columns of a "
+            f"measurement through, v0, v1, v2 ... (wide); it has {', '.join(table.column_names[:12])}"
+        )
+    return reader.read_long(table.to_pandas())
+
+
+class _Table:
+    """The ways to read one table; arguments as in `read_series`."""
+
+    def __init__(
+        self,
+        path: str,
+        file_format: str,
+        key: str | None,
+        order: str | None,
+        metadata: Sequence[str] | None,
+        measurements: Sequence[str] | None,
+        types: dict[str, ColumnKind],
+        columns: tuple[str, ...],
+    ) -> None:
+        self.path, self.key, self.order, self.types = path, key, order, types
+        self.metadata, self.measurements = metadata, measurements
+        self.layout = Layout(file_format=file_format, columns=columns, key=key, order=order)  # type: ignore[arg-type]
+        self.notes: list[str] = []
+
+    def read_long(self, frame: pd.DataFrame) -> TimeSeries:
+        assert self.key is not None
+        if bool((unnamed := frame[self.key].isna()).any()):
+            self.notes.append(f"{int(unnamed.sum()):,} rows without a {self.key} are left out")
+            frame = frame[~unnamed]
+        numbers, order_kind = None, "integer"
+        if self.order is not None:
+            numbers, order_kind = order_numbers(self.order, frame[self.order], self.path)
+            if bool((unordered := np.isnan(numbers) if numbers.dtype.kind == "f" else numbers == _NAT).any()):
+                self.notes.append(f"{int(unordered.sum()):,} rows without a {self.order} are left out")
+                frame, numbers = frame[~unordered], numbers[~unordered]
+        if not len(frame):
+            raise InputError(f"{self.path}: it holds no usable rows; give a table of series")
+        codes, found = pd.factorize(frame[self.key])
+        sorting = np.lexsort((numbers, codes)) if numbers is not None else np.argsort(codes, kind="stable")
+        frame, codes = frame.iloc[sorting], codes[sorting]
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(found)))]).astype(np.int64)
+        metadata, measurements = self._long_columns(frame, codes, offsets)
+        ordered: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
+        if numbers is not None and self.order is not None:
+            ordered = order_columns(self.order, numbers[sorting], offsets)
+        return self._series(
+            frame.iloc[offsets[:-1]], metadata, {name: frame[name] for name in measurements}, offsets, ordered,
+            {"form": "long", "order_kind": order_kind},
+        )  # fmt: skip
+
+    def read_wide(self, frame: pd.DataFrame, families: dict[str, list[str]]) -> TimeSeries:
+        if self.order is not None:
+            raise ConfigError(f"{self.path}: in the wide form columns are ordered by their numbers; drop series.order")
+        wide = {name: frame[columns].to_numpy().ravel() for name, columns in families.items()}
+        widths = {len(columns) for columns in families.values()}
+        if len(widths) > 1:
+            sizes = ", ".join(f"{name} has {len(columns)}" for name, columns in families.items())
+            raise InputError(f"{self.path}: measurements have different numbers of columns: {sizes}")
+        width = widths.pop()
+        present = np.zeros((len(frame), width), bool)
+        for values in wide.values():
+            present |= pd.notna(values).reshape(len(frame), width)
+        lengths = width - np.argmax(present[:, ::-1], axis=1)
+        kept = self._with_records(present.any(axis=1))
+        inside = (np.arange(width) < lengths[:, None]) & present.any(axis=1)[:, None]
+        offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
+        columns = {
+            name: pd.Series(values.reshape(len(frame), width)[inside]).infer_objects() for name, values in wide.items()
+        }
+        others = [n for n in frame.columns if n != self.key and not any(n in each for each in families.values())]
+        named = {name: tuple(columns) for name, columns in families.items()}
+        return self._series(
+            frame.iloc[kept], self._chosen_metadata(others), columns, offsets, ({}, {}),
+            {"form": "wide", "families": named},
+        )  # fmt: skip
+
+    def read_lists(self, table: pa.Table, lists: list[str]) -> TimeSeries:
+        if self.order is not None:
+            raise ConfigError(f"{self.path}: the values of a list column are in order already; drop series.order")
+        table = table.combine_chunks()
+        lengths = {n: np.asarray(pa.compute.list_value_length(table.column(n)).fill_null(0)) for n in lists}
+        first = lengths[lists[0]]
+        for name, own in lengths.items():
+            if not np.array_equal(own, first):
+                row = int(np.flatnonzero(own != first)[0])
+                raise InputError(
+                    f"{self.path}: {name} has {own[row]} values in data row {row + 1}, {lists[0]} has {first[row]}"
+                )
+        kept = self._with_records(first > 0)
+        flat = {name: pa.compute.list_flatten(table.column(name)).to_pandas() for name in lists}
+        others = [name for name in table.column_names if name not in lists and name != self.key]
+        frame = table.drop_columns(lists).to_pandas() if others or self.key else pd.DataFrame(index=range(len(first)))
+        offsets = np.concatenate([[0], np.cumsum(first[kept])]).astype(np.int64)
+        return self._series(
+            frame.iloc[kept], self._chosen_metadata(others), flat, offsets, ({}, {}), {"form": "list"}
+        )  # fmt: skip
+
+    def _series(
+        self,
+        rows: pd.DataFrame,
+        metadata: list[str],
+        measurements: Mapping[str, pd.Series],
+        offsets: np.ndarray,
+        ordered: tuple[dict[str, np.ndarray], dict[str, np.ndarray]],
+        layout: dict[str, object],
+    ) -> TimeSeries:
+        once = self._typed({name: rows[name] for name in metadata})
+        records = self._typed(measurements)
+        if not records:
+            raise InputError(f"{self.path}: no measurement columns; name them in series.measurements")
+        kinds: dict[str, ColumnKind] = {}
+        for name in (*ordered[0], *ordered[1]):
+            values = ordered[0].get(name, ordered[1].get(name))
+            kinds[name] = "integer" if values is not None and values.dtype.kind == "i" else "continuous"
+        kinds |= {name: column.kind for name, column in (*once.items(), *records.items())}
+        fields = {**self.layout.__dict__, **layout}
+        return TimeSeries(
+            {**{name: fill_metadata(column) for name, column in once.items()}, **ordered[0]},
+            {**ordered[1], **{name: fill_measurement(column, offsets) for name, column in records.items()}},
+            offsets,
+            kinds,
+            {n: c.categories for n, c in (*once.items(), *records.items()) if c.kind == "categorical"},
+            Layout(**fields),
+            tuple(self.notes),
+        )
+
+    def _typed(self, columns: Mapping[str, pd.Series]) -> dict[str, TypedColumn]:
+        typed: dict[str, TypedColumn] = {}
+        for name, values in columns.items():
+            if not bool(values.notna().any()):
+                self.notes.append(f"column {name} holds no values and is left out")
+                continue
+            typed[name] = typed_column(name, values, self.types.get(name), self.path)
+            if missing := typed[name].missing:
+                self.notes.append(f"column {name}: {missing:,} missing values are filled in")
+        return typed
+
+    def _long_columns(self, frame: pd.DataFrame, codes: np.ndarray, offsets: np.ndarray) -> tuple[list[str], list[str]]:
+        """Names of the metadata columns and of the measurement columns."""
+        others = [name for name in frame.columns if name not in (self.key, self.order)]
+        changing = [name for name in others if _changes(frame[name], offsets)]
+        if self.metadata is not None:
+            for name in self.metadata:
+                if name in changing:
+                    raise InputError(
+                        f"{self.path}: {name} is named as metadata, but changes within a series; make it a measurement"
+                    )
+            rest = [name for name in others if name not in self.metadata]
+            return list(self.metadata), list(self.measurements) if self.measurements is not None else rest
+        if self.measurements is not None:
+            missing = [name for name in self.measurements if name not in frame.columns]
+            if missing:
+                raise InputError(f"{self.path}: no column {missing[0]}; it has {', '.join(frame.columns[:20])}")
+            metadata = [name for name in others if name not in self.measurements and name not in changing]
+            unused = [name for name in others if name not in self.measurements and name in changing]
+            self.notes += [f"column {name} changes within a series, is no measurement, and is left out" for name in unused]
+            return metadata, list(self.measurements)
+        if not changing:
+            raise InputError(
+                f"{self.path}: no column changes within a series of {self.key}, so which are measurements cannot be told; "
+                "name them in series.measurements"
+            )
+        return [name for name in others if name not in changing], changing
+
+    def _chosen_metadata(self, others: list[str]) -> list[str]:
+        return others if self.metadata is None else list(self.metadata)
+
+    def _with_records(self, some: np.ndarray) -> np.ndarray:
+        """int64: positions of the series that have records."""
+        if not bool(some.any()):
+            raise InputError(f"{self.path}: no series has a record; give a table of series")
+        if empty := int((~some).sum()):
+            self.notes.append(f"{empty:,} series without a record are left out")
+        return np.flatnonzero(some)
+
+
+_NAT = np.iinfo(np.int64).min
+
+
+def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[pa.Table, str]:
+    tables, formats, left = [], [], limit
+    for path in files:
+        if left is not None and left <= 0:
+            break
+        contents = open_contents(path, max_bytes)
+        if contents.format not in ("csv", "parquet"):
+            raise InputError(f"{path}: is a {contents.format} file, series are read from CSV, Parquet or npz")
+        formats.append(contents.format)
+        try:
+            if contents.format == "csv":
+                frame = pd.read_csv(io.BytesIO(contents.buffer.tobytes()), low_memory=False, nrows=left)
+                table = pa.Table.from_pandas(_arrow_ready(frame), preserve_index=False)
+            else:
+                table = pq.read_table(pa.BufferReader(pa.py_buffer(contents.buffer)))
+                table = table if left is None else table.slice(0, left)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as a table ({str(error).strip().splitlines()[0]})") from None
+        left = None if left is None else left - table.num_rows
+        tables.append(table)
+    if any(set(table.column_names) != set(tables[0].column_names) for table in tables):
+        raise InputError(f"{files[0]} and the other files have different columns; read them one by one")
+    whole = pa.concat_tables([t.select(tables[0].column_names) for t in tables], promote_options="permissive")
+    if whole.num_rows == 0:
+        raise InputError(f"{files[0]}: a table without rows; give one that holds series")
+    return whole, formats[0]
+
+
+def _arrow_ready(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with mixed columns as texts, since an Arrow column has one type."""
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            frame[name] = frame[name].map(lambda value: value if value is None or value != value else str(value))
+    return frame.rename(columns=str)
+
+
+def _families(
+    columns: list[str],
+    key: str | None,
+    order: str | None,
+    metadata: Sequence[str] | None,
+    measurements: Sequence[str] | None,
+) -> dict[str, list[str]]:
+    """Measurement -> its columns, by number, of those that are numbered through without a gap."""
+    taken = {key, order, *(metadata or ())}
+    numbered: dict[str, dict[int, str]] = {}
+    for name in columns:
+        match = _NUMBERED.match(name)
+        if match and name not in taken:
+            numbered.setdefault(match[1] or "value", {})[int(match[2])] = name
+    families = {}
+    for name, by_number in numbered.items():
+        if measurements is not None and name not in measurements:
+            continue
+        least = 1 if measurements is not None else FEWEST_NUMBERED
+        if len(by_number) >= least and max(by_number) - min(by_number) + 1 == len(by_number):
+            families[name] = [by_number[i] for i in sorted(by_number)]
+    return families
+
+
+def _changes(values: pd.Series, offsets: np.ndarray) -> bool:
+    """Whether a column has two values within one series; a missing value is one, too."""
+    codes = pd.factorize(values)[0]
+    return bool((np.maximum.reduceat(codes, offsets[:-1]) != np.minimum.reduceat(codes, offsets[:-1])).any())
+
+

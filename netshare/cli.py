@@ -92,11 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--synthetic", required=True, metavar="S")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
+    evaluate.add_argument("--series", action="store_true", help="the files are tables of time series, not traces")
+    evaluate.add_argument("--key", metavar="COLUMN", help="of tables of time series: the column that names a series")
+    evaluate.add_argument("--order", metavar="COLUMN", help="of tables of time series: what orders a series' records")
     evaluate.add_argument("--seed", type=int, default=0)
     convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
     convert.add_argument("files", nargs="+", metavar="IN")
     convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
     convert.add_argument("--to", metavar="FORMAT", help="pcap, pcapng, netshare-csv, nfdump-csv, netflow-v9, ipfix ...")
+    convert.add_argument("--key", metavar="COLUMN", help="of a table of time series: the column that names a series")
+    convert.add_argument("--order", metavar="COLUMN", help="of a table of time series: what orders a series' records")
+    convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
@@ -106,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Any) -> None:
     from netshare.config import load_config
-    from netshare.runs import run
     from netshare.progress import Console
+    from netshare.runs import run
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
     result = run(config, until=options.until, fresh=options.fresh, console=Console(quiet=options.quiet))
@@ -152,8 +158,8 @@ def _init(options: Any) -> None:
 
 
 def _generate(options: Any) -> None:
-    from netshare.runs import generate
     from netshare.progress import Console
+    from netshare.runs import generate
 
     generate(
         options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet)
@@ -162,11 +168,32 @@ def _generate(options: Any) -> None:
 
 
 def _evaluate(options: Any) -> None:
+    if options.key or options.order or options.series:
+        _evaluate_series(options)
+        return
     from netshare.evaluation import evaluate, write_html, write_json
     from preprocess import read_trace
 
     holdout = read_trace(options.holdout) if options.holdout else None
     report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
+    _show_and_write(report, write_json, write_html, options)
+
+
+def _evaluate_series(options: Any) -> None:
+    from netshare.evaluation.report import write_json
+    from netshare.evaluation.series_html import write_series_html
+    from netshare.evaluation.series_report import evaluate_series
+    from preprocess.timeseries import read_series
+
+    files = [name for name in (options.train, options.synthetic, options.holdout) if name]
+    train, synthetic, *held_back = (read_series(name, key=options.key, order=options.order) for name in files)
+    report = evaluate_series(train, synthetic, held_back[0] if held_back else None, seed=options.seed)
+    _show_and_write(report, write_json, write_series_html, options)
+
+
+def _show_and_write(
+    report: Any, write_json: Callable[..., None], write_html: Callable[..., None], options: Any
+) -> None:
     print(report.summary())
     for write, path in ((write_json, options.json), (write_html, options.html)):
         if path is not None:
@@ -177,12 +204,34 @@ def _evaluate(options: Any) -> None:
 
 
 def _convert(options: Any) -> None:
-    from netshare.convert import convert
-
-    report = convert(options.files, options.output, to=options.to, limit=options.limit, snaplen=options.snaplen)
+    report = _convert_series(options) if _is_of_series(options) else _convert_trace(options)
     for loss in report.lossy:
         print(f"note: {loss}", file=sys.stderr)
-    print(f"{_relative(report.path)}: {report.records:,} records as {report.format}")
+    what = "series" if report.format.endswith("series") else "records"
+    print(f"{_relative(report.path)}: {report.records:,} {what} as {report.format}")
+
+
+def _is_of_series(options: Any) -> bool:
+    named = options.key or options.order or options.form
+    return bool(named) or any(str(name).endswith(".npz") for name in (*options.files, options.output))
+
+
+def _convert_series(options: Any) -> Any:
+    from netshare.convert_series import convert_series
+
+    if options.to or options.snaplen:
+        raise InputError(
+            "--to and --snaplen are for traces; the form of series is said by --form and the output's suffix"
+        )
+    return convert_series(
+        options.files, options.output, key=options.key, order=options.order, form=options.form, limit=options.limit
+    )
+
+
+def _convert_trace(options: Any) -> Any:
+    from netshare.convert import convert
+
+    return convert(options.files, options.output, to=options.to, limit=options.limit, snaplen=options.snaplen)
 
 
 def _schema(options: Any) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.series_settings import SeriesSettings
 from postprocess.writers.write import FORMATS
 from preprocess import Trace, read_trace
 from preprocess.errors import ConfigError, InputError
@@ -67,7 +68,8 @@ class OutputSection(Section):
     formats: list[str] = Field(
         default=["pcap", "csv", "parquet"],
         description="Formats of the synthetic trace: pcap, pcapng, csv (the input's layout), parquet, netflow-v5, "
-        "netflow-v9, ipfix, nfcapd, zeek-tsv ... NetFlow has no pcap (left out, refused if nothing else is asked); of series: csv, parquet, npz.",
+        "netflow-v9, ipfix, nfcapd, zeek-tsv ... NetFlow has no pcap (left out, refused if nothing else is asked); "
+        "of series: csv, parquet, npz.",
     )
 
     @field_validator("formats")
@@ -90,37 +92,6 @@ class FieldsSection(Section):
     )
     encodings: dict[str, str | dict[str, Any]] = Field(
         default={}, description="Field name -> encoding, where the default of the generator is not wanted."
-    )
-
-
-class SeriesSection(Section):
-    """For the preset timeseries: which columns of a table make up series with metadata."""
-
-    layout: Literal["long", "wide"] | None = Field(
-        None, description="long: one row a record; wide: one row a series, records in numbered or list columns."
-    )
-    key: str | None = Field(None, description="Column that names a series; needed where a row is a record.")
-    order: str | None = Field(None, description="Column that orders a series' records: numbers, dates or times.")
-    metadata: list[str] | None = Field(
-        None, description="Columns said once a series; default: those that never change within one."
-    )
-    measurements: list[str] | None = Field(
-        None, description="Columns said once a record (wide: names before the numbers); default: the others."
-    )
-    types: dict[str, Literal["categorical", "integer", "continuous"]] = Field(
-        {}, description="Column -> kind, where its content would say otherwise."
-    )
-    ignore: list[str] = Field([], description="Columns to leave out.")
-    auto_normalize: bool | None = Field(
-        None,
-        description="Generate each series' range as metadata and its shape on one scale; default: for measurements "
-        "whose level differs between series.",
-    )
-    fold: int | None = Field(
-        None,
-        ge=1,
-        description="Records that one generated record stands for; default: a season of long series, 1 for "
-        "doppelganger, which batches by itself (records_per_pass).",
     )
 
 
@@ -248,7 +219,7 @@ class Config(Section):
         description="Defaults to start from; default: by the input, if it is a trace. timeseries: any table of series.",
     )
     fields: FieldsSection = FieldsSection()
-    series: SeriesSection = SeriesSection()
+    series: SeriesSettings = SeriesSettings()
     chunks: ChunksSection = ChunksSection()
     ip2vec: IP2VecSection = IP2VecSection()
     generator: GeneratorSection = GeneratorSection()

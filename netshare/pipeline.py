@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
 from netshare.config import Config, read_input
+from netshare.devices import device_named, threads
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
@@ -119,7 +120,9 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        return (kind or Run)(config, folder, console or Console.silent()).write_more(Path(output), flows=flows, seed=seed)
+        return (kind or Run)(config, folder, console or Console.silent()).write_more(
+            Path(output), flows=flows, seed=seed
+        )
 
 
 class Run:
@@ -129,6 +132,7 @@ class Run:
         self.config, self.folder, self.console = config, folder, console
 
     def until(self, last: str) -> RunResult:
+        """Go through the stages up to `last`."""
         stages = [("preprocess", self.ingest), ("preprocess", self.chunks), ("train", self.train)]
         stages += [("postprocess", self.generate), ("postprocess", self.postprocess), ("evaluate", self.evaluate)]
         key = ""
@@ -213,7 +217,7 @@ class Run:
     def train(self, before: str) -> str:
         """Encoded series -> one trained model a chunk."""
         config = self.config
-        device = _device(config.training.device)
+        device = device_named(config.training.device)
         settings = config.generator.model_dump(mode="json")
         chosen = {"kind": config.generator.kind, "settings": settings[config.generator.kind]}
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
@@ -368,7 +372,7 @@ class Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, schema: Schema) -> Generator:
-        generator = build_generator(schema, self.config.generator, device=_device(self.config.training.device))
+        generator = build_generator(schema, self.config.generator, device=device_named(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 
@@ -405,26 +409,3 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
 
 def _plain(section: Any) -> Any:
     return section.model_dump(mode="json")
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"training.device is {name}; write cpu, cuda, cuda:N or auto") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"training.device is {name}, but this machine has no CUDA device; use auto or cpu")
-    return name
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Torch's threads set to `count` meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

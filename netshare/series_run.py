@@ -10,10 +10,12 @@ import json
 import logging
 from pathlib import Path
 
+from netshare.devices import threads
+from netshare.evaluation.report import write_json
 from netshare.evaluation.series_html import write_series_html
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
 from netshare.generation import GenerationReport, derive_seed
-from netshare.pipeline import Run, threads
+from netshare.pipeline import Run
 from netshare.run_folder import file_fingerprint, fingerprint
 from postprocess.writers.series import SUFFIXES, write_series
 from preprocess.atomic import write_text
@@ -55,7 +57,9 @@ class SeriesRun(Run):
         key = fingerprint("series", content, reading, asked, config.evaluate.model_dump(mode="json"), config.seed)
         with self._stage("trace", key, "reading the input") as work:
             if work is not None:
-                series = read_series(config.input.files, **asked, limit=config.input.limit, max_bytes=config.input.max_bytes)
+                series = read_series(
+                    config.input.files, **asked, limit=config.input.limit, max_bytes=config.input.max_bytes
+                )
                 self.console.say(f"  {len(series):,} series of {int(series.offsets[-1]):,} records")
                 for note in series.notes:
                     self.console.say(f"  {note}")
@@ -105,7 +109,9 @@ class SeriesRun(Run):
             if work is not None:
                 series, said = self.sample_series(count=asked, seed=self.config.seed)
                 save_series(series, work / SERIES_FILE)
-                write_text(work / "generation.json", json.dumps({**said.to_json(), "notes": list(series.notes)}, indent=1))
+                write_text(
+                    work / "generation.json", json.dumps({**said.to_json(), "notes": list(series.notes)}, indent=1)
+                )
         return key
 
     def postprocess(self, before: str) -> str:
@@ -128,7 +134,7 @@ class SeriesRun(Run):
         with self._stage("report", key, "evaluating") as work:
             if work is not None:
                 report = self._series_report()
-                write_text(work / "report.json", json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
+                write_json(report, work / "report.json")
                 write_series_html(report, work / "report.html")
                 self.console.show(report.summary())
         return key

@@ -40,7 +40,9 @@ def main() -> None:
             }
         )
         tables.append(table.iloc[first:])
-    pd.concat(tables).to_csv(Path(__file__).parent / "links.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+    pd.concat(tables).to_csv(
+        Path(__file__).parent / "links.csv.gz", index=False, compression={"method": "gzip", "mtime": 0}
+    )
 
 
 if __name__ == "__main__":

@@ -133,9 +133,7 @@ def _distance_cells(row: DistanceRow) -> list[str]:
 def legend(roles: Collection[str]) -> str:
     """Which curve belongs to which of the roles that there are."""
     named = " ".join(
-        f'<span class="swatch {role}"></span>{escape(name)}'
-        for role, name in ROLE_NAMES.items()
-        if role in roles
+        f'<span class="swatch {role}"></span>{escape(name)}' for role, name in ROLE_NAMES.items() if role in roles
     )
     return f'<p class="legend">{named}</p>'
 

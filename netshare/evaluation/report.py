@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from netshare.evaluation.consistency import TestResult
 from netshare.evaluation.copying import CopyShare
@@ -259,7 +259,14 @@ class Report:
         return any(share < least - LESS_CONSISTENT for share, least in zip(ours, lowest, strict=True))
 
 
-def write_json(report: Report, path: Path | str) -> None:
+class HasJson(Protocol):
+    """A report on traces or on series."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON-able values."""
+
+
+def write_json(report: HasJson, path: Path | str) -> None:
     """Write `report.to_json()` to a file, atomically."""
     write_text(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 

@@ -48,9 +48,7 @@ def _curve(features: Mapping[str, Feature]) -> Chart:
     return Chart(real.name, real.title, "line", "lag (records)", "mean over series", points)
 
 
-def _distribution(
-    features: Mapping[str, Feature], title: str, values: Mapping[str, np.ndarray], measure: str
-) -> Chart:
+def _distribution(features: Mapping[str, Feature], title: str, values: Mapping[str, np.ndarray], measure: str) -> Chart:
     scale: Scale = "log1p" if measure in ("emd_log", "classes") else "linear"
     points = {role: cumulative(each) for role, each in values.items()}
     label = "log" if scale == "log1p" else ""

@@ -17,14 +17,16 @@ _EXPLAINED = (
     "Each distance d(S, B) of the synthetic series to held-back real ones, as a multiple of the floor d(A, B) between "
     "training and held-back series; logarithmic."
 )
-_PRIVACY = "This report describes the real series (distributions, shares, categories) and is not differentially private."
+_PRIVACY = (
+    "This report describes the real series (distributions, shares, categories) and is not differentially private."
+)
 
 
 def write_series_html(report: SeriesReport, path: Path | str) -> None:
     """Write the report as one self-contained HTML file, atomically."""
     sizes = "; ".join(f"{ROLE_NAMES[r]}: {s.records:,} records, {s.flows:,} series" for r, s in report.sizes.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*report.notes, _PRIVACY))
-    ratios = [(row.title, row.ratio, None) for row in report.distances]
+    ratios: list[tuple[str, float, float | None]] = [(row.title, row.ratio, None) for row in report.distances]
     body = [
         f'<header><h1>{TITLE}</h1><p class="muted">{escape(sizes)}.</p></header>',
         _cards(report),

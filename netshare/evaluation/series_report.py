@@ -165,7 +165,9 @@ def _check(name: str, series: TimeSeries, train: TimeSeries) -> None:
         if missing := [column for column in wanted if column not in own]:
             raise InputError(f"{name} series: no {side} column {missing[0]}, which the training series have")
         if other := [c for c in wanted if (series.kinds[c] == "categorical") != (train.kinds[c] == "categorical")]:
-            raise InputError(f"{name} series: {other[0]} is {series.kinds[other[0]]}, in training {train.kinds[other[0]]}")
+            raise InputError(
+                f"{name} series: {other[0]} is {series.kinds[other[0]]}, in training {train.kinds[other[0]]}"
+            )
 
 
 def _drawn(series: TimeSeries, count: int, rng: np.random.Generator) -> TimeSeries:

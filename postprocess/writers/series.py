@@ -143,9 +143,7 @@ def _write_arrays(series: TimeSeries, path: Path) -> None:
     write_text(descriptions_path(path), json.dumps(said, indent=1) + "\n")
 
 
-def _outputs(
-    series: TimeSeries, part: str, columns: dict[str, np.ndarray]
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
+def _outputs(series: TimeSeries, part: str, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """float32[rows, width] of one-hot and scaled columns, and their descriptions."""
     rows = len(next(iter(columns.values()))) if columns else len(series)
     blocks, said = [np.zeros((rows, 0), np.float32)], []
@@ -179,7 +177,8 @@ def _values(series: TimeSeries, name: str) -> np.ndarray:
     if series.kinds[name] != "categorical":
         return series.metadata[name] if name in series.metadata else series.measurements[name]
     texts = series.texts(name)
-    return np.where(texts == "", None, texts)
+    texts[texts == ""] = None
+    return texts
 
 
 def _order(series: TimeSeries) -> np.ndarray:

@@ -331,9 +331,7 @@ def _encode(parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray],
     return np.ascontiguousarray(np.hstack(blocks), np.float32)
 
 
-def _decode(
-    parts: tuple[FieldEncoding, ...], array: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+def _decode(parts: tuple[FieldEncoding, ...], array: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     columns, start = {}, 0
     for part in parts:
         end = start + len(part.columns())

@@ -64,7 +64,7 @@ def read_series(
         InputError: a file cannot be read, is empty, or does not hold what is said of it.
         ConfigError: the arguments contradict one another.
     """
-    files = list_files(source)  # type: ignore[arg-type]
+    files = list_files(source)
     if any(file.suffix == ".npz" for file in files):
         if len(files) > 1 or key or order or metadata or measurements:
             raise ConfigError(f"{files[0]}: the three arrays are one file, described by its JSON file and nothing else")
@@ -151,8 +151,9 @@ class _Table:
         for values in wide.values():
             present |= pd.notna(values).reshape(len(frame), width)
         lengths = width - np.argmax(present[:, ::-1], axis=1)
-        kept = self._with_records(present.any(axis=1))
-        inside = (np.arange(width) < lengths[:, None]) & present.any(axis=1)[:, None]
+        some = np.asarray(present.any(axis=1))
+        kept = self._with_records(some)
+        inside = (np.arange(width) < lengths[:, None]) & some[:, None]
         offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
         columns = {
             name: pd.Series(values.reshape(len(frame), width)[inside]).infer_objects() for name, values in wide.items()
@@ -243,7 +244,9 @@ class _Table:
                 raise InputError(f"{self.path}: no column {missing[0]}; it has {', '.join(frame.columns[:20])}")
             metadata = [name for name in others if name not in self.measurements and name not in changing]
             unused = [name for name in others if name not in self.measurements and name in changing]
-            self.notes += [f"column {name} changes within a series, is no measurement, and is left out" for name in unused]
+            self.notes += [
+                f"column {name} changes within a series, is no measurement, and is left out" for name in unused
+            ]
             return metadata, list(self.measurements)
         if not changing:
             raise InputError(
@@ -331,5 +334,3 @@ def _changes(values: pd.Series, offsets: np.ndarray) -> bool:
     """Whether a column has two values within one series; a missing value is one, too."""
     codes = pd.factorize(values)[0]
     return bool((np.maximum.reduceat(codes, offsets[:-1]) != np.minimum.reduceat(codes, offsets[:-1])).any())
-
-

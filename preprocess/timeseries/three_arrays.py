@@ -121,7 +121,9 @@ def _check_output(output: Any, where: str) -> None:
     if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
         raise InputError(f'{where}: "dim" is {dim!r}, give the number of its columns')
     if output["type"] == "continuous" and output.get("normalization") not in RANGES:
-        raise InputError(f'{where}: "normalization" is {output.get("normalization")!r}, give one of {", ".join(RANGES)}')
+        raise InputError(
+            f'{where}: "normalization" is {output.get("normalization")!r}, give one of {", ".join(RANGES)}'
+        )
     bounds = [output[name] for name in ("minimum", "maximum") if name in output]
     if len(bounds) == 1 or not all(isinstance(bound, int | float) for bound in bounds):
         raise InputError(f'{where}: "minimum" and "maximum" must both be numbers, or both be left out')
@@ -156,7 +158,9 @@ def _columns(
             if "minimum" in output:
                 numbers = (numbers - low) / (high - low) * (output["maximum"] - output["minimum"]) + output["minimum"]
             whole = output.get("integer") is True
-            columns[each], kinds[each] = (np.rint(numbers).astype(np.int64), "integer") if whole else (numbers, "continuous")
+            columns[each], kinds[each] = (
+                (np.rint(numbers).astype(np.int64), "integer") if whole else (numbers, "continuous")
+            )
     return columns, kinds, categories
 
 

@@ -27,7 +27,7 @@ from preprocess.timeseries.table import START, STEP, Form, TimeSeries
 from preprocess.timeseries.three_arrays import RANGES, descriptions_path, output_columns
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
-DAY = 86_400_000_000_000  # ns
+TIME_UNITS = (("D", 86_400 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3))  # the coarsest that says all, in ns
 
 
 def write_series(series: TimeSeries, path: Path, *, form: Form | None = None) -> Form:
@@ -187,7 +187,8 @@ def _order(series: TimeSeries) -> np.ndarray:
     if series.layout.order_kind != "time":
         return values
     times = values.astype("datetime64[ns]")
-    return np.datetime_as_string(times, unit="D" if bool((values % DAY == 0).all()) else "auto")
+    unit = next((name for name, size in TIME_UNITS if bool((values % size == 0).all())), "ns")
+    return np.datetime_as_string(times, unit=unit)
 
 
 def _in_order(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -156,7 +156,10 @@ class _Table:
         inside = (np.arange(width) < lengths[:, None]) & some[:, None]
         offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
         columns = {
-            name: pd.Series(values.reshape(len(frame), width)[inside]).infer_objects() for name, values in wide.items()
+            name: _whole_where_written_so(
+                pd.Series(values.reshape(len(frame), width)[inside]).infer_objects(), frame[families[name]]
+            )
+            for name, values in wide.items()
         }
         others = [n for n in frame.columns if n != self.key and not any(n in each for each in families.values())]
         named = {name: tuple(columns) for name, columns in families.items()}
@@ -328,6 +331,16 @@ def _families(
         if len(by_number) >= least and max(by_number) - min(by_number) + 1 == len(by_number):
             families[name] = [by_number[i] for i in sorted(by_number)]
     return families
+
+
+def _whole_where_written_so(values: pd.Series, columns: pd.DataFrame) -> pd.Series:
+    """Whole numbers that are floats only because some of the columns that they stood in have empty cells."""
+    if values.dtype.kind != "f":
+        return values
+    known = values.dropna()
+    written_so = all(columns[name].dtype.kind in "iu" or bool(columns[name].isna().any()) for name in columns)
+    whole = bool((known == known.round()).all()) and bool((known.abs() < 2.0**53).all())
+    return values.astype("Int64") if written_so and whole else values
 
 
 def _changes(values: pd.Series, offsets: np.ndarray) -> bool:

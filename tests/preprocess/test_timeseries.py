@@ -91,7 +91,9 @@ def test_wide_tables_end_a_series_at_its_empty_cells(table):
 
 
 def test_list_columns_are_series(tmp_path):
-    pd.DataFrame({"site": ["x", "y"], "v": [[1.5, 2.0], [3.0]], "w": [["p", "q"], ["q"]]}).to_parquet(tmp_path / "l.parquet")
+    pd.DataFrame({"site": ["x", "y"], "v": [[1.5, 2.0], [3.0]], "w": [["p", "q"], ["q"]]}).to_parquet(
+        tmp_path / "l.parquet"
+    )
     series = read_series(tmp_path / "l.parquet")
     assert series.layout.form == "list"
     assert series.lengths.tolist() == [2, 1]

@@ -22,7 +22,7 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import make
 from benchmarks.timeseries.recurrent import train_and_sample
-from netshare.config import Config, _merge, read_preset
+from netshare.config import load_config
 from netshare.evaluation.distances import earth_mover_log
 from netshare.evaluation.series_report import evaluate_series
 from netshare.generators import build_generator
@@ -90,7 +90,7 @@ def synthesise(model: str, train: TimeSeries, count: int, seconds: float, seed: 
             offsets=np.arange(count + 1, dtype=np.int64) * days,
         )
         return made, min(seconds, time.process_time() - begun)
-    config = Config.model_validate(_merge(read_preset("timeseries"), {"input": "none", "generator": {"kind": model}}))
+    config = load_config({"input": "none", "preset": "timeseries", "generator": {"kind": model}})
     codec = SeriesCodec.fit(train, style="gan" if model == "doppelganger" else "autoregressive")
     generator = build_generator(codec.schema, config.generator)
     generator.prepare(codec.encode(train), seed=seed, steps=10**6)

@@ -16,11 +16,12 @@ import numpy as np
 
 from netshare.evaluation.distances import earth_mover_log, earth_mover_normalised, jsd_of_values
 from preprocess.timeseries.folding import mean_autocorrelation
-from preprocess.timeseries.table import TimeSeries
+from preprocess.timeseries.table import START, TimeSeries
 
 MOST_CLASSES = 20
 LEAST_IN_CLASS = 5  # series of a class, in each set, that its totals are compared for
 MOST_PAIRS = 6
+DAY = 86_400_000_000_000  # ns
 HEAVY_TAIL = 20.0  # whole range over interquartile range: then distances are taken of logarithms
 
 Measure = Literal["jsd", "emd", "emd_log", "curve", "classes"]
@@ -53,10 +54,15 @@ def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]
     categorical = [name for name in reference.metadata if reference.kinds[name] == "categorical"]
     for name in reference.metadata:
         own, real = series.metadata[name], reference.metadata[name]
+        unit = 1
+        if name.endswith(START):  # dates in ns would be too large for a chart and for logarithms
+            unit = DAY if reference.layout.order_kind == "time" else 1
+            own, real = (own - real.min()) / unit, (real - real.min()) / unit
         if name in categorical:
             found.append(Feature(name, name, "series", "jsd", own))
         elif len(np.unique(real)) > 1 or len(np.unique(own)) > 1:
-            found.append(_number(name, name, "series", own, real))
+            title = f"Start ({'days' if unit > 1 else name})" if name.endswith(START) else name
+            found.append(_number(name, title, "series", own, real))
     for one, other in list(combinations(categorical, 2))[:MOST_PAIRS]:
         joint = series.metadata[one].astype(np.int64) * 2**20 + series.metadata[other]
         found.append(Feature(f"{one} x {other}", f"{one} and {other} together", "series", "jsd", joint))
@@ -68,7 +74,7 @@ def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]
             found.append(Feature(name, name, "record", "jsd", series.measurements[name]))
     for one, other in list(combinations(numeric, 2))[:MOST_PAIRS]:
         values = correlations(series.measurements[one], series.measurements[other], series.offsets)
-        title = f"Correlation of {one} and {other} within a series"
+        title = f"Correlation: {one}, {other}"
         found.append(Feature(f"correlation {one} {other}", title, "series", "emd", values))
     return {feature.name: feature for feature in found}
 

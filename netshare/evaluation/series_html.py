@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from netshare.evaluation.html import ROLE_NAMES, charts, distance_table, legend, page, section
 from netshare.evaluation.html_tasks import task_section
@@ -12,6 +13,7 @@ from netshare.evaluation.series_report import SeriesReport
 from netshare.evaluation.svg import draw_ratios
 from preprocess.atomic import write_text
 
+LONGEST_NAME = 40  # characters beside the chart of ratios
 TITLE = "Synthetic series: evaluation"
 _EXPLAINED = (
     "Each distance d(S, B) of the synthetic series to held-back real ones, as a multiple of the floor d(A, B) between "
@@ -26,7 +28,9 @@ def write_series_html(report: SeriesReport, path: Path | str) -> None:
     """Write the report as one self-contained HTML file, atomically."""
     sizes = "; ".join(f"{ROLE_NAMES[r]}: {s.records:,} records, {s.flows:,} series" for r, s in report.sizes.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*report.notes, _PRIVACY))
-    ratios: list[tuple[str, float, float | None]] = [(row.title, row.ratio, None) for row in report.distances]
+    ratios: list[tuple[str, float, float | None]] = [
+        (shorten(row.title, LONGEST_NAME, placeholder=" ..."), row.ratio, None) for row in report.distances
+    ]
     body = [
         f'<header><h1>{TITLE}</h1><p class="muted">{escape(sizes)}.</p></header>',
         _cards(report),

@@ -13,7 +13,7 @@ import gzip
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,13 @@ from preprocess.timeseries.table import START, STEP, Form, TimeSeries
 from preprocess.timeseries.three_arrays import RANGES, descriptions_path, output_columns
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
-TIME_UNITS = (("D", 86_400 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3))  # the coarsest that says all, in ns
+TimeUnit = Literal["D", "s", "ms", "us", "ns"]
+TIME_UNITS: tuple[tuple[TimeUnit, int], ...] = (
+    ("D", 86_400 * 10**9),
+    ("s", 10**9),
+    ("ms", 10**6),
+    ("us", 10**3),
+)  # in ns
 
 
 def write_series(series: TimeSeries, path: Path, *, form: Form | None = None) -> Form:
@@ -187,7 +193,10 @@ def _order(series: TimeSeries) -> np.ndarray:
     if series.layout.order_kind != "time":
         return values
     times = values.astype("datetime64[ns]")
-    unit = next((name for name, size in TIME_UNITS if bool((values % size == 0).all())), "ns")
+    if series.layout.file_format == "parquet":
+        return times
+    # The coarsest unit that says all of every time.
+    unit: TimeUnit = next((name for name, size in TIME_UNITS if bool((values % size == 0).all())), "ns")
     return np.datetime_as_string(times, unit=unit)
 
 

@@ -111,7 +111,8 @@ class SeriesCodec:
             if name in chosen:
                 labels = len(series.categories[name]) if name in series.categories else None
                 return fit_field(name, values, chosen[name], labels=labels)
-            return _default(name, values, style, series.categories.get(name))
+            shape = any(each.name == name for each in normalized)
+            return _default(name, values, style, series.categories.get(name), shape)
 
         lengths = series.lengths
         codec = cls(
@@ -303,17 +304,17 @@ def _transformed(
     return once, records
 
 
-def _default(name: str, values: np.ndarray, style: Style, texts: tuple[str, ...] | None) -> FieldEncoding:
+def _default(name: str, values: np.ndarray, style: Style, texts: tuple[str, ...] | None, shape: bool) -> FieldEncoding:
+    """The style's encoding; `shape` says that the values are those of series on one scale."""
     if constant := Constant.fit(name, values):
         return constant
     if texts is not None:
         return Exact(name=name, values=tuple(range(len(texts))), bounds="measured")
-    generated = name.endswith((MIDDLE, HALF_RANGE))
     if style == "autoregressive":
         if values.dtype.kind == "i":
             return NumericTokens.fit(name, values, cap=TOKEN_SPIKES)
-        within = not generated and bool(values.min() >= 0) and bool(values.max() <= 1)
-        return Numeric.fit(name, values, scale="linear" if within else "quantile")
+        return Numeric.fit(name, values, scale="linear" if shape and not _is_heavy(values) else "quantile")
+    generated = name.endswith((MIDDLE, HALF_RANGE))
     return Numeric.fit(name, values, scale="quantile" if generated or _is_heavy(values) else "linear")
 
 

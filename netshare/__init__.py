@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netshare.config import Config, load_config
     from netshare.evaluation import evaluate
-    from netshare.pipeline import RunResult
-    from netshare.runs import generate, run
+    from netshare.pipeline import RunResult, generate, run
     from preprocess.errors import NetshareError
 
 __all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "run"]
@@ -31,9 +30,9 @@ _HOMES = {
     "NetshareError": "preprocess.errors",
     "RunResult": "netshare.pipeline",
     "evaluate": "netshare.evaluation.evaluate",
-    "generate": "netshare.runs",
+    "generate": "netshare.pipeline",
     "load_config": "netshare.config",
-    "run": "netshare.runs",
+    "run": "netshare.pipeline",
 }
 
 

@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Any) -> None:
     from netshare.config import load_config
+    from netshare.pipeline import run
     from netshare.progress import Console
-    from netshare.runs import run
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
     result = run(config, until=options.until, fresh=options.fresh, console=Console(quiet=options.quiet))
@@ -158,8 +158,8 @@ def _init(options: Any) -> None:
 
 
 def _generate(options: Any) -> None:
+    from netshare.pipeline import generate
     from netshare.progress import Console
-    from netshare.runs import generate
 
     generate(
         options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet)

@@ -23,7 +23,6 @@ from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
 from netshare.config import Config, read_input
-from netshare.devices import device_named, threads
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
@@ -65,14 +64,7 @@ class RunResult:
     report: Path | None
 
 
-def run(
-    config: Config,
-    *,
-    until: str = "evaluate",
-    fresh: bool = False,
-    console: Console | None = None,
-    kind: type[Run] | None = None,
-) -> RunResult:
+def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console: Console | None = None) -> RunResult:
     """Run a config, going on from whatever its run folder already holds.
 
     Args:
@@ -80,7 +72,6 @@ def run(
         until: the last stage: `preprocess`, `train`, `postprocess` or `evaluate`.
         fresh: forget what the run folder holds.
         console: where progress goes; silent by default.
-        kind: what the stages hold, by default those of a trace.
 
     Raises:
         NetshareError: its message says what is wrong and what to do.
@@ -89,7 +80,7 @@ def run(
         raise ConfigError(f"until is {until}; it must be one of {', '.join(LAST_STAGES)}")
     assert config.output.folder is not None
     with RunFolder.open(Path(config.output.folder), fresh=fresh) as folder:
-        return (kind or Run)(config, folder, console or Console.silent()).until(until)
+        return _run(config, folder, console).until(until)
 
 
 def generate(
@@ -99,7 +90,6 @@ def generate(
     flows: int | None = None,
     seed: int = 0,
     console: Console | None = None,
-    kind: type[Run] | None = None,
 ) -> GenerationReport:
     """More data from the models of a finished run, repaired and written to one file.
 
@@ -108,7 +98,6 @@ def generate(
         output: the trace to write; its suffix says the format.
         flows: distinct five-tuples, by default as many as the run's input has.
         seed: another seed gives another trace.
-        kind: of the run, by default one on a trace.
 
     Raises:
         RunFolderError, InputError: there are no trained models; the output cannot be written.
@@ -120,9 +109,15 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        return (kind or Run)(config, folder, console or Console.silent()).write_more(
-            Path(output), flows=flows, seed=seed
-        )
+        return _run(config, folder, console).write_more(Path(output), flows=flows, seed=seed)
+
+
+def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
+    if config.preset == "timeseries":
+        from netshare.series_run import SeriesRun
+
+        return SeriesRun(config, folder, console or Console.silent())
+    return Run(config, folder, console or Console.silent())
 
 
 class Run:
@@ -132,7 +127,7 @@ class Run:
         self.config, self.folder, self.console = config, folder, console
 
     def until(self, last: str) -> RunResult:
-        """Go through the stages up to `last`."""
+        """All stages up to `last`."""
         stages = [("preprocess", self.ingest), ("preprocess", self.chunks), ("train", self.train)]
         stages += [("postprocess", self.generate), ("postprocess", self.postprocess), ("evaluate", self.evaluate)]
         key = ""
@@ -217,7 +212,7 @@ class Run:
     def train(self, before: str) -> str:
         """Encoded series -> one trained model a chunk."""
         config = self.config
-        device = device_named(config.training.device)
+        device = _device(config.training.device)
         settings = config.generator.model_dump(mode="json")
         chosen = {"kind": config.generator.kind, "settings": settings[config.generator.kind]}
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
@@ -372,7 +367,7 @@ class Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, schema: Schema) -> Generator:
-        generator = build_generator(schema, self.config.generator, device=device_named(self.config.training.device))
+        generator = build_generator(schema, self.config.generator, device=_device(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 
@@ -409,3 +404,26 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
 
 def _plain(section: Any) -> Any:
     return section.model_dump(mode="json")
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"training.device is {name}; write cpu, cuda, cuda:N or auto") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"training.device is {name}, but this machine has no CUDA device; use auto or cpu")
+    return name
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Torch's threads set to `count` meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,12 +10,11 @@ import json
 import logging
 from pathlib import Path
 
-from netshare.devices import threads
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_html import write_series_html
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
 from netshare.generation import GenerationReport, derive_seed
-from netshare.pipeline import Run
+from netshare.pipeline import Run, threads
 from netshare.run_folder import file_fingerprint, fingerprint
 from postprocess.writers.series import SUFFIXES, write_series
 from preprocess.atomic import write_text

@@ -16,7 +16,13 @@ class DoppelGANgerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch_size: int = Field(default=100, ge=1, description="Series in a batch.")
+    batch_size: int = Field(default=100, ge=1, description="Rows in a batch, each of `packing` series.")
+    packing: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Series that the critics judge at once, against mode collapse (PacGAN); 1 is off.",
+    )
     critic_rounds: int = Field(default=1, ge=1, description="Critic updates per generator update.")
     generator_learning_rate: float = Field(
         default=3e-4,
@@ -42,9 +48,10 @@ class DoppelGANgerSettings(BaseModel):
     metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper's code: 100).")
     measurement_noise: int = Field(default=8, ge=1, description="Noise values per LSTM pass (the paper's code: 5).")
     lstm_units: int = Field(default=100, ge=1, description="Units of the LSTM that generates measurements.")
-    lstm_initial_state: Literal["random", "zero"] = Field(
+    lstm_initial_state: Literal["random", "zero", "metadata"] = Field(
         default="zero",
-        description="The LSTM's state before the first pass (the paper's code: random, which blurs short series).",
+        description="The LSTM's state before the first pass: zero, random (the paper's code; it blurs short series), or "
+        "learnt, as a function of the metadata.",
     )
     records_per_pass: int | None = Field(
         default=None,

@@ -18,7 +18,7 @@ from netshare.generators.doppelganger.losses import (
     input_gradient_norms,
     input_gradient_norms_by_autograd,
 )
-from netshare.generators.doppelganger.modules import Critic, mask_after_stop
+from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
 from netshare.training.trainer import train
 from preprocess.encoded import Column, Encoded, Schema
 
@@ -72,6 +72,16 @@ def test_a_prefix_scores_as_if_padded_with_zeros(edges):
         loss_and_gradients(rows[:4], rows[4:]), loss_and_gradients(padded[:4], padded[4:]), strict=True
     ):
         assert torch.allclose(short, long, rtol=1e-12, atol=1e-14)
+
+
+def test_packed_series_stand_side_by_side_record_by_record():
+    metadata = torch.arange(4.0).reshape(4, 1)
+    series = torch.arange(4 * 3 * 2.0).reshape(4, 3, 2)
+    rows = critic_rows(metadata, series, 2)
+    assert rows[0].tolist() == [0, 1, 0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]
+    assert rows[1, :6].tolist() == [2, 3, 12, 13, 18, 19]
+    assert torch.equal(critic_rows(metadata, series[:, :2], 2), rows[:, :10])  # a shorter horizon is a prefix
+    assert torch.equal(critic_rows(metadata, series, 1), torch.cat([metadata, series.flatten(1)], 1))
 
 
 MIXED = (

@@ -22,13 +22,14 @@ import torch
 from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
-from netshare.config import Config, read_input
+from netshare.config import Config, GeneratorSection, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
 from netshare.progress import Console
 from netshare.release import check_releasable, file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
+from netshare.settled import settle_generator, settled_generator
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess.assemble import assemble
@@ -211,8 +212,18 @@ class _Run:
         key = fingerprint("models", before, chosen, lasting, torch.device(device).type, config.seed)
         with self._stage("models", key, "training") as work:
             if work is not None:
-                jobs = self._jobs(key, device)
                 data = self._encoded
+                first = int(next(iter(self._facts()["chunks"])))
+                generator = settle_generator(
+                    config.generator,
+                    lambda: data(first),
+                    work,
+                    seed=derive_seed(config.seed, "settle"),
+                    device=device,
+                    threads=config.training.threads,
+                    say=self.console.say,
+                )
+                jobs = self._jobs(key, device, generator)
                 with self.console.training(len(jobs)) as report:
                     if self._uses_ray(len(jobs)):
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
@@ -303,7 +314,7 @@ class _Run:
             seed=config.seed,
         )
 
-    def _jobs(self, key: str, device: str) -> list[TrainingJob]:
+    def _jobs(self, key: str, device: str, generator: GeneratorSection) -> list[TrainingJob]:
         chunks = [int(chunk) for chunk in self._facts()["chunks"]]
         training = self.config.training
         seed_steps, other_steps = DEFAULT_STEPS[self.config.generator.kind]
@@ -314,7 +325,7 @@ class _Run:
                 steps=(training.steps or seed_steps) if position == 0 else (training.finetune_steps or other_steps),
                 seed=derive_seed(self.config.seed, "train", chunk),
                 fingerprint=fingerprint(key, chunk),
-                generator=self.config.generator,
+                generator=generator,
                 device=device,
                 threads=training.threads,
                 checkpoint_seconds=training.checkpoint_seconds,
@@ -350,7 +361,8 @@ class _Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, codec: Codec) -> Generator:
-        generator = build_generator(codec.schema, self.config.generator, device=_device(self.config.training.device))
+        section = settled_generator(self.config.generator, self.folder.path / "models")
+        generator = build_generator(codec.schema, section, device=_device(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 

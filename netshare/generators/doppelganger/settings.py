@@ -6,9 +6,11 @@ Defaults are those of the paper's own code; where they differ, the line says so.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from preprocess.errors import TrainingError
 
 
 class DoppelGANgerSettings(BaseModel):
@@ -53,11 +55,12 @@ class DoppelGANgerSettings(BaseModel):
         description="The LSTM's state before the first pass: zero, random (the paper's code; it blurs short series), or "
         "learnt, as a function of the metadata.",
     )
-    records_per_pass: int | None = Field(
+    records_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         default=None,
-        ge=1,
-        description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes.",
+        description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes; "
+        "auto: a few values are tried on the seed model's data before training, and the best is kept.",
     )
+    autotune_steps: int = Field(default=300, ge=1, description="Steps of each trial of records_per_pass: auto.")
     critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic (the paper's code: 5).")
     critic_units: int = Field(default=200, ge=1, description="Units of each of them.")
 
@@ -80,6 +83,10 @@ class DoppelGANgerSettings(BaseModel):
 
     def passes_of(self, max_length: int) -> tuple[int, int]:
         """LSTM passes for the longest series, and records per pass."""
+        if self.records_per_pass == "auto":
+            raise TrainingError(
+                "records_per_pass is auto, which is for choose_records_per_pass to settle; give a number"
+            )
         records = self.records_per_pass or min(max(math.ceil(max_length / 50), 1), 20)
         records = min(records, max_length)
         return math.ceil(max_length / records), records

@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     generate = add("generate", _generate, "generate more data from the trained models of a run")
     generate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     generate.add_argument("--flows", type=_positive, help="distinct five-tuples; default: as many as the input has")
+    generate.add_argument("--metadata", type=Path, metavar="FILE", help="make these flows: CSV or Parquet of src_ip, "
+                          "dst_ip, src_port, dst_port, protocol and, if wanted, start, records, label")  # fmt: skip
     generate.add_argument("--seed", type=int, default=1, help="another seed gives another trace; default: 1")
     generate.add_argument(
         "-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)"
@@ -155,8 +157,15 @@ def _generate(options: Any) -> None:
     from netshare.pipeline import generate
     from netshare.progress import Console
 
+    if options.metadata is not None and options.flows is not None:
+        raise InputError("--flows and --metadata both say which flows to make; give one of them")
     generate(
-        options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet)
+        options.run_dir,
+        options.output,
+        flows=options.flows,
+        metadata=options.metadata,
+        seed=options.seed,
+        console=Console(quiet=options.quiet),
     )
     print(_relative(options.output))
 

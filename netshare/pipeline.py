@@ -22,10 +22,11 @@ import torch
 from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
-from netshare.config import Config, GeneratorSection, read_input
+from netshare.config import AddressesSection, Config, GeneratorSection, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
+from netshare.given_flows import GivenFlows, read_given_flows
 from netshare.progress import Console
 from netshare.release import check_releasable, file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
@@ -89,6 +90,7 @@ def generate(
     output: str | Path,
     *,
     flows: int | None = None,
+    metadata: str | Path | None = None,
     seed: int = 0,
     console: Console | None = None,
 ) -> GenerationReport:
@@ -98,10 +100,12 @@ def generate(
         run_folder: of a run whose models are trained.
         output: the trace to write; its suffix says the format.
         flows: distinct five-tuples, by default as many as the run's input has.
+        metadata: CSV or Parquet of the flows to make, instead (see `netshare.given_flows`); they keep their addresses,
+            whatever `addresses.prefixes` says.
         seed: another seed gives another trace.
 
     Raises:
-        RunFolderError, InputError: there are no trained models; the output cannot be written.
+        RunFolderError, InputError: there are no trained models; the output cannot be written; `metadata` cannot be read.
     """
     path = Path(run_folder)
     if not (path / "models" / "stage.json").exists():
@@ -112,7 +116,10 @@ def generate(
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
         work = _Run(config, folder, console or Console.silent())
         format_of(Path(output), work.real("full").sources[0])  # an unknown suffix is said before anything is drawn
-        trace, said = work.sample(flows=flows, seed=seed)
+        given = work.given_flows(metadata) if metadata is not None else None
+        if given is not None:
+            config = config.model_copy(update={"addresses": AddressesSection()})
+        trace, said = work.sample(flows=flows, given=given, seed=seed)
         valid, _ = made_valid(trace, work.real, config)
         write_like(valid, Path(output), work.real("full").sources[0], config, seed=seed)
     return said
@@ -271,7 +278,16 @@ class _Run:
                 self.console.show(report.summary())
         return key
 
-    def sample(self, *, flows: int | None, seed: int) -> tuple[Trace, GenerationReport]:
+    def given_flows(self, path: str | Path) -> GivenFlows:
+        """The flows that a user's file asks for."""
+        plan = ChunkPlan(**self._facts()["plan"])
+        real = self.real("full")
+        versions = {int(version) for version in np.unique(real["ip_version"])}
+        return read_given_flows(path, versions=versions, duration=plan.width * plan.count, categories=real.categories)
+
+    def sample(
+        self, *, flows: int | None, seed: int, given: GivenFlows | None = None
+    ) -> tuple[Trace, GenerationReport]:
         """A synthetic trace from the trained models, before repair."""
         facts = self._facts()
         plan = ChunkPlan(**facts["plan"])
@@ -287,6 +303,7 @@ class _Run:
                 segments={int(chunk): said["segments"] for chunk, said in facts["chunks"].items()},
                 avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],
+                given=given,
                 seed=derive_seed(seed, "generate"),
                 report=report,
             )

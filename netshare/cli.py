@@ -88,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)"
     )
+    retrain = add("retrain-metadata", _retrain, "retrain only what draws the metadata, to another distribution of them")
+    retrain.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    retrain.add_argument(
+        "--wanted", type=Path, metavar="FILE", help='JSON: {"dst_port": {"53": 0.5}, "label": "uniform"}'
+    )
+    retrain.add_argument("--share", action="append", default=[], metavar="FIELD=VALUE:SHARE",
+                         help="share of the flows, e.g. dst_port=53:0.5 (repeatable)")  # fmt: skip
+    retrain.add_argument("--uniform", action="append", default=[], metavar="FIELD", help="all values of it alike")
+    retrain.add_argument(
+        "--steps", type=_positive, help="optimisation steps at most; default: as the run's config says"
+    )
+    retrain.add_argument("--seed", type=int, default=0)
+    retrain.add_argument("-o", "--output", type=Path, required=True, metavar="NEW_RUN", help="new run folder")
     evaluate = add("evaluate", _evaluate, "compare any synthetic trace with real ones")
     evaluate.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
     evaluate.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
@@ -164,6 +177,21 @@ def _generate(options: Any) -> None:
         options.output,
         flows=options.flows,
         metadata=options.metadata,
+        seed=options.seed,
+        console=Console(quiet=options.quiet),
+    )
+    print(_relative(options.output))
+
+
+def _retrain(options: Any) -> None:
+    from netshare.progress import Console
+    from netshare.retraining import read_wanted, retrain_metadata
+
+    retrain_metadata(
+        options.run_dir,
+        options.output,
+        wanted=read_wanted(options.wanted, options.uniform, options.share),
+        steps=options.steps,
         seed=options.seed,
         console=Console(quiet=options.quiet),
     )

@@ -212,7 +212,7 @@ class _Run:
     def train(self, before: str) -> str:
         """Encoded series -> one trained model a chunk."""
         config = self.config
-        device = _device(config.training.device)
+        device = device_of(config.training.device)
         settings = config.generator.model_dump(mode="json")
         chosen = {"kind": config.generator.kind, "settings": settings[config.generator.kind]}
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
@@ -379,7 +379,7 @@ class _Run:
 
     def _model(self, chunk: int, codec: Codec) -> Generator:
         section = settled_generator(self.config.generator, self.folder.path / "models")
-        generator = build_generator(codec.schema, section, device=_device(self.config.training.device))
+        generator = build_generator(codec.schema, section, device=device_of(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 
@@ -418,7 +418,12 @@ def _plain(section: Any) -> Any:
     return section.model_dump(mode="json")
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """What `training.device` means on this machine.
+
+    Raises:
+        ConfigError: it names no device, or one that is not here.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

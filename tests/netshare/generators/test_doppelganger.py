@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from netshare.generators.base import metadata_only
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.batches import (
     BatchSource,
@@ -240,6 +241,23 @@ def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     assert np.all(np.abs(shares - real_shares) < 0.15), shares
     assert np.all(np.abs(lengths / real_lengths - 1) < 0.3), lengths
     assert np.all(np.abs(levels - real_levels) < 0.15), levels
+
+
+def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
+    real = toy(500)
+    settings = DoppelGANgerSettings(critic_units=50, lstm_units=16, metadata_units=64, average_decay=0.99)
+    trained = DoppelGANger(real.schema, settings)
+    trained.prepare(real, seed=1, steps=1)
+    trained.step()
+    high = real.metadata[:, 0] == 2
+    rows = np.concatenate([real.metadata[high]] * 20 + [real.metadata[~high]])  # 70% low became about 10%
+    again = DoppelGANger(real.schema, settings)
+    again.prepare_metadata(metadata_only(rows, real.schema), seed=2, steps=400, weights=trained.sampling_weights())
+    while not again.done:
+        again.step()
+    share = (again.sample_metadata(2000, seed=3)[:, 0] == 2).mean()
+    assert high.mean() < 0.35
+    assert abs(share - (rows[:, 0] == 2).mean()) < 0.15
 
 
 def test_half_precision_trains_too(tmp_path):

@@ -26,6 +26,7 @@ from netshare.config import Config
 from netshare.generation import derive_seed
 from netshare.generators import build_generator
 from netshare.generators.base import metadata_only
+from netshare.pipeline import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS, device_of
 from netshare.progress import Console
 from netshare.run_folder import RunFolder, fingerprint
 from netshare.settled import SETTLED, settled_generator
@@ -199,7 +200,7 @@ class _Retraining:
         self.codec = Codec.from_json(json.loads((folder / "chunks" / "codec.json").read_text()), ip2vec=ip2vec)
         facts = json.loads((folder / "chunks" / "chunks.json").read_text())
         trace = load_parquet(folder / "trace" / "train.parquet")
-        flows = group_flows(trace, config.fields.flow_key)
+        flows = group_flows(trace, config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind])
         first = {name: column[flows.first] for name, column in trace.columns.items()}
         texts = {field: _texts(field, first, trace.categories) for field in wanted}
         self.names = {field: np.unique(column) for field, column in texts.items()}
@@ -216,8 +217,6 @@ class _Retraining:
 
     def train(self, models: Path, *, key: str, steps: int | None, seed: int, say: Any) -> list[dict[str, np.ndarray]]:
         """Retrain every chunk's model in `models`; metadata that they draw, in proportion to their flows."""
-        from netshare.pipeline import DEFAULT_STEPS, device_of
-
         config, drawn = self.config, []
         device = device_of(config.training.device)
         most = steps or config.training.steps or DEFAULT_STEPS[config.generator.kind][0]
@@ -264,8 +263,6 @@ class _Retraining:
         return found
 
     def _tables(self, trace: Any, flows: Any, facts: dict[str, Any]) -> dict[int, SeriesTable]:
-        from netshare.pipeline import DEFAULT_SEGMENTS
-
         longest = self.config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[self.config.generator.kind]
         tables = cut_series(trace, flows, ChunkPlan(**facts["plan"]), max_records_per_segment=longest)
         counts = {int(chunk): said["series"] for chunk, said in facts["chunks"].items()}
@@ -289,7 +286,9 @@ class _Retraining:
             if weights.any():
                 starting = round(float(weights[table.metadata["starts_here"] == 1].sum()))
                 records = round(float((weights * table.lengths).sum()))
-                chunks[str(chunk)] = {"series": len(table), "records": records, "starting": starting}
+                segments = round(float(weights[table.metadata["continues"] == 1].sum()))
+                said = {"records": records, "starting": starting, "segments": segments}
+                chunks[str(chunk)] = {"series": len(table), **said}
         return {**facts, "chunks": chunks}
 
 

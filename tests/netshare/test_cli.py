@@ -20,7 +20,9 @@ def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
     assert complaints(quick_run / "synthetic" / "synthetic.pcap") == []
     assert np.all(np.diff(synthetic["time"]) >= 0)
     real = read_trace(quick_run / "trace" / "full.parquet")
-    assert 0.95 <= len(group_flows(synthetic, "bidirectional")) / len(group_flows(real, "bidirectional")) <= 1  # repaired addresses may coincide
+    assert (
+        0.95 <= len(group_flows(synthetic, "bidirectional")) / len(group_flows(real, "bidirectional")) <= 1
+    )  # repaired addresses may coincide
     records = read_trace(quick_run / "synthetic" / "synthetic.csv")
     assert records.kind == "flow"
     assert records["packets"].sum() == len(synthetic)

@@ -89,10 +89,11 @@ def test_generate_makes_the_flows_of_a_file(quick_run, tmp_path, capsys):
     assert main(["generate", str(quick_run), "--metadata", str(path), "-o", str(out), "-q"]) == 0
     made = read_trace(out)
     assert len(made) == 2004
-    flows = group_flows(made)
-    lengths = dict(zip(made["src_port"][flows.first].tolist(), flows.lengths.tolist(), strict=True))
+    client = np.maximum(made["src_port"], made["dst_port"])
+    lengths = dict(zip(*(part.tolist() for part in np.unique(client, return_counts=True)), strict=True))
     assert lengths == {40001: 3, 40002: 1, 40003: 2000}
-    begin = np.array([made["time"][made["src_port"] == port].min() for port in (40001, 40002, 40003)])
+    assert len(group_flows(made, "bidirectional")) == 3
+    begin = np.array([made["time"][client == port].min() for port in (40001, 40002, 40003)])
     real = read_trace(quick_run / "trace" / "full.parquet")
     assert np.allclose((begin - real["time"].min()) / SECOND, [0.5, 1, 2], atol=1e-3)
     capsys.readouterr()

@@ -110,7 +110,7 @@ def test_rare_flows_become_common_and_measurements_stay(request, tmp_path, run, 
     out = tmp_path / "out.parquet"
     assert main(["generate", str(new), "--flows", "200", "-o", str(out), "-q"]) == 0
     made = read_trace(out)
-    assert (made["protocol"][group_flows(made).first] == 17).mean() > 0.75
+    assert (made["protocol"][group_flows(made, "bidirectional").first] == 17).mean() > 0.75
     capsys.readouterr()
     before = (new / "models" / "stage.json").read_bytes()
     assert main(command) == 0  # all up to date

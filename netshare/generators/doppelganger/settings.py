@@ -46,8 +46,8 @@ class DoppelGANgerSettings(BaseModel):
     )
 
     metadata_noise: int = Field(default=16, ge=1, description="Noise values per series (the paper's code: 5).")
-    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator.")
-    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper's code: 100).")
+    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator (the paper: 2).")
+    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper: 100).")
     measurement_noise: int = Field(default=8, ge=1, description="Noise values per LSTM pass (the paper's code: 5).")
     lstm_units: int = Field(default=100, ge=1, description="Units of the LSTM that generates measurements.")
     lstm_initial_state: Literal["random", "zero", "metadata"] = Field(
@@ -61,7 +61,7 @@ class DoppelGANgerSettings(BaseModel):
         "auto: a few values are tried on the seed model's data before training, and the best is kept.",
     )
     autotune_steps: int = Field(default=300, ge=1, description="Steps of each trial of records_per_pass: auto.")
-    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic (the paper's code: 5).")
+    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic.")
     critic_units: int = Field(default=200, ge=1, description="Units of each of them.")
 
     auto_normalize: bool = Field(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from netshare.config import Config, load_config
     from netshare.evaluation import evaluate
     from netshare.pipeline import RunResult, generate, run
+    from netshare.retraining import retrain_metadata
     from preprocess.errors import NetshareError
 
-__all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "run"]
+__all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "retrain_metadata", "run"]
 
 _HOMES = {
     "Config": "netshare.config",
@@ -32,6 +33,7 @@ _HOMES = {
     "evaluate": "netshare.evaluation.evaluate",
     "generate": "netshare.pipeline",
     "load_config": "netshare.config",
+    "retrain_metadata": "netshare.retraining",
     "run": "netshare.pipeline",
 }
 

@@ -82,10 +82,25 @@ def _parser() -> argparse.ArgumentParser:
     generate = add("generate", _generate, "generate more data from the trained models of a run")
     generate.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     generate.add_argument("--flows", type=_positive, help="distinct five-tuples; default: as many as the input has")
+    generate.add_argument("--metadata", type=Path, metavar="FILE", help="make these flows: CSV or Parquet of src_ip, "
+                          "dst_ip, src_port, dst_port, protocol and, if wanted, start, records, label")  # fmt: skip
     generate.add_argument("--seed", type=int, default=1, help="another seed gives another trace; default: 1")
     generate.add_argument(
         "-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)"
     )
+    retrain = add("retrain-metadata", _retrain, "retrain only what draws the metadata, to another distribution of them")
+    retrain.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    retrain.add_argument(
+        "--wanted", type=Path, metavar="FILE", help='JSON: {"dst_port": {"53": 0.5}, "label": "uniform"}'
+    )
+    retrain.add_argument("--share", action="append", default=[], metavar="FIELD=VALUE:SHARE",
+                         help="share of the flows, e.g. dst_port=53:0.5 (repeatable)")  # fmt: skip
+    retrain.add_argument("--uniform", action="append", default=[], metavar="FIELD", help="all values of it alike")
+    retrain.add_argument(
+        "--steps", type=_positive, help="optimisation steps at most; default: as the run's config says"
+    )
+    retrain.add_argument("--seed", type=int, default=0)
+    retrain.add_argument("-o", "--output", type=Path, required=True, metavar="NEW_RUN", help="new run folder")
     evaluate = add("evaluate", _evaluate, "compare any synthetic trace with real ones")
     evaluate.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
     evaluate.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
@@ -161,8 +176,30 @@ def _generate(options: Any) -> None:
     from netshare.pipeline import generate
     from netshare.progress import Console
 
+    if options.metadata is not None and options.flows is not None:
+        raise InputError("--flows and --metadata both say which flows to make; give one of them")
     generate(
-        options.run_dir, options.output, flows=options.flows, seed=options.seed, console=Console(quiet=options.quiet)
+        options.run_dir,
+        options.output,
+        flows=options.flows,
+        metadata=options.metadata,
+        seed=options.seed,
+        console=Console(quiet=options.quiet),
+    )
+    print(_relative(options.output))
+
+
+def _retrain(options: Any) -> None:
+    from netshare.progress import Console
+    from netshare.retraining import read_wanted, retrain_metadata
+
+    retrain_metadata(
+        options.run_dir,
+        options.output,
+        wanted=read_wanted(options.wanted, options.uniform, options.share),
+        steps=options.steps,
+        seed=options.seed,
+        console=Console(quiet=options.quiet),
     )
     print(_relative(options.output))
 

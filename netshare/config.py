@@ -30,6 +30,8 @@ from preprocess.errors import ConfigError, InputError
 from preprocess.readers.contents import MAXIMUM_BYTES
 
 PRESETS = ("pcap", "netflow", "timeseries")
+GENERATOR_PRESETS = ("doppelganger-paper",)  # on top of one of PRESETS
+Preset = Literal["pcap", "netflow", "timeseries", "doppelganger-paper"]
 
 
 class Section(BaseModel):
@@ -214,9 +216,10 @@ class Config(Section):
 
     input: InputSection
     output: OutputSection = OutputSection()
-    preset: Literal["pcap", "netflow", "timeseries"] | None = Field(
+    preset: Preset | list[Preset] | None = Field(
         None,
-        description="Defaults to start from; default: by the input, if it is a trace. timeseries: any table of series.",
+        description="Defaults to start from; default: by the input, if it is a trace. timeseries: any table of series. "
+        "doppelganger-paper (alone, or in a list with another) sets the doppelganger generator as its paper has it.",
     )
     fields: FieldsSection = FieldsSection()
     series: SeriesSettings = SeriesSettings()
@@ -230,6 +233,13 @@ class Config(Section):
     addresses: AddressesSection = AddressesSection()
     evaluate: EvaluateSection = EvaluateSection()
     seed: int = Field(0, ge=0, lt=2**31, description="Seeds everything random; the same seed repeats a run.")
+
+    @field_validator("preset")
+    @classmethod
+    def _one_kind_of_input(cls, value: Any) -> Any:
+        if isinstance(value, list) and sum(name in PRESETS for name in value) > 1:
+            raise ValueError(f"only one of {', '.join(PRESETS)} can be the input's")
+        return value
 
     @model_validator(mode="after")
     def _avoiding_needs_prefixes(self) -> Config:
@@ -273,8 +283,13 @@ def load_config(
         stem = Path(source).stem if not isinstance(source, Mapping) else "netshare"
         folder = base / (user.output.folder or f"{stem}-run")
     source_section = user.input.model_copy(update={"files": _absolute(user.input.files, base)})
-    preset = user.preset or _preset_for(source_section)
-    merged = _merge(read_preset(preset), raw)
+    named = [user.preset] if isinstance(user.preset, str) else list(user.preset or ())
+    preset = next((one for one in named if one in PRESETS), None) or _preset_for(source_section)
+    merged = read_preset(preset)
+    for one in named:
+        if one in GENERATOR_PRESETS:
+            merged = _merge(merged, read_preset(one))
+    merged = _merge(merged, raw)
     merged["preset"] = preset
     merged["input"] = source_section.model_dump()
     merged["output"] = {**merged.get("output", {}), "folder": str(folder.resolve())}

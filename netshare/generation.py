@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from netshare.generators.base import Generator
+from netshare.given_flows import GivenFlows, complete_flows, cut_to_lengths, donors_for, spread_over_chunks
 from preprocess.chunks import ChunkPlan, take_series
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
@@ -106,6 +107,7 @@ def generate_series(
     records: Mapping[int, int] | None = None,
     segments: Mapping[int, int] | None = None,
     avoid: Metadata | None = None,
+    given: GivenFlows | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[int, SeriesTable], GenerationReport]:
     """Synthetic series of every chunk.
@@ -121,6 +123,7 @@ def generate_series(
         segments: number of real series in each non-empty chunk that continue another of their chunk, if theirs is to be
             bounded.
         avoid: five-tuple columns of the flows that must not be made, as far as the models draw enough others.
+        given: flows to make, instead of new ones; then `flows`, `records` and `avoid` do not count.
         report: told (chunks done, chunks in all).
 
     Raises:
@@ -128,21 +131,34 @@ def generate_series(
     """
     if sum(starting.values()) < 1:
         raise TrainingError("no flow starts in any chunk, so there is nothing to generate from")
-    said = GenerationReport(flows_asked=flows, by_chunk=share_flows(flows, starting))
     chunks = sorted(starting)
+    if given is None:
+        said = GenerationReport(flows_asked=flows, by_chunk=share_flows(flows, starting))
+    else:
+        begins = spread_over_chunks(given, plan, starting, derive_seed(seed, "given"))
+        said = GenerationReport(flows_asked=len(given), by_chunk={k: int((begins == k).sum()) for k in chunks})
+        records, avoid, flows = None, None, len(given)
     started = _Flows(codec.categories, avoid or {})
     tables: dict[int, SeriesTable] = {}
     for done, chunk in enumerate(chunks):
         rng = np.random.default_rng(derive_seed(seed, "stitch", chunk))
         draw = _Draw(models(chunk), codec, plan, chunk, chunks, derive_seed(seed, "metadata", chunk), said)
-        new = draw.new_flows(said.by_chunk[chunk], started)
+        if given is None:
+            new = draw.new_flows(said.by_chunk[chunk], started)
+        else:
+            new = draw.given_flows(given, np.flatnonzero(begins == chunk), rng)
         pending = started.tagged_for(chunk)
         started.add(new)
         share = flows / sum(starting.values())
         most = None if segments is None else math.ceil(segments[chunk] * share)
-        series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng, most)
+        lengths = None
+        if given is not None and given.records is not None and _rows(new):
+            series, lengths = cut_to_lengths(new, given.records[begins == chunk], codec.schema.max_length)
+            said.segments += _rows(series) - _rows(new)
+        else:
+            series = _with_segments(_concatenate([new, draw.continuing(pending, rng)]), draw, plan, rng, most)
         if _rows(series):
-            table = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk))
+            table = _measure(series, draw, seed=derive_seed(seed, "measurements", chunk), lengths=lengths)
             if records is not None:
                 expected = round(records[chunk] * share)
                 said.records_expected += expected
@@ -279,6 +295,14 @@ class _Draw:
             self.said.moved_ports += int(fresh.sum())
         return fresh
 
+    def given_flows(self, given: GivenFlows, chosen: np.ndarray, rng: np.random.Generator) -> Metadata:
+        """The given flows numbered `chosen`, which start in this chunk, with all their metadata."""
+        if not len(chosen):
+            return {}
+        rows = self.draw(donors_for(len(chosen)))
+        donors = _take(rows, rows["starts_here"] == 1)
+        return complete_flows(given, chosen, donors, chunk=self.chunk, plan=self.plan, rng=rng)
+
     def continuing(self, flows: Metadata, rng: np.random.Generator) -> Metadata:
         """First series in this chunk of flows from earlier chunks."""
         n = _rows(flows)
@@ -414,9 +438,9 @@ def _distinct(tables: Mapping[int, SeriesTable]) -> int:
     return int(number_by_first_appearance(five_tuple_keys(whole)[0]).max()) + 1
 
 
-def _measure(series: Metadata, draw: _Draw, *, seed: int) -> SeriesTable:
+def _measure(series: Metadata, draw: _Draw, *, seed: int, lengths: np.ndarray | None = None) -> SeriesTable:
     metadata = draw.codec.encode_metadata(series)
-    measurements, offsets = draw.generator.sample_measurements(metadata, seed=seed)
+    measurements, offsets = draw.generator.sample_measurements(metadata, seed=seed, lengths=lengths)
     encoded = Encoded(metadata, measurements, offsets, draw.codec.schema)
     return draw.codec.decode_measurements(series, encoded, seed=seed)
 

@@ -22,13 +22,15 @@ import torch
 from safetensors.torch import load_file
 
 from netshare.cluster import train_inline, train_on_ray
-from netshare.config import Config, read_input
+from netshare.config import AddressesSection, Config, GeneratorSection, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generation import GenerationReport, derive_seed, generate_series
 from netshare.generators import Generator, build_generator
+from netshare.given_flows import GivenFlows, read_given_flows
 from netshare.progress import Console
 from netshare.release import check_releasable, file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
+from netshare.settled import settle_generator, settled_generator
 from netshare.training.job import TrainingJob
 from netshare.training.trainer import SAMPLING
 from postprocess.assemble import assemble
@@ -88,6 +90,7 @@ def generate(
     output: str | Path,
     *,
     flows: int | None = None,
+    metadata: str | Path | None = None,
     seed: int = 0,
     console: Console | None = None,
 ) -> GenerationReport:
@@ -97,10 +100,12 @@ def generate(
         run_folder: of a run whose models are trained.
         output: the trace to write; its suffix says the format.
         flows: distinct five-tuples, by default as many as the run's input has.
+        metadata: CSV or Parquet of the flows to make, instead (see `netshare.given_flows`); they keep their addresses,
+            whatever `addresses.prefixes` says.
         seed: another seed gives another trace.
 
     Raises:
-        RunFolderError, InputError: there are no trained models; the output cannot be written.
+        RunFolderError, InputError: there are no trained models; the output cannot be written; `metadata` cannot be read.
     """
     path = Path(run_folder)
     if not (path / "models" / "stage.json").exists():
@@ -109,7 +114,7 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        return _run(config, folder, console).write_more(Path(output), flows=flows, seed=seed)
+        return _run(config, folder, console).write_more(Path(output), flows=flows, metadata=metadata, seed=seed)
 
 
 def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
@@ -212,15 +217,25 @@ class Run:
     def train(self, before: str) -> str:
         """Encoded series -> one trained model a chunk."""
         config = self.config
-        device = _device(config.training.device)
+        device = device_of(config.training.device)
         settings = config.generator.model_dump(mode="json")
         chosen = {"kind": config.generator.kind, "settings": settings[config.generator.kind]}
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
         key = fingerprint("models", before, chosen, lasting, torch.device(device).type, config.seed)
         with self._stage("models", key, "training") as work:
             if work is not None:
-                jobs = self._jobs(key, device)
                 data = self._encoded
+                first = int(next(iter(self._facts()["chunks"])))
+                generator = settle_generator(
+                    config.generator,
+                    lambda: data(first),
+                    work,
+                    seed=derive_seed(config.seed, "settle"),
+                    device=device,
+                    threads=config.training.threads,
+                    say=self.console.say,
+                )
+                jobs = self._jobs(key, device, generator)
                 with self.console.training(len(jobs)) as report:
                     if self._uses_ray(len(jobs)):
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
@@ -255,13 +270,18 @@ class Run:
                     write_like(trace, path, self.real("full").sources[0], config, format=name, seed=config.seed)
         return key
 
-    def write_more(self, output: Path, *, flows: int | None, seed: int) -> GenerationReport:
-        """A further synthetic trace, repaired, in one file; its suffix says the format."""
-        source = self.real("full").sources[0]
+    def write_more(
+        self, output: Path, *, flows: int | None, metadata: str | Path | None, seed: int
+    ) -> GenerationReport:
+        """A further synthetic trace, repaired, in one file; see `generate`."""
+        source, config = self.real("full").sources[0], self.config
         format_of(output, source)  # an unknown suffix is said before anything is drawn
-        trace, said = self.sample(flows=flows, seed=seed)
-        valid, _ = made_valid(trace, self.real, self.config)
-        write_like(valid, output, source, self.config, seed=seed)
+        given = self.given_flows(metadata) if metadata is not None else None
+        if given is not None:
+            config = config.model_copy(update={"addresses": AddressesSection()})
+        trace, said = self.sample(flows=flows, given=given, seed=seed)
+        valid, _ = made_valid(trace, self.real, config)
+        write_like(valid, output, source, config, seed=seed)
         return said
 
     def evaluate(self, before: str) -> str:
@@ -277,7 +297,16 @@ class Run:
                 self.console.show(report.summary())
         return key
 
-    def sample(self, *, flows: int | None, seed: int) -> tuple[Trace, GenerationReport]:
+    def given_flows(self, path: str | Path) -> GivenFlows:
+        """The flows that a user's file asks for."""
+        plan = ChunkPlan(**self._facts()["plan"])
+        real = self.real("full")
+        versions = {int(version) for version in np.unique(real["ip_version"])}
+        return read_given_flows(path, versions=versions, duration=plan.width * plan.count, categories=real.categories)
+
+    def sample(
+        self, *, flows: int | None, seed: int, given: GivenFlows | None = None
+    ) -> tuple[Trace, GenerationReport]:
         """A synthetic trace from the trained models, before repair."""
         facts = self._facts()
         plan = ChunkPlan(**facts["plan"])
@@ -293,6 +322,7 @@ class Run:
                 segments={int(chunk): said["segments"] for chunk, said in facts["chunks"].items()},
                 avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],
+                given=given,
                 seed=derive_seed(seed, "generate"),
                 report=report,
             )
@@ -320,7 +350,7 @@ class Run:
             seed=config.seed,
         )
 
-    def _jobs(self, key: str, device: str) -> list[TrainingJob]:
+    def _jobs(self, key: str, device: str, generator: GeneratorSection) -> list[TrainingJob]:
         chunks = [int(chunk) for chunk in self._facts()["chunks"]]
         training = self.config.training
         seed_steps, other_steps = DEFAULT_STEPS[self.config.generator.kind]
@@ -331,7 +361,7 @@ class Run:
                 steps=(training.steps or seed_steps) if position == 0 else (training.finetune_steps or other_steps),
                 seed=derive_seed(self.config.seed, "train", chunk),
                 fingerprint=fingerprint(key, chunk),
-                generator=self.config.generator,
+                generator=generator,
                 device=device,
                 threads=training.threads,
                 checkpoint_seconds=training.checkpoint_seconds,
@@ -367,7 +397,8 @@ class Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, schema: Schema) -> Generator:
-        generator = build_generator(schema, self.config.generator, device=_device(self.config.training.device))
+        section = settled_generator(self.config.generator, self.folder.path / "models")
+        generator = build_generator(schema, section, device=device_of(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         return generator
 
@@ -406,7 +437,12 @@ def _plain(section: Any) -> Any:
     return section.model_dump(mode="json")
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """What `training.device` means on this machine.
+
+    Raises:
+        ConfigError: it names no device, or one that is not here.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

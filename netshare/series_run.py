@@ -138,8 +138,12 @@ class SeriesRun(Run):
                 self.console.show(report.summary())
         return key
 
-    def write_more(self, output: Path, *, flows: int | None, seed: int) -> GenerationReport:
+    def write_more(
+        self, output: Path, *, flows: int | None, metadata: str | Path | None, seed: int
+    ) -> GenerationReport:
         """Further synthetic series in one file; its suffix says the format."""
+        if metadata is not None:
+            raise ConfigError(f"{metadata}: metadata can be given for flows of traces only, not for other series yet")
         if not output.name.endswith(SUFFIXES):
             raise InputError(f"{output}: series are written as {', '.join(SUFFIXES)}; choose one of these suffixes")
         series, said = self.sample_series(count=flows, seed=seed)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from preprocess.encoded import Encoded, Schema
+from preprocess.errors import FieldError, TrainingError
 
 
 class Generator(ABC):
@@ -48,6 +49,23 @@ class Generator(ABC):
         Raises:
             TrainingError: the data cannot be learnt from (no series), or the weights do not fit.
         """
+
+    def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
+        """Get ready to learn P(metadata) anew, from the metadata of `data`; P(measurements | metadata) stays as it is.
+
+        Then `step`, `done` and the rest are as after `prepare`. Nothing of the former P(metadata) is kept: its network
+        starts from random weights (DoppelGANger, IMC 2020, section 5.3: retraining to another distribution of metadata).
+
+        Args:
+            data: series of the wanted metadata; their measurements are not looked at (`metadata_only` makes such data).
+            seed: seeds everything random in training.
+            steps: optimisation steps, at most.
+            weights: what `sampling_weights` of the trained model returned.
+
+        Raises:
+            TrainingError: there is nothing to learn, the weights do not fit, or this generator cannot do it.
+        """
+        raise TrainingError(f"{type(self).__name__} cannot retrain metadata alone; train it again")
 
     @property
     @abstractmethod
@@ -98,15 +116,22 @@ class Generator(ABC):
         """float32[n, A]: metadata rows drawn from P(metadata), valid by the schema (category indices, [0, 1])."""
 
     @abstractmethod
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample_measurements(
+        self, metadata: np.ndarray, *, seed: int, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Series drawn from P(measurements | metadata), one for each row.
 
         Args:
             metadata: float32[n, A], generated or given.
+            seed: seeds everything random.
+            lengths: int64[n], records of each series, where they are given and not to be drawn.
 
         Returns:
             measurements float32[n_records, F] and offsets int64[n + 1]; every series has 1 to `schema.max_length`
             records.
+
+        Raises:
+            FieldError: a given length is outside 1 to `schema.max_length`.
         """
 
     def sample(self, n: int, *, seed: int) -> Encoded:
@@ -114,3 +139,25 @@ class Generator(ABC):
         metadata = self.sample_metadata(n, seed=seed)
         measurements, offsets = self.sample_measurements(metadata, seed=seed + 1)
         return Encoded(metadata, measurements, offsets, self.schema)
+
+
+def metadata_only(metadata: np.ndarray, schema: Schema) -> Encoded:
+    """Series of these metadata (float32[n, A]) for `Generator.prepare_metadata`: each has one record of zeros."""
+    return Encoded(
+        metadata, np.zeros((len(metadata), len(schema.measurements)), np.float32), np.arange(len(metadata) + 1), schema
+    )
+
+
+def check_lengths(lengths: np.ndarray, n: int, longest: int) -> np.ndarray:
+    """`lengths` as int64[n], if they are possible.
+
+    Raises:
+        FieldError: not one for each series, or outside 1 to `longest`.
+    """
+    given = np.asarray(lengths).astype(np.int64)
+    if given.shape != (n,):
+        raise FieldError(f"lengths: {len(given)} are given for {n} series; give one for each")
+    if n and (given.min() < 1 or given.max() > longest):
+        found = given.min() if given.min() < 1 else given.max()
+        raise FieldError(f"lengths: found {found}, but this model makes series of 1 to {longest} records")
+    return given

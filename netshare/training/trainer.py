@@ -79,6 +79,7 @@ def train(
     name: str,
     fingerprint: str = "",
     initial_weights: dict[str, torch.Tensor] | None = None,
+    retrain_metadata: bool = False,
     checkpoint_seconds: float = 30.0,
     checkpoint_steps: int | None = None,
     log_every: int = 20,
@@ -97,6 +98,8 @@ def train(
         name: of the model, for logs and messages (`"chunk-003"`).
         fingerprint: of data, settings, seed and initial weights; whatever `folder` holds under another one is not used.
         initial_weights: what `training_weights` of the seed model returned, to fine-tune from.
+        retrain_metadata: learn P(metadata) anew and nothing else; `initial_weights` are then those of the trained model,
+            as `sampling_weights` returned them.
         checkpoint_seconds: at most so many seconds of work are lost in a kill.
         checkpoint_steps: if given, also checkpoint every so many steps.
         log_every: steps between two lines of the log, and between two calls of `progress`.
@@ -114,7 +117,10 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).unlink(missing_ok=True)
     with _reproducible(generator.device, threads):
-        generator.prepare(data, seed=seed, steps=steps, initial_weights=initial_weights)
+        if retrain_metadata:
+            generator.prepare_metadata(data, seed=seed, steps=steps, weights=initial_weights or {})
+        else:
+            generator.prepare(data, seed=seed, steps=steps, initial_weights=initial_weights)
         state = _resume(generator, folder, fingerprint) or _State()
         clock = _Clock(state.seconds)
         last_checkpoint = time.monotonic()

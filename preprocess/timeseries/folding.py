@@ -14,6 +14,7 @@ MOST_ROWS = 100  # encoded records of the longest series, where a season does no
 SEASONS = 4  # that series must last for one to be looked for
 LONGEST_SEASON = 31
 CLEAR_SEASON = 0.1  # how much the autocorrelation at a season's lag stands out over that of its neighbours
+NEARLY = 0.7
 SERIES_LOOKED_AT = 500
 
 
@@ -73,9 +74,10 @@ def _season(series: TimeSeries) -> int | None:
         lagged = mean_autocorrelation(values, some.offsets, longest + 1)
         inner = np.arange(2, longest + 1)
         stands_out = lagged[inner] - np.maximum(lagged[inner - 1], lagged[inner + 1])
-        best = int(np.argmax(np.nan_to_num(stands_out, nan=-1.0)))
-        if stands_out[best] > clearest:
-            clearest, season = float(stands_out[best]), int(inner[best])
+        stands_out = np.nan_to_num(stands_out, nan=-1.0)
+        best = float(stands_out.max())
+        if best > clearest:
+            clearest, season = best, int(inner[np.argmax(stands_out >= NEARLY * best)])  # a season, not twice it
     return season
 
 

@@ -89,9 +89,28 @@ def test_a_malformed_override_is_refused(tmp_path, flow_csv, text):
         load_config(write(tmp_path, {"input": "flows.csv", "seed": 1}), [text])
 
 
-@pytest.mark.parametrize("name", ["pcap", "netflow"])
+@pytest.mark.parametrize("name", ["pcap", "netflow", "doppelganger-paper"])
 def test_presets_hold_known_keys_only(name):
     Config.model_validate({**read_preset(name), "input": "x"})
+
+
+@pytest.mark.parametrize("preset", ["doppelganger-paper", ["doppelganger-paper"], ["netflow", "doppelganger-paper"]])
+def test_the_papers_settings_come_on_top_of_those_for_the_input(tmp_path, flow_csv, preset):
+    config = load_config(
+        write(tmp_path, {"input": "flows.csv", "preset": preset}), ["generator.doppelganger.lstm_units=50"]
+    )
+    assert config.preset == "netflow"
+    assert config.generator.kind == "doppelganger"
+    settings = config.generator.doppelganger
+    assert (settings.metadata_layers, settings.lstm_initial_state, settings.horizon) == (2, "random", "full")
+    assert settings.lstm_units == 50
+    said = read_preset("doppelganger-paper")["generator"]["doppelganger"]
+    assert set(said) == set(type(settings).model_fields) - {"autotune_steps"}
+
+
+def test_one_preset_for_the_input_is_enough(tmp_path, flow_csv):
+    with pytest.raises(ConfigError, match="only one of"):
+        load_config(write(tmp_path, {"input": "flows.csv", "preset": ["pcap", "netflow"]}))
 
 
 def test_every_key_says_what_it_means():

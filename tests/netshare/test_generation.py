@@ -6,6 +6,7 @@ import pytest
 from netshare.config import GeneratorSection
 from netshare.generation import derive_seed, generate_series, share_flows
 from netshare.generators import build_generator
+from netshare.given_flows import GivenFlows
 from postprocess.assemble import assemble
 from preprocess.chunks import cut_series, plan_chunks
 from preprocess.codec import Codec
@@ -117,3 +118,49 @@ def test_seeds_for_different_purposes_differ():
     seeds = {derive_seed(1, "train", chunk) for chunk in range(100)} | {derive_seed(1, "stitch", c) for c in range(100)}
     assert len(seeds) == 200
     assert max(seeds) < 2**31
+
+
+def given_flows(n: int, **more: np.ndarray) -> GivenFlows:
+    columns = {"ip_version": np.full(n, 4, np.uint8), "protocol": np.where(np.arange(n) % 2, 6, 17).astype(np.uint8)}
+    columns |= {name: np.zeros(n, np.uint64) for name in ("src_hi", "dst_hi")}
+    columns |= {"src_lo": 167772160 + np.arange(n, dtype=np.uint64), "dst_lo": np.full(n, 3232235520, np.uint64)}
+    columns |= {"src_port": (40000 + np.arange(n)).astype(np.uint16), "dst_port": np.full(n, 443, np.uint16)}
+    return GivenFlows(columns, **more)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_given_flows_are_made_with_their_starts_and_lengths(trained, long):
+    models, codec, plan, starting = trained
+    start = np.linspace(0, 8.9, 30).astype(np.int64) * SECOND
+    records = (1 + np.arange(30) % LONGEST + (3 * LONGEST if long else 0)).astype(np.int64)
+    given = given_flows(30, start=start, records=records)
+    tables, said = generate_series(
+        models.__getitem__, codec, plan, starting=starting, flows=1, seed=3, given=given, records={0: 1}
+    )
+    assert said.flows == said.flows_asked == 30
+    assert said.records == records.sum()
+    found = {}
+    for chunk, table in tables.items():
+        assert table.lengths.max() <= LONGEST
+        for i in range(len(table)):
+            key = int(table.metadata["src_lo"][i]) - 167772160
+            begin, length = found.get(key, (2**62, 0))
+            found[key] = min(begin, chunk * plan.width + int(table.metadata["start"][i])), length + table.lengths[i]
+    step = codec.resolution
+    for key in range(30):
+        assert abs(found[key][0] - start[key]) < step or step == 1
+        assert found[key][1] == records[key]
+
+
+def test_given_flows_alone_take_the_rest_from_the_models(trained):
+    models, codec, plan, starting = trained
+    run = [
+        generate_series(models.__getitem__, codec, plan, starting=starting, flows=1, seed=3, given=given_flows(40))
+        for _ in range(2)
+    ]
+    tables, said = run[0]
+    assert said.flows == 40
+    for chunk, table in tables.items():
+        again = run[1][0][chunk]
+        assert all(np.array_equal(table.measurements[name], again.measurements[name]) for name in table.measurements)
+        assert ((table.metadata["start"] + table.metadata["span"]) < plan.width).all()

@@ -27,7 +27,7 @@ from netshare.generators.autoregressive.recall import learning_order
 from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
-from netshare.generators.base import Generator
+from netshare.generators.base import Generator, check_lengths
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
@@ -59,29 +59,45 @@ class AutoregressiveGenerator(Generator):
         self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
     ) -> None:
         """See `Generator.prepare`; each of the three nets gets the share of `steps` that it needs."""
+        self._check(data)
+        self._build(seed)
+        if initial_weights is not None:
+            self._load(initial_weights)
+        self._begin(data, seed, steps, tuple(self._nets()), fine_tuning=initial_weights is not None)
+
+    def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
+        """See `Generator.prepare_metadata`; addresses are recalled from the new metadata only."""
+        self._check(data)
+        self._build(seed)
+        fresh = {name: value.clone() for name, value in self.metadata_net.state_dict().items()}
+        self._load(weights)
+        self.metadata_net.load_state_dict(fresh)
+        self._begin(data, seed, steps, ("metadata",), fine_tuning=False)
+
+    def _check(self, data: Encoded) -> None:
         if len(data) == 0:
             raise TrainingError("there are no series to learn from; give a trace with records")
         if data.schema != self.schema:
             raise TrainingError("the data's schema is not the one that the generator was built for")
-        self._build(seed)
-        if initial_weights is not None:
-            self._load(initial_weights)
+
+    def _begin(self, data: Encoded, seed: int, steps: int, learning: tuple[str, ...], *, fine_tuning: bool) -> None:
         self.steps, self.steps_done = steps, 0
         train, held = hold_back(data, self.settings.validation, seed)
         tokens = self._metadata_tokens(data.metadata)
         common = (data, self.settings, self.device)
         parts = {
-            "metadata": MetadataPart(
+            "metadata": lambda: MetadataPart(
                 self.metadata_net, tokens, *common, train=train, held=held, conversations=conversation_of(data)
             ),
-            "length": LengthPart(self.length_net, tokens, self.length_code, *common),
-            "record": RecordPart(self.record_net, tokens, *common),
+            "length": lambda: LengthPart(self.length_net, tokens, self.length_code, *common),
+            "record": lambda: RecordPart(self.record_net, tokens, *common),
         }
         self.metadata_net.remember(tokens)
-        factor = 1.0 if initial_weights is None else self.settings.fine_tuning_rate
+        factor = self.settings.fine_tuning_rate if fine_tuning else 1.0
         self._trainings = {}
-        for number, (name, part) in enumerate(parts.items()):
-            part.set_marginals(train, initialise=initial_weights is None)
+        for number, name in enumerate(learning):
+            part = parts[name]()
+            part.set_marginals(train, initialise=not fine_tuning)
             part.net.train()
             self._trainings[name] = PartTraining(
                 part, name=name, settings=self.settings, seed=3 * seed + number, train=train, held=held,
@@ -177,12 +193,17 @@ class AutoregressiveGenerator(Generator):
         metadata[:, self.metadata_order] = np.concatenate(rows)
         return metadata
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample_measurements(
+        self, metadata: np.ndarray, *, seed: int, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Generator.sample_measurements`."""
         random = torch.Generator().manual_seed(seed)
         tokens = self._metadata_tokens(metadata)
         with _Sampling(self):
-            lengths = self._sample_lengths(tokens, random)
+            if lengths is None:
+                lengths = self._sample_lengths(tokens, random)
+            else:
+                lengths = check_lengths(lengths, len(metadata), self.schema.max_length)
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
             measurements = np.zeros((int(offsets[-1]), len(self.record_layout)), np.float32)
             for begin in range(0, len(lengths), SERIES_BATCH):

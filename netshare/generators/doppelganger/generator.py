@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from netshare.generators.base import Generator
+from netshare.generators.base import Generator, check_lengths
 from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import critic_loss
@@ -32,9 +32,12 @@ from netshare.generators.doppelganger.modules import (
     Critic,
     MeasurementGenerator,
     Perceptron,
+    critic_rows,
     mask_after_stop,
+    normal,
+    packed,
 )
-from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata, normal
+from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
@@ -61,15 +64,31 @@ class DoppelGANger(Generator):
     ) -> None:
         """Build networks afresh (or from `initial_weights`), optimisers and the source of batches."""
         self._check(data)
-        settings = self.settings
         self._build(seed)
         if initial_weights is not None:
             _load(self._generators, _part(initial_weights, "generators"), "generator weights to fine-tune from")
             _load(self._critics, _part(initial_weights, "critics"), "critic weights to fine-tune from")
+        self._begin(data, seed, steps)
+
+    def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
+        """See `Generator.prepare_metadata`: the perceptron of metadata starts afresh and is trained against a critic of
+        metadata alone; the other networks stay as they are in `weights`."""
+        self._check(data)
+        if not self._metadata.width:
+            raise TrainingError("the metadata are constant, so that there is nothing to retrain")
+        self._build(seed, metadata_alone=True)
+        fresh = {name: value.clone() for name, value in self._generators.metadata.state_dict().items()}
+        _load(self._generators, weights, "weights of the model to retrain")
+        self._generators.metadata.load_state_dict(fresh)
+        self._begin(data, seed, steps)
+
+    def _begin(self, data: Encoded, seed: int, steps: int) -> None:
+        settings = self.settings
+        learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
         betas = (settings.adam_beta1, 0.999)
         self._generator_optimizer = torch.optim.Adam(
-            self._generators.parameters(), settings.generator_learning_rate, betas, fused=True
+            learning.parameters(), settings.generator_learning_rate, betas, fused=True
         )
         self._critic_optimizer = torch.optim.Adam(
             self._critics.parameters(), settings.critic_learning_rate, betas, fused=True
@@ -79,7 +98,7 @@ class DoppelGANger(Generator):
             data,
             self._metadata,
             self._measurements,
-            batch_size=settings.batch_size,
+            batch_size=settings.batch_size * settings.packing,
             records_per_pass=self._records_per_pass,
             horizon=settings.horizon,
             ranged=self._ranged,
@@ -104,9 +123,9 @@ class DoppelGANger(Generator):
             real = self._source.draw(horizon)
             records += real.records
             with torch.set_grad_enabled(round_ == rounds - 1):
-                fake_metadata, fake_series = self._fake(len(real.metadata), horizon)
-            critic, distance = self._update_critics(real, fake_metadata, fake_series)
-        generator = self._update_generators(fake_metadata, fake_series)
+                fake = self._rows(*self._fake(len(real.metadata), horizon))
+            critic, distance = self._update_critics(self._real_rows(real), fake)
+        generator = self._update_generators(fake)
         self.steps_done += 1
         self._update_average()
         names = ("critic", "distance", "generator")
@@ -168,7 +187,9 @@ class DoppelGANger(Generator):
         """float32[n, A]: metadata rows drawn from P(metadata)."""
         return draw_metadata(self._average, self._metadata, n, how=self.settings.discretize, seed=seed)
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample_measurements(
+        self, metadata: np.ndarray, *, seed: int, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One series for each metadata row, generated or given: measurements and offsets."""
         return draw_measurements(
             self._average,
@@ -176,17 +197,18 @@ class DoppelGANger(Generator):
             self._metadata,
             max_length=self.schema.max_length,
             ranged=self._ranged,
-            first_state=self.settings.lstm_initial_state,
             how=self.settings.discretize,
             seed=seed,
+            given_lengths=None if lengths is None else check_lengths(lengths, len(metadata), self.schema.max_length),
         )
 
     # Inside
 
-    def _build(self, seed: int) -> None:
-        """Fresh networks, initialised from `seed` alone."""
+    def _build(self, seed: int, *, metadata_alone: bool = False) -> None:
+        """Fresh networks, initialised from `seed` alone; only a critic of metadata where nothing else is to learn."""
         settings, ranges = self.settings, 2 * len(self._ranged)
         condition = self._metadata.width + ranges
+        self._metadata_alone = metadata_alone
         layers, units, noise = settings.metadata_layers, settings.metadata_units, settings.metadata_noise
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -199,69 +221,82 @@ class DoppelGANger(Generator):
                     settings.lstm_units,
                     self._measurements,
                     self._records_per_pass,
+                    settings.lstm_initial_state,
                 ),
                 noise,
             ).to(self.device)
             record = self._measurements.width + FLAG_UNITS
+            judged = self._metadata.width if metadata_alone else condition
+            together, record = judged * settings.packing, record * settings.packing
             series = self._passes * self._records_per_pass * record
             critic = (settings.critic_layers, settings.critic_units)
             horizons = possible_horizons(self.schema.max_length, self._records_per_pass)[:-1]
-            edges = tuple(condition + record * int(horizon) for horizon in horizons)
-            self._joint = Critic(condition + series, *critic, edges).to(self.device)
-            alone = bool(condition and settings.auxiliary_weight)
-            self._auxiliary = Critic(condition, *critic).to(self.device) if alone else None
-        critics = {"joint": self._joint, "auxiliary": self._auxiliary}
-        self._critics = nn.ModuleDict({name: module for name, module in critics.items() if module is not None})
+            edges = tuple(together + record * int(horizon) for horizon in horizons)
+            self._judges: dict[str, tuple[Critic, float]] = {}
+            if not metadata_alone:
+                self._judges["joint"] = Critic(together + series, *critic, edges).to(self.device), 1.0
+            if judged and (settings.auxiliary_weight or metadata_alone):
+                weight = 1.0 if metadata_alone else settings.auxiliary_weight
+                self._judges["auxiliary"] = Critic(together, *critic).to(self.device), weight
+        self._critics = nn.ModuleDict({name: judge for name, (judge, _) in self._judges.items()})
         self._average = self._generators
 
-    def _fake(self, n: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2]."""
+    def _fake(self, n: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2] (None where metadata
+        are trained alone)."""
         networks, random, device = self._generators, self._random, self.device
         sample = self.settings.discretize == "sample"
         with self._autocast():
             noise = normal(random, device, n, self.settings.metadata_noise)
             metadata = self._metadata.activate(networks.metadata(noise))
+            if self._metadata_alone:
+                return metadata, None
             decided = self._metadata.harden(metadata, self.settings.discretize, random)
             ranges = networks.draw_ranges(decided, random) if self._ranged else metadata.new_zeros(n, 0)
-            state = networks.first_state(n, self.settings.lstm_initial_state, random, device)
+            condition = torch.cat([decided, ranges], 1)
+            state = networks.measurements.first_state(condition, random)
             passes = normal(random, device, n, horizon // self._records_per_pass, self.settings.measurement_noise)
-            units, flags, _ = networks.measurements(torch.cat([decided, ranges], 1), passes, state)
+            units, flags, _ = networks.measurements(condition, passes, state)
             exists, _ = mask_after_stop(flags.detach(), sample, random)
             series = torch.cat([units, flags], -1) * exists.unsqueeze(-1)
         return torch.cat([metadata, ranges], 1), series
 
-    def _update_critics(
-        self, real: Batch, fake_metadata: torch.Tensor, fake_series: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of both critics; their loss and the joint critic's Wasserstein distance."""
-        settings = self.settings
-        fake_metadata, fake_series = fake_metadata.detach(), fake_series.detach()
-        mixing = torch.rand((len(real.metadata), 1), generator=self._random).to(self.device)
+    def _real_rows(self, real: Batch) -> list[torch.Tensor]:
+        if self._metadata_alone:
+            return self._rows(real.metadata[:, : self._metadata.width], None)
+        return self._rows(real.metadata, real.series)
+
+    def _rows(self, metadata: torch.Tensor, series: torch.Tensor | None) -> list[torch.Tensor]:
+        """What each critic is shown of a batch, in the order of `_judges`."""
+        packing = self.settings.packing
+        shown = {"auxiliary": packed(metadata, packing)}
+        if series is not None:
+            shown["joint"] = critic_rows(metadata, series, packing)
+        return [shown[name] for name in self._judges]
+
+    def _update_critics(self, real: list[torch.Tensor], fake: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the critics; their loss and the first one's Wasserstein distance."""
+        mixing = torch.rand((len(real[0]), 1), generator=self._random).to(self.device)
         with self._autocast():
-            loss, distance = critic_loss(
-                self._joint,
-                torch.cat([real.metadata, real.series.flatten(1)], 1),
-                torch.cat([fake_metadata, fake_series.flatten(1)], 1),
-                mixing,
-                settings.penalty_weight,
-            )
-            if self._auxiliary is not None:
-                auxiliary, _ = critic_loss(
-                    self._auxiliary, real.metadata, fake_metadata, mixing, settings.penalty_weight
-                )
-                loss = loss + settings.auxiliary_weight * auxiliary
+            found = [
+                critic_loss(judge, real_rows, fake_rows.detach(), mixing, self.settings.penalty_weight)
+                for (judge, _), real_rows, fake_rows in zip(self._judges.values(), real, fake, strict=True)
+            ]
+            weights = [weight for _, weight in self._judges.values()]
+            loss = torch.stack([weight * own for weight, (own, _) in zip(weights, found, strict=True)]).sum()
         self._critic_optimizer.zero_grad()
         loss.backward()
         self._critic_optimizer.step()
-        return loss.detach(), distance
+        return loss.detach(), found[0][1]
 
-    def _update_generators(self, metadata: torch.Tensor, series: torch.Tensor) -> torch.Tensor:
+    def _update_generators(self, fake: list[torch.Tensor]) -> torch.Tensor:
         """One step of the generators against the critics as they now are; its loss."""
         self._critics.requires_grad_(False)
         with self._autocast():
-            loss = -self._joint(torch.cat([metadata, series.flatten(1)], 1)).mean()
-            if self._auxiliary is not None:
-                loss = loss - self.settings.auxiliary_weight * self._auxiliary(metadata).mean()
+            scores = [
+                weight * judge(rows).mean() for (judge, weight), rows in zip(self._judges.values(), fake, strict=True)
+            ]
+            loss = -torch.stack(scores).sum()
         self._generator_optimizer.zero_grad()
         loss.backward()
         self._generator_optimizer.step()

@@ -7,6 +7,7 @@ over *continue* and *stop*. After the record that says stop there is nothing: ze
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from torch import nn
 from netshare.generators.doppelganger.layout import ColumnLayout, uniform_like
 
 FLAG_UNITS = 2
+
+InitialState = Literal["random", "zero", "metadata"]
 
 
 class Perceptron(nn.Module):
@@ -39,14 +42,35 @@ class MeasurementGenerator(nn.Module):
     All records of all passes leave through one output layer; the LSTM is called once for all passes.
     """
 
-    def __init__(self, condition: int, noise: int, units: int, layout: ColumnLayout, records_per_pass: int) -> None:
+    def __init__(
+        self,
+        condition: int,
+        noise: int,
+        units: int,
+        layout: ColumnLayout,
+        records_per_pass: int,
+        initial_state: InitialState = "zero",
+    ) -> None:
         super().__init__()
+        self.initial_state = initial_state
         self.layout = layout
         self.noise = noise
         self.units = units
         self.records_per_pass = records_per_pass
         self.lstm = nn.LSTM(condition + noise, units, batch_first=True)
         self.output = nn.Linear(units, records_per_pass * (layout.width + FLAG_UNITS))
+        self.start = nn.Linear(condition, 2 * units) if initial_state == "metadata" else None
+
+    def first_state(self, condition: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The LSTM's state before the first pass, each float32[1, n, units], given float32[n, condition]."""
+        shape = (1, len(condition), self.units)
+        if self.start is not None:
+            hidden, cell = torch.tanh(self.start(condition).float()).unsqueeze(0).chunk(2, -1)
+            return hidden.contiguous(), cell.contiguous()
+        if self.initial_state == "random":
+            return normal(random, condition.device, *shape), normal(random, condition.device, *shape)
+        zeros = condition.new_zeros(shape)
+        return zeros, zeros
 
     def forward(
         self, condition: torch.Tensor, noise: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]
@@ -69,7 +93,8 @@ class MeasurementGenerator(nn.Module):
 
 
 class Critic(nn.Module):
-    """A ReLU perceptron over one flat row: metadata units, then records one after another, zeros after the end.
+    """A ReLU perceptron over one flat row: metadata units, then records one after another, zeros after the end (where
+    series are packed: the metadata of all, the first records of all, the second records of all, and so on).
 
     It takes rows shorter than `inputs` too, and gives them the score of the row padded with zeros to `inputs`: zeros
     contribute nothing to the first layer, so only the part of its matrix that meets the row is multiplied. That matrix
@@ -130,6 +155,27 @@ def mask_after_stop(flags: torch.Tensor, sample: bool, random: torch.Generator) 
     exists = torch.ones_like(continues)
     exists[:, 1:] = continues[:, :-1]
     return exists, continues[:, -1]
+
+
+def critic_rows(metadata: torch.Tensor, series: torch.Tensor, packing: int) -> torch.Tensor:
+    """The rows that the joint critic scores, float32[n / packing, ...]: each of `packing` series after one another.
+
+    Args:
+        metadata: float32[n, condition]; n is a multiple of `packing`.
+        series: float32[n, records, width].
+    """
+    records = series.unflatten(0, (-1, packing)).transpose(1, 2)
+    return torch.cat([packed(metadata, packing), records.flatten(1)], 1)
+
+
+def packed(rows: torch.Tensor, packing: int) -> torch.Tensor:
+    """float32[n, width] -> float32[n / packing, packing * width]."""
+    return rows.unflatten(0, (-1, packing)).flatten(1)
+
+
+def normal(random: torch.Generator, device: torch.device, *shape: int) -> torch.Tensor:
+    """Standard normal noise, drawn on the CPU so that every device sees the same."""
+    return torch.randn(shape, generator=random).to(device)
 
 
 def at_least_single(tensor: torch.Tensor) -> torch.Tensor:

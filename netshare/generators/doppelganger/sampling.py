@@ -14,7 +14,7 @@ from torch import nn
 
 from netshare.generators.doppelganger.batches import unscale_by_range
 from netshare.generators.doppelganger.layout import ColumnLayout
-from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop
+from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
 
 SERIES_AT_ONCE = 2048
 PASSES_AT_ONCE = 8
@@ -37,21 +37,6 @@ class Networks(nn.Module):
         """float32[n, ranges] in [0, 1], given metadata units."""
         noise = normal(random, metadata.device, len(metadata), self.metadata_noise)
         return torch.sigmoid(self.ranges(torch.cat([noise, metadata], 1)).float())
-
-    def first_state(
-        self, n: int, kind: Literal["random", "zero"], random: torch.Generator, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The LSTM's state before the first pass."""
-        if kind == "zero":
-            zeros = torch.zeros(1, n, self.measurements.units, device=device)
-            return zeros, zeros
-        units = self.measurements.units
-        return normal(random, device, 1, n, units), normal(random, device, 1, n, units)
-
-
-def normal(random: torch.Generator, device: torch.device, *shape: int) -> torch.Tensor:
-    """Standard normal noise, drawn on the CPU so that every device sees the same."""
-    return torch.randn(shape, generator=random).to(device)
 
 
 @torch.inference_mode()
@@ -76,11 +61,12 @@ def draw_measurements(
     *,
     max_length: int,
     ranged: list[int],
-    first_state: Literal["random", "zero"],
     how: Literal["sample", "argmax"],
     seed: int,
+    given_lengths: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measurements float32[n_records, columns] and offsets int64[n + 1] of one series for each metadata row."""
+    """Measurements float32[n_records, columns] and offsets int64[n + 1] of one series for each metadata row, of the
+    given lengths (int64[n], 1 to `max_length`) or as long as the generation flags say."""
     random = torch.Generator().manual_seed(seed)
     layout, device = networks.measurements.layout, metadata_layout.device
     lengths = np.zeros(len(metadata), np.int64)
@@ -90,8 +76,8 @@ def draw_measurements(
         units = metadata_layout.expand(given)
         ranges = networks.draw_ranges(units, random)
         condition = torch.cat([units, ranges], 1)
-        state = networks.first_state(len(given), first_state, random, device)
-        values, series = _draw_batch(networks.measurements, layout, condition, state, max_length, how, random)
+        stop = None if given_lengths is None else torch.from_numpy(given_lengths[start : start + len(given)]).to(device)
+        values, series = _draw_batch(networks.measurements, condition, max_length, stop, how, random)
         if ranged:
             values[:, ranged] = unscale_by_range(values[:, ranged], ranges.cpu().numpy()[series])
         batches.append(values)
@@ -102,14 +88,14 @@ def draw_measurements(
 
 def _draw_batch(
     generator: MeasurementGenerator,
-    layout: ColumnLayout,
     condition: torch.Tensor,
-    state: tuple[torch.Tensor, torch.Tensor],
     max_length: int,
+    lengths: torch.Tensor | None,
     how: Literal["sample", "argmax"],
     random: torch.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Records float32[n_records, columns] and the row of `condition` of each, int64[n_records], in series order."""
+    layout, state = generator.layout, generator.first_state(condition, random)
     running = torch.arange(len(condition), device=condition.device)
     values: list[np.ndarray] = []
     series: list[np.ndarray] = []
@@ -118,7 +104,12 @@ def _draw_batch(
         noise = normal(random, condition.device, len(running), PASSES_AT_ONCE, generator.noise)
         units, flags, state = generator(condition[running], noise, state)
         units, flags = units[:, : max_length - done], flags[:, : max_length - done]
-        exists, goes_on = mask_after_stop(flags, how == "sample", random)
+        if lengths is None:
+            exists, goes_on = mask_after_stop(flags, how == "sample", random)
+        else:
+            left = lengths[running] - done
+            exists = torch.arange(flags.shape[1], device=left.device) < left.unsqueeze(1)
+            goes_on = left > flags.shape[1]
         values.append(layout.collapse(units[exists], how, random).cpu().numpy())
         series.append(running.unsqueeze(1).expand_as(exists)[exists].cpu().numpy())
         running, state = running[goes_on], (state[0][:, goes_on], state[1][:, goes_on])

@@ -6,9 +6,11 @@ Defaults are those of the paper's own code; where they differ, the line says so.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from preprocess.errors import TrainingError
 
 
 class DoppelGANgerSettings(BaseModel):
@@ -16,7 +18,13 @@ class DoppelGANgerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    batch_size: int = Field(default=100, ge=1, description="Series in a batch.")
+    batch_size: int = Field(default=100, ge=1, description="Rows in a batch, each of `packing` series.")
+    packing: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Series that the critics judge at once, against mode collapse (PacGAN); 1 is off.",
+    )
     critic_rounds: int = Field(default=1, ge=1, description="Critic updates per generator update.")
     generator_learning_rate: float = Field(
         default=3e-4,
@@ -38,20 +46,22 @@ class DoppelGANgerSettings(BaseModel):
     )
 
     metadata_noise: int = Field(default=16, ge=1, description="Noise values per series (the paper's code: 5).")
-    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator.")
-    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper's code: 100).")
+    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator (the paper: 2).")
+    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper: 100).")
     measurement_noise: int = Field(default=8, ge=1, description="Noise values per LSTM pass (the paper's code: 5).")
     lstm_units: int = Field(default=100, ge=1, description="Units of the LSTM that generates measurements.")
-    lstm_initial_state: Literal["random", "zero"] = Field(
+    lstm_initial_state: Literal["random", "zero", "metadata"] = Field(
         default="zero",
-        description="The LSTM's state before the first pass (the paper's code: random, which blurs short series).",
+        description="The LSTM's state before the first pass: zero, random (the paper's code; it blurs short series), or "
+        "learnt, as a function of the metadata.",
     )
-    records_per_pass: int | None = Field(
+    records_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         default=None,
-        ge=1,
-        description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes.",
+        description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes; "
+        "auto: a few values are tried on the seed model's data before training, and the best is kept.",
     )
-    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic (the paper's code: 5).")
+    autotune_steps: int = Field(default=300, ge=1, description="Steps of each trial of records_per_pass: auto.")
+    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic.")
     critic_units: int = Field(default=200, ge=1, description="Units of each of them.")
 
     auto_normalize: bool = Field(
@@ -73,6 +83,10 @@ class DoppelGANgerSettings(BaseModel):
 
     def passes_of(self, max_length: int) -> tuple[int, int]:
         """LSTM passes for the longest series, and records per pass."""
+        if self.records_per_pass == "auto":
+            raise TrainingError(
+                "records_per_pass is auto, which is for choose_records_per_pass to settle; give a number"
+            )
         records = self.records_per_pass or min(max(math.ceil(max_length / 50), 1), 20)
         records = min(records, max_length)
         return math.ceil(max_length / records), records

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
-from netshare.generators.base import Generator
+from netshare.generators.base import Generator, metadata_only
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
 from preprocess.encoded import Column, Encoded, Schema
-from preprocess.errors import TrainingError
+from preprocess.errors import FieldError, TrainingError
 
 SMALL = {"batch_size": 16, "metadata_units": 16, "lstm_units": 12, "critic_units": 16, "critic_layers": 2}
 
@@ -21,6 +21,9 @@ GENERATORS: dict[str, Callable[[Schema], Generator]] = {
     "doppelganger-ranges": lambda schema: DoppelGANger(
         schema,
         DoppelGANgerSettings(auto_normalize=True, records_per_pass=3, discretize="argmax", critic_rounds=2, **SMALL),
+    ),
+    "doppelganger-packed": lambda schema: DoppelGANger(
+        schema, DoppelGANgerSettings(packing=3, lstm_initial_state="metadata", records_per_pass=2, **SMALL)
     ),
     "autoregressive": lambda schema: AutoregressiveGenerator(
         schema, AutoregressiveSettings(batch_records=64, batch_series=16, window_records=4, burn_in_records=2)
@@ -135,6 +138,57 @@ def test_measurements_follow_given_metadata(build):
     data = random_series(60)
     measurements, offsets = trained(build, data).sample_measurements(data.metadata[:17], seed=1)
     assert_valid(Encoded(data.metadata[:17], measurements, offsets, SCHEMA), 17)
+
+
+def test_given_lengths_are_kept(build):
+    data = random_series(60)
+    lengths = np.random.default_rng(0).integers(1, SCHEMA.max_length + 1, 60)
+    lengths[:2] = 1, SCHEMA.max_length
+    measurements, offsets = trained(build, data).sample_measurements(data.metadata, seed=1, lengths=lengths)
+    assert_valid(Encoded(data.metadata, measurements, offsets, SCHEMA), 60)
+    assert np.array_equal(np.diff(offsets), lengths)
+
+
+@pytest.mark.parametrize("lengths", [[1, 0], [1, SCHEMA.max_length + 1], [1]])
+def test_impossible_lengths_are_refused(build, lengths):
+    with pytest.raises(FieldError, match="lengths: "):
+        build(SCHEMA).sample_measurements(random_series(2).metadata, seed=1, lengths=np.array(lengths))
+
+
+METADATA_NETS = ("metadata.",)  # prefixes of the weights of P(metadata), in either generator
+
+
+def test_retrained_metadata_leave_the_other_networks_bit_by_bit(build, tmp_path: Path):
+    data = random_series(60)
+    weights = {name: tensor.clone() for name, tensor in trained(build, data).sampling_weights().items()}
+    wanted = metadata_only(data.metadata[data.metadata[:, 5] == 2], SCHEMA)
+
+    def begun() -> Generator:
+        generator = build(SCHEMA)
+        generator.prepare_metadata(wanted, seed=8, steps=STEPS, weights=weights)
+        return generator
+
+    undisturbed, interrupted, resumed = begun(), begun(), begun()
+    while not undisturbed.done:
+        undisturbed.step()
+    for _ in range(2):
+        interrupted.step()
+    save_checkpoint(tmp_path, *interrupted.training_state())
+    resumed.restore(*load_checkpoint(tmp_path))
+    while not resumed.done:
+        resumed.step()
+    found = undisturbed.sampling_weights()
+    assert all(torch.equal(found[name], tensor) for name, tensor in resumed.sampling_weights().items())
+    changed = {name for name, tensor in found.items() if not torch.equal(tensor, weights[name])}
+    assert changed
+    assert all(name.startswith(METADATA_NETS) for name in changed)
+    lengths = np.full(60, 3)
+    before = build(SCHEMA)
+    before.load_sampling_weights(weights)
+    undisturbed.load_sampling_weights(found)
+    for given in ({}, {"lengths": lengths}):
+        first = before.sample_measurements(data.metadata, seed=4, **given)
+        assert all(map(np.array_equal, undisturbed.sample_measurements(data.metadata, seed=4, **given), first))
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(build, tmp_path: Path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from netshare.generators.base import metadata_only
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.batches import (
     BatchSource,
@@ -18,7 +19,7 @@ from netshare.generators.doppelganger.losses import (
     input_gradient_norms,
     input_gradient_norms_by_autograd,
 )
-from netshare.generators.doppelganger.modules import Critic, mask_after_stop
+from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
 from netshare.training.trainer import train
 from preprocess.encoded import Column, Encoded, Schema
 
@@ -72,6 +73,16 @@ def test_a_prefix_scores_as_if_padded_with_zeros(edges):
         loss_and_gradients(rows[:4], rows[4:]), loss_and_gradients(padded[:4], padded[4:]), strict=True
     ):
         assert torch.allclose(short, long, rtol=1e-12, atol=1e-14)
+
+
+def test_packed_series_stand_side_by_side_record_by_record():
+    metadata = torch.arange(4.0).reshape(4, 1)
+    series = torch.arange(4 * 3 * 2.0).reshape(4, 3, 2)
+    rows = critic_rows(metadata, series, 2)
+    assert rows[0].tolist() == [0, 1, 0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]
+    assert rows[1, :6].tolist() == [2, 3, 12, 13, 18, 19]
+    assert torch.equal(critic_rows(metadata, series[:, :2], 2), rows[:, :10])  # a shorter horizon is a prefix
+    assert torch.equal(critic_rows(metadata, series, 1), torch.cat([metadata, series.flatten(1)], 1))
 
 
 MIXED = (
@@ -230,6 +241,23 @@ def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     assert np.all(np.abs(shares - real_shares) < 0.15), shares
     assert np.all(np.abs(lengths / real_lengths - 1) < 0.3), lengths
     assert np.all(np.abs(levels - real_levels) < 0.15), levels
+
+
+def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
+    real = toy(500)
+    settings = DoppelGANgerSettings(critic_units=50, lstm_units=16, metadata_units=64, average_decay=0.99)
+    trained = DoppelGANger(real.schema, settings)
+    trained.prepare(real, seed=1, steps=1)
+    trained.step()
+    high = real.metadata[:, 0] == 2
+    rows = np.concatenate([real.metadata[high]] * 20 + [real.metadata[~high]])  # 70% low became about 10%
+    again = DoppelGANger(real.schema, settings)
+    again.prepare_metadata(metadata_only(rows, real.schema), seed=2, steps=400, weights=trained.sampling_weights())
+    while not again.done:
+        again.step()
+    share = (again.sample_metadata(2000, seed=3)[:, 0] == 2).mean()
+    assert high.mean() < 0.35
+    assert abs(share - (rows[:, 0] == 2).mean()) < 0.15
 
 
 def test_half_precision_trains_too(tmp_path):

@@ -1,0 +1,153 @@
+"""How many records an LSTM pass emits (S in the DoppelGANger paper, section 4.1.1), tried out on the data.
+
+Few passes remember long series better, many draw each record more freely; the paper recommends about 50 passes for the
+longest series. With `records_per_pass: "auto"` the values of S that make about 100, 50, 25 and 10 passes are each given
+a model, trained for `autotune_steps` steps on four fifths of the series, and sampled; the one whose sample is nearest to
+the fifth that was held back is kept. All trials have the same seed and steps, so the choice is the same every time.
+
+    settings, tuning = choose_records_per_pass(encoded, settings, folder=folder, seed=1)
+
+How near is the mean of three numbers, each 0 for a perfect sample:
+
+- *values*: over measurement columns, the mean distance between their distributions (total variation of a category's;
+  mean difference of quantiles, in standard deviations, of a number's);
+- *memory*: over measurement columns, the root mean square difference of their autocorrelations at lags 1, 2, 4, ...;
+- *lengths*: the mean difference of the quantiles of log length, in standard deviations (counted as 0.5 at least).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.training.trainer import train
+from preprocess.encoded import Column, Encoded
+
+logger = logging.getLogger(__name__)
+
+PASSES = (100, 50, 25, 10)  # of the longest series, about
+HELD_BACK = 0.2
+FEWEST_SERIES = 20  # fewer cannot tell one S from another
+MOST_COMPARED = 2_000  # series sampled in a trial, and looked at of those held back
+QUANTILES = np.linspace(0.005, 0.995, 100)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was chosen: `records_per_pass`, and the score of each value tried (empty where there was no choice)."""
+
+    records_per_pass: int
+    scores: dict[int, float]
+
+
+def choose_records_per_pass(
+    data: Encoded,
+    settings: DoppelGANgerSettings,
+    *,
+    folder: Path,
+    seed: int,
+    device: str = "cpu",
+    threads: int = 1,
+) -> tuple[DoppelGANgerSettings, Tuning]:
+    """Settings with a number in the place of `records_per_pass: "auto"`, and how it was found.
+
+    Args:
+        data: training series.
+        settings: as they came; returned as they are unless `records_per_pass` is `"auto"`.
+        folder: trials are trained here, and it is removed at the end; an interrupted call goes on in it.
+        seed: seeds the split, the trials and their samples.
+        device, threads: see `netshare.training.trainer.train`.
+
+    Raises:
+        TrainingError: a trial's loss is not finite.
+    """
+    if settings.records_per_pass != "auto":
+        _, records = settings.passes_of(data.schema.max_length)
+        return settings, Tuning(records, {})
+    tried = candidates(data.schema.max_length)
+    by_rule = settings.model_copy(update={"records_per_pass": None})
+    if len(tried) == 1 or len(data) < FEWEST_SERIES:
+        _, records = by_rule.passes_of(data.schema.max_length)
+        logger.info("records per pass: %d, by the rule (nothing to choose from)", records)
+        return by_rule, Tuning(records, {})
+    order = np.random.default_rng(seed).permutation(len(data))
+    held = max(int(HELD_BACK * len(data)), FEWEST_SERIES // 4)
+    learning, compared = _take(data, np.sort(order[held:])), _take(data, np.sort(order[:held][:MOST_COMPARED]))
+    scores: dict[int, float] = {}
+    for records in tried:
+        own = settings.model_copy(update={"records_per_pass": records})
+        model = DoppelGANger(data.schema, own, device)
+        name = f"records-per-pass-{records}"
+        train(
+            model, learning, folder=folder / name, steps=settings.autotune_steps, seed=seed, name=name,
+            fingerprint=f"{seed} {own.model_dump_json()} {len(learning)}", threads=threads,
+        )  # fmt: skip
+        scores[records] = score(compared, model.sample(len(compared), seed=seed))
+        logger.info("records per pass: %d scores %.4f after %d steps", records, scores[records], own.autotune_steps)
+    best = min(tried, key=lambda records: (scores[records], records))
+    logger.info("records per pass: %d chosen", best)
+    shutil.rmtree(folder)
+    return settings.model_copy(update={"records_per_pass": best}), Tuning(best, scores)
+
+
+def candidates(longest: int) -> list[int]:
+    """Records per pass worth trying for series of up to `longest` records, ascending."""
+    return sorted({min(max(math.ceil(longest / passes), 1), longest) for passes in PASSES})
+
+
+def score(held: Encoded, sample: Encoded) -> float:
+    """How far `sample` is from the held-back series: see the module's docstring."""
+    columns = held.schema.measurements
+    parts = [_quantile_distance(np.log(held.lengths), np.log(sample.lengths), least=0.5)]
+    if columns:
+        pairs = [(column, held.measurements[:, i], sample.measurements[:, i]) for i, column in enumerate(columns)]
+        parts.append(float(np.mean([_distance(*pair) for pair in pairs])))
+        lags = 2 ** np.arange(max(int(held.schema.max_length - 1).bit_length(), 1))
+        differences = [
+            autocorrelation(real, held.offsets, lags) - autocorrelation(made, sample.offsets, lags)
+            for _, real, made in pairs
+        ]
+        parts.append(float(np.mean([np.sqrt(np.mean(one**2)) for one in differences])))
+    return float(np.mean(parts))
+
+
+def autocorrelation(values: np.ndarray, offsets: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """float64[lags]: correlation of values `lag` records apart within their series, over all series together; 0 where
+    there are no such pairs or no variation."""
+    numbers = np.asarray(values, np.float64)
+    centred = numbers - numbers.mean() if len(numbers) else numbers
+    variance = float(np.mean(centred**2)) if len(numbers) else 0.0
+    left = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(numbers))  # records to the end of the series
+    found = np.zeros(len(lags))
+    for i, lag in enumerate(lags):
+        first = np.flatnonzero(left > lag)
+        if len(first) and variance > 0:
+            found[i] = np.mean(centred[first] * centred[first + lag]) / variance
+    return found
+
+
+def _distance(column: Column, real: np.ndarray, made: np.ndarray) -> float:
+    if column.kind == "continuous":
+        return _quantile_distance(real, made)
+    shares = [np.bincount(part.astype(np.int64), minlength=column.cardinality) / len(part) for part in (real, made)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def _quantile_distance(real: np.ndarray, made: np.ndarray, *, least: float = 0.01) -> float:
+    spread = max(float(np.std(real)), least)
+    return float(np.mean(np.abs(np.quantile(real, QUANTILES) - np.quantile(made, QUANTILES))) / spread)
+
+
+def _take(data: Encoded, chosen: np.ndarray) -> Encoded:
+    """The chosen series."""
+    lengths = data.lengths[chosen]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    records = np.repeat(data.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Encoded(data.metadata[chosen], data.measurements[records], offsets, data.schema)

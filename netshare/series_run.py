@@ -10,14 +10,18 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_html import write_series_html
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
 from netshare.generation import GenerationReport, derive_seed
+from netshare.generators import Generator
 from netshare.pipeline import Run, threads
 from netshare.run_folder import file_fingerprint, fingerprint
 from postprocess.writers.series import SUFFIXES, write_series
 from preprocess.atomic import write_text
+from preprocess.encoded import Encoded
 from preprocess.errors import ConfigError, InputError
 from preprocess.readers import list_files
 from preprocess.timeseries import SeriesCodec, TimeSeries, load_series, read_series, save_series, split_series
@@ -28,6 +32,14 @@ logger = logging.getLogger(__name__)
 FEWEST_SERIES = 10  # a model of fewer could only recite them
 FORMATS = {"csv": "csv", "parquet": "parquet", "npz": "npz"}
 SERIES_FILE = "series.parquet"
+
+
+def draw_series(generator: Generator, codec: SeriesCodec, count: int, *, seed: int) -> TimeSeries:
+    """`count` series from a trained generator; where all that it learnt from have one length, of that length."""
+    metadata = generator.sample_metadata(count, seed=derive_seed(seed, "metadata"))
+    lengths = None if codec.fixed_length is None else np.full(count, codec.schema.max_length, np.int64)
+    drawn = generator.sample_measurements(metadata, seed=derive_seed(seed, "measurements"), lengths=lengths)
+    return codec.decode(Encoded(metadata, *drawn, codec.schema), seed=derive_seed(seed, "decode"))
 
 
 class SeriesRun(Run):
@@ -155,8 +167,7 @@ class SeriesRun(Run):
         codec = SeriesCodec.from_json(json.loads((self.folder.path / "chunks" / "codec.json").read_text()))
         wanted = count or len(self.series("full"))
         with threads(self.config.training.threads):
-            drawn = self._model(0, codec.schema).sample(wanted, seed=derive_seed(seed, "generate"))
-        series = codec.decode(drawn, seed=derive_seed(seed, "decode"))
+            series = draw_series(self._model(0, codec.schema), codec, wanted, seed=seed)
         said = GenerationReport(flows_asked=wanted, by_chunk={0: wanted})
         said.series = said.flows = len(series)
         said.records = int(series.offsets[-1])

@@ -26,6 +26,7 @@ from netshare.config import load_config
 from netshare.evaluation.distances import earth_mover_log
 from netshare.evaluation.series_report import evaluate_series
 from netshare.generators import build_generator
+from netshare.series_run import draw_series
 from preprocess.timeseries import SeriesCodec, TimeSeries
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def synthesise(model: str, train: TimeSeries, count: int, seconds: float, seed: 
         generator.step()
     trained = time.process_time() - begun
     generator.load_sampling_weights(generator.sampling_weights())
-    return codec.decode(generator.sample(count, seed=seed + 1), seed=seed), trained
+    return draw_series(generator, codec, count, seed=seed), trained
 
 
 def amplitude_distance(one: TimeSeries, other: TimeSeries) -> float:

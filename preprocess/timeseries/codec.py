@@ -102,6 +102,9 @@ class SeriesCodec:
         whole = {name: _unit(values) for name, values in _all(series).items() if series.kinds[name] == "integer"}
         normalized = tuple(_normalized(series, auto_normalize))
         fold = fold or (1 if style == "gan" else best_fold(series))
+        for each in normalized:
+            if taken := {each.name + MIDDLE, each.name + HALF_RANGE} & set(_all(series)):
+                raise FieldError(f"column {taken.pop()}: this name is needed for the range of {each.name}; rename it")
         once, records = _transformed(series, whole, normalized)
         chosen = dict(encodings or {})
         if unknown := sorted(set(chosen) - set(once) - set(records)):

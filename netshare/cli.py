@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", _inspect, "tell what traces hold, and what was skipped and why")
     inspect.add_argument("files", nargs="+", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="as JSON")
+    _add_series_options(inspect)
     init = add("init", _init, "write a starter config for traces, and explain its choices")
     init.add_argument("files", nargs="+", metavar="FILE")
     init.add_argument("-o", "--output", type=Path, default=Path("config.json"), help="default: config.json")
@@ -107,22 +108,25 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--synthetic", required=True, metavar="S")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
-    evaluate.add_argument("--series", action="store_true", help="the files are tables of time series, not traces")
-    evaluate.add_argument("--key", metavar="COLUMN", help="of tables of time series: the column that names a series")
-    evaluate.add_argument("--order", metavar="COLUMN", help="of tables of time series: what orders a series' records")
+    _add_series_options(evaluate)
     evaluate.add_argument("--seed", type=int, default=0)
     convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
     convert.add_argument("files", nargs="+", metavar="IN")
     convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
     convert.add_argument("--to", metavar="FORMAT", help="pcap, pcapng, netshare-csv, nfdump-csv, netflow-v9, ipfix ...")
-    convert.add_argument("--key", metavar="COLUMN", help="of a table of time series: the column that names a series")
-    convert.add_argument("--order", metavar="COLUMN", help="of a table of time series: what orders a series' records")
+    _add_series_options(convert)
     convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
     schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
     return parser
+
+
+def _add_series_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--series", action="store_true", help="the files are tables of time series, not traces")
+    command.add_argument("--key", metavar="COLUMN", help="of tables of time series: the column that names a series")
+    command.add_argument("--order", metavar="COLUMN", help="of tables of time series: what orders a series' records")
 
 
 def _run(options: Any) -> None:
@@ -148,11 +152,32 @@ def _validate(options: Any) -> None:
 
 
 def _inspect(options: Any) -> None:
+    if _is_of_series(options):
+        _inspect_series(options)
+        return
     from netshare.inspection import format_description
     from preprocess import describe_trace, read_trace
 
     description = describe_trace(read_trace(options.files))
     print(json.dumps(description, indent=2) if options.json else format_description(description))
+
+
+def _inspect_series(options: Any) -> None:
+    from preprocess.timeseries import describe_series, read_series
+
+    series = read_series(options.files, key=options.key, order=options.order)
+    rows = describe_series(series)
+    if options.json:
+        sizes = {"series": len(series), "records": int(series.offsets[-1]), "notes": list(series.notes)}
+        print(json.dumps({**sizes, "columns": rows}, indent=2))
+        return
+    lengths = series.lengths
+    print(f"{len(series):,} series of {lengths.min():,} to {lengths.max():,} records")
+    for row in rows:
+        between = "" if row["least"] is None else f", {row['least']:g} to {row['greatest']:g}"
+        print(f"  {row['column']:<24} {row['table']:<13} {row['kind']:<12} {row['distinct']:,} values{between}")
+    for note in series.notes:
+        print(f"note: {note}")
 
 
 def _init(options: Any) -> None:
@@ -205,7 +230,7 @@ def _retrain(options: Any) -> None:
 
 
 def _evaluate(options: Any) -> None:
-    if options.key or options.order or options.series:
+    if options.series or options.key or options.order:
         _evaluate_series(options)
         return
     from netshare.evaluation import evaluate, write_html, write_json
@@ -241,7 +266,8 @@ def _show_and_write(
 
 
 def _convert(options: Any) -> None:
-    report = _convert_series(options) if _is_of_series(options) else _convert_trace(options)
+    series = _is_of_series(options) or options.form is not None or options.output.suffix == ".npz"
+    report = _convert_series(options) if series else _convert_trace(options)
     for loss in report.lossy:
         print(f"note: {loss}", file=sys.stderr)
     what = "series" if report.format.endswith("series") else "records"
@@ -249,8 +275,8 @@ def _convert(options: Any) -> None:
 
 
 def _is_of_series(options: Any) -> bool:
-    named = options.key or options.order or options.form
-    return bool(named) or any(str(name).endswith(".npz") for name in (*options.files, options.output))
+    named = options.series or options.key or options.order
+    return bool(named) or any(str(name).endswith(".npz") for name in options.files)
 
 
 def _convert_series(options: Any) -> Any:

@@ -96,6 +96,16 @@ def test_both_generators_learn_the_three_arrays(tmp_path):
         assert np.isfinite(series.measurements["gb"]).all()
 
 
+def test_inspect_tells_what_a_table_holds(tmp_path, capsys):
+    source = str(table(tmp_path / "links.csv", links=5))
+    assert main(["inspect", source, "--key", "link", "--order", "day", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["series"] == 5
+    assert {row["column"]: row["table"] for row in told["columns"]}["use"] == "metadata"
+    assert main(["inspect", source, "--key", "link", "--order", "day"]) == 0
+    assert "5 series of 20 to 30 records" in capsys.readouterr().out
+
+
 def test_converting_back_gives_the_table(tmp_path, capsys):
     source, named = table(tmp_path / "links.csv", links=5), ["--key", "link", "--order", "day"]
     assert main(["convert", str(source), str(tmp_path / "t.parquet"), *named]) == 0

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 FEWEST_SERIES = 10  # a model of fewer could only recite them
 FORMATS = {"csv": "csv", "parquet": "parquet", "npz": "npz"}
+OF_TRACES = ("chunks", "ip2vec", "addresses", "postprocess")  # sections of the config
 SERIES_FILE = "series.parquet"
 
 
@@ -46,7 +47,11 @@ class SeriesRun(Run):
     """The stages of one run on time series."""
 
     def check_releasable(self) -> None:
-        """Refuse formats that series are not written in."""
+        """Refuse formats that series are not written in, and settings that mean nothing for them."""
+        for name in OF_TRACES:
+            section = getattr(self.config, name)
+            if section != type(section)():
+                raise ConfigError(f"{name} is about traces, but preset is timeseries; drop {name} from the config")
         unknown = [name for name in self.config.output.formats if name not in FORMATS]
         if unknown:
             raise ConfigError(f"output.formats: series are not written as {unknown[0]}; choose of {', '.join(FORMATS)}")

@@ -139,6 +139,7 @@ def test_tables_made_elsewhere_are_compared(tmp_path, capsys):
         ({"fields": {"encodings": {"gb": "ip2vec"}}}, "ip2vec"),
         ({"fields": {"encodings": {"bg": "log1p"}}}, "no column 'bg'"),
         ({"input": {"files": ["links.csv"], "limit": 60}}, "too few to learn from"),
+        ({"chunks": {"count": 3}}, "drop chunks"),
         ({"preset": None}, '"preset": "timeseries"'),
     ],
 )

@@ -62,6 +62,9 @@ _METHODS = (
         single_records=False,
         encodings=PORTS_AS_BITS,
     ),
+    Method("hmm", "Hidden Markov model", "series", "hmm:HiddenMarkovModel", single_records=False),
+    Method("ar", "Nonlinear autoregressive", "series", "teacher_forcing:NonlinearAR", single_records=False),
+    Method("rnn", "RNN, teacher forcing", "series", "teacher_forcing:TeacherForcedRNN", single_records=False),
 )
 BASELINES = {method.name: method for method in _METHODS}
 

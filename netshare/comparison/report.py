@@ -60,7 +60,9 @@ def _sizes(result: Comparison) -> str:
 
 def _plot(result: Comparison) -> str:
     done = [row for row in result.rows if "failed" not in row]
-    named = [(row["method"] + (" (copies)" if row["copies"] else ""), row["ratio"], None) for row in done]
+    named: list[tuple[str, float, float | None]] = [
+        (row["method"] + (" (copies)" if row["copies"] else ""), row["ratio"], None) for row in done
+    ]
     if not named:
         return "<p>No method came to an end.</p>"
     explained = "<p>Times the floor, which is what two real traces differ by; logarithmic.</p>"

@@ -52,8 +52,8 @@ class EWGANGP(WassersteinRows):
     def begin(self, data: Encoded) -> None:
         """Rows with their embeddings, as the critic sees them."""
         super().begin(data)
-        rows = self._rows.numpy()
-        parts = [self._others().expand(self._rows[:, self._other_columns()])]
+        rows = self._training.numpy()
+        parts = [self._others().expand(self._training[:, self._other_columns()])]
         for name, columns in self._fields().items():
             code = np.unique(rows[:, columns], axis=0, return_inverse=True)[1].reshape(-1)
             parts.append(self.fitted[f"{name}.vectors"][torch.from_numpy(code)])

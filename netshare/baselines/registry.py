@@ -65,6 +65,15 @@ _METHODS = (
     Method("hmm", "Hidden Markov model", "series", "hmm:HiddenMarkovModel", single_records=False),
     Method("ar", "Nonlinear autoregressive", "series", "teacher_forcing:NonlinearAR", single_records=False),
     Method("rnn", "RNN, teacher forcing", "series", "teacher_forcing:TeacherForcedRNN", single_records=False),
+    Method("naive-gan", "Naive GAN", "series", "series_gans:NaiveGAN", single_records=False),
+    Method("timegan", "TimeGAN", "series", "series_gans:TimeGAN", single_records=False),
+    Method("rcgan", "RCGAN", "series", "series_gans:RCGAN", single_records=False),
+    Method("market-simulator", "Market simulator (VAE)", "series", "series_gans:MarketSimulator", single_records=False),
+    Method("ctgan", "CTGAN", "rows", "ctgan:CTGAN", encodings=PORTS_AS_BITS),
+    Method("e-wgan-gp", "E-WGAN-GP", "rows", "e_wgan_gp:EWGANGP", encodings=PORTS_AS_BITS),
+    Method("pac-gan", "PAC-GAN", "rows", "row_gans:PACGAN", encodings={**PORTS_AS_BITS, **LINEAR_START}),
+    Method("packet-cgan", "PacketCGAN", "rows", "row_gans:PacketCGAN", encodings={**PORTS_AS_BITS, **LINEAR_START}),
+    Method("flow-wgan", "Flow-WGAN", "rows", "row_gans:FlowWGAN", encodings={**BYTES, **LINEAR_START}),
 )
 BASELINES = {method.name: method for method in _METHODS}
 

@@ -36,18 +36,18 @@ class RowGAN(RowBaseline):
         """The distribution of the times."""
         times = rows_of(data)[:, self._time_columns()].double()
         spread = (times - times.mean(0)).square().mean(0).sqrt()
-        return {"time": torch.stack([times.mean(0), spread]).float()}
+        return {"time": torch.stack([times.mean(0), spread]).float(), "width": torch.tensor([self.layout.width])}
 
     def begin(self, data: Encoded) -> None:
         """Rows as units, and an optimiser for each network."""
-        self._rows = rows_of(data)
+        self._training = rows_of(data)
         for name in self.networks:
             self.adam(name, name, rate=self.rate)
 
     def draw_real(self) -> torch.Tensor:
         """Units of a batch of rows."""
-        chosen = torch.randint(len(self._rows), (min(BATCH, max(len(self._rows), 2)),), generator=self.random)
-        return self.layout.expand(self._rows[chosen])
+        chosen = torch.randint(len(self._training), (min(BATCH, max(len(self._training), 2)),), generator=self.random)
+        return self.layout.expand(self._training[chosen])
 
     def noise(self, n: int, random: torch.Generator) -> torch.Tensor:
         """float32[n, NOISE]."""
@@ -138,6 +138,8 @@ class PACGAN(RowGAN):
 
     def build(self) -> dict[str, nn.Module]:
         """Both convolutional; sides are multiples of 4."""
+        if self.fitted["width"].tolist() != [self.layout.width]:
+            raise ValueError("an image of another schema")
         self._side = 4 * max(1, math.ceil(math.sqrt(self.layout.width) / 4))
         quarter = self._side // 4
         generator = nn.Sequential(

@@ -112,7 +112,7 @@ class HiddenMarkovModel(SeriesBaseline):
     def _forward_backward(self, chances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
         """State probabilities of each record [n, K], expected transitions [K, K], and the log-likelihood."""
         transition, gamma = self.fitted["transition"], torch.zeros_like(chances)
-        forward, scales, places = [], [], []
+        forward, scales, places = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
         for t, running in enumerate(self._running):
             place = self._first[:running] + t
             ahead = self.fitted["start"].expand(running, -1) if t == 0 else forward[-1][:running] @ transition

@@ -25,7 +25,6 @@ OURS = ("autoregressive", "doppelganger")
 LINEAR_START = {"start": {"encoding": "linear", "atoms": False}}
 PORTS_AS_BITS = {"src_port": "bits", "dst_port": "bits"}
 BYTES = {"src_ip": "bytes", "dst_ip": "bytes", "src_port": "bytes", "dst_port": "bytes"}
-PORTS_AS_TOKENS = {"src_ip": "bytes", "dst_ip": "bytes", "src_port": "tokens", "dst_port": "tokens"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ _METHODS = (
     Method("rcgan", "RCGAN", "series", "series_gans:RCGAN", single_records=False),
     Method("market-simulator", "Market simulator (VAE)", "series", "series_gans:MarketSimulator", single_records=False),
     Method("ctgan", "CTGAN", "rows", "ctgan:CTGAN", encodings=PORTS_AS_BITS),
+    Method("stan", "STAN", "rows", "stan:STAN", encodings=PORTS_AS_BITS),
     Method("e-wgan-gp", "E-WGAN-GP", "rows", "e_wgan_gp:EWGANGP", encodings=PORTS_AS_BITS),
     Method("pac-gan", "PAC-GAN", "rows", "row_gans:PACGAN", encodings={**PORTS_AS_BITS, **LINEAR_START}),
     Method("packet-cgan", "PacketCGAN", "rows", "row_gans:PacketCGAN", encodings={**PORTS_AS_BITS, **LINEAR_START}),

@@ -204,9 +204,9 @@ class FlowWGAN(RowGAN):
         parts = [units[:, :start]]
         for size, places in self.layout.slabs:
             slab = units[:, start : start + size * len(places)].unflatten(1, (len(places), size))
-            parts.append(critic[f"embedding{size}"](slab).flatten(1))  # type: ignore[index, operator]
+            parts.append(critic[f"embedding{size}"](slab).flatten(1))  # type: ignore[index]
             start += size * len(places)
-        return critic["score"](torch.cat(parts, 1))  # type: ignore[index, operator, no-any-return]
+        return critic["score"](torch.cat(parts, 1))  # type: ignore[index]
 
     def criticise(self, real: torch.Tensor, fake: torch.Tensor) -> float:
         """A step up the difference of scores, then the weights are clipped."""

@@ -95,14 +95,10 @@ class NaiveGAN(SeriesGAN):
                 hard, lengths = self.decided(series, random)
                 exists = torch.arange(series.shape[1]) < lengths[:, None]
                 parts.append((as_array(rows), as_array(self.units.columns(hard[exists])), lengths.numpy()))
-        empty = (np.zeros((0, len(self.schema.metadata)), np.float32),)
-        empty += (np.zeros((0, len(self.schema.measurements)), np.float32),)
-        metadata_rows, values, counts = (
-            np.concatenate([start, *(part[i] for part in parts)])
-            for i, start in enumerate((*empty, np.zeros(0, np.int64)))
-        )
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Encoded(metadata_rows, values, offsets, self.schema)
+        given = np.concatenate([np.zeros((0, len(self.schema.metadata)), np.float32), *(part[0] for part in parts)])
+        values = np.concatenate([np.zeros((0, len(self.schema.measurements)), np.float32), *(p[1] for p in parts)])
+        offsets = np.cumsum(np.concatenate([[0], *(part[2] for part in parts)])).astype(np.int64)
+        return Encoded(given, values, offsets, self.schema)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """The metadata of `n` series."""
@@ -318,7 +314,7 @@ class MarketSimulator(SeriesGAN):
         return flat.unflatten(-1, (self.piece, self.units.width))
 
     def _log_scale(self) -> torch.Tensor:
-        return 10 * self.networks["scale"].weight[0]  # type: ignore[operator, index]
+        return 10 * self.networks["scale"].weight[0]  # type: ignore[index]
 
 
 class _Recurrent(nn.Module):

@@ -73,7 +73,7 @@ class TeacherForced(SeriesBaseline):
     @property
     def log_scale(self) -> torch.Tensor:
         """float32[numbers]: of the numbers' deviations."""
-        return SCALE_RATE * self.networks["scale"].weight[0]  # type: ignore[return-value, index]
+        return SCALE_RATE * self.networks["scale"].weight[0]  # type: ignore[index]
 
     def _scale(self) -> nn.Module:
         scale = nn.Embedding(1, self.units.numbers)

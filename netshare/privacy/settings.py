@@ -18,6 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Unit = Literal["record", "flow", "host"]
 UNITS = ("record", "flow", "host")
+# noise goes to every weight, so a net of fewer weights has less of it: 1.0 million instead of 11
+SMALL_NETS = {
+    "metadata_state": 8, "metadata_hidden": 32, "record_state": 32, "record_hidden": 16, "condition": 16,
+}  # fmt: skip
 SAMPLE = "sample"  # privacy.public: the trace that ships with netshare
 
 
@@ -134,6 +138,7 @@ def private_defaults(raw: Any) -> Any:
         (("generate", "avoid_real_flows"), False),
         (("chunks", "count"), 1),
         (("generator", "autoregressive", "recall"), False),
+        *((("generator", "autoregressive", name), size) for name, size in SMALL_NETS.items()),
     ):
         if path[0] == "chunks" and raw.get("chunks", {}).get("seconds") is not None:
             continue

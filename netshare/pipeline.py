@@ -82,7 +82,7 @@ def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console
         raise ConfigError(f"until is {until}; it must be one of {', '.join(LAST_STAGES)}")
     assert config.output.folder is not None
     with RunFolder.open(Path(config.output.folder), fresh=fresh) as folder:
-        return _Run(config, folder, console or Console.silent()).until(until)
+        return _run(config, folder, console).until(until)
 
 
 def generate(
@@ -114,24 +114,33 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        work = _Run(config, folder, console or Console.silent())
+        work = _run(config, folder, console)
         format_of(Path(output), work.real("full").sources[0])  # an unknown suffix is said before anything is drawn
         given = work.given_flows(metadata) if metadata is not None else None
         if given is not None:
             config = config.model_copy(update={"addresses": AddressesSection()})
         trace, said = work.sample(flows=flows, given=given, seed=seed)
-        valid, _ = made_valid(trace, work.real, config)
+        valid, _ = made_valid(trace, work.habits, config)
         write_like(valid, Path(output), work.real("full").sources[0], config, seed=seed)
     return said
 
 
-class _Run:
+def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
+    if config.privacy.enabled:
+        from netshare.privacy.pipeline import PrivateRun
+
+        return PrivateRun(config, folder, console or Console.silent())
+    return Run(config, folder, console or Console.silent())
+
+
+class Run:
     """The stages of one run."""
 
     def __init__(self, config: Config, folder: RunFolder, console: Console) -> None:
         self.config, self.folder, self.console = config, folder, console
 
     def until(self, last: str) -> RunResult:
+        """All stages up to `last`."""
         stages = [("preprocess", self.ingest), ("preprocess", self.chunks), ("train", self.train)]
         stages += [("postprocess", self.generate), ("postprocess", self.postprocess), ("evaluate", self.evaluate)]
         key = ""
@@ -139,7 +148,7 @@ class _Run:
             if LAST_STAGES.index(name) <= LAST_STAGES.index(last):
                 key = stage(key)
                 if stage == self.ingest:
-                    check_releasable(self.real, config=self.config)
+                    check_releasable(self.habits, config=self.config)
         synthetic = self.folder.path / "synthetic"
         outputs = sorted(p for p in synthetic.glob("synthetic*")) if last in ("postprocess", "evaluate") else []
         report = self.folder.path / "report" / "report.html"
@@ -149,6 +158,18 @@ class _Run:
     def real(self, part: str) -> Trace:
         """A canonical table of the input: `full`, `train`, or `holdout`."""
         return load_parquet(self.folder.path / "trace" / f"{part}.parquet")
+
+    def habits(self, part: str) -> Trace:
+        """A trace whose habits (broken rules, IP versions) the release may follow: the input."""
+        return self.real(part)
+
+    def split(self, trace: Trace) -> tuple[Trace, Trace | None]:
+        """What to train on and what to hold back."""
+        return _split(trace, self.config)
+
+    def volumes(self) -> dict[int, int] | None:
+        """Records that generation should reach in each chunk: as many as the input has there."""
+        return {int(chunk): said["records"] for chunk, said in self._facts()["chunks"].items()}
 
     def ingest(self, _: str) -> str:
         """Files -> canonical tables: all records, those to train on, those held back."""
@@ -162,7 +183,7 @@ class _Run:
                 trace = read_input(config.input)
                 self.console.note_trace(trace)
                 _check_usable(config, trace)
-                train, holdout = _split(trace, config)
+                train, holdout = self.split(trace)
                 save_parquet(trace, work / "full.parquet")
                 save_parquet(train, work / "train.parquet")
                 if holdout is not None:
@@ -258,7 +279,7 @@ class _Run:
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
                 trace = load_parquet(self.folder.path / "generated" / "generated.parquet")
-                trace, repairs = made_valid(trace, self.real, config)
+                trace, repairs = made_valid(trace, self.habits, config)
                 write_text(work / "repairs.json", json.dumps(repairs, indent=1))
                 for name in formats_for(trace.kind, config):
                     path = work / file_name(name)
@@ -281,7 +302,7 @@ class _Run:
     def given_flows(self, path: str | Path) -> GivenFlows:
         """The flows that a user's file asks for."""
         plan = ChunkPlan(**self._facts()["plan"])
-        real = self.real("full")
+        real = self.habits("full")
         versions = {int(version) for version in np.unique(real["ip_version"])}
         return read_given_flows(path, versions=versions, duration=plan.width * plan.count, categories=real.categories)
 
@@ -299,7 +320,7 @@ class _Run:
                 codec,
                 plan,
                 starting=starting,
-                records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
+                records=self.volumes(),
                 segments={int(chunk): said["segments"] for chunk, said in facts["chunks"].items()},
                 avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],

@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import nn
 
+ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, for rounding in norms and sums
 MOST_PER_UNIT = 2**24  # numbers in the per-unit matrices held at once
 
 
@@ -108,7 +109,8 @@ class Tape:
                     _linear_squares(call, b, units) if isinstance(call, _Linear) else _lookup_squares(call, b, units)
                 )
             norms = squares.sqrt()
-            factor = torch.where(norms.isfinite(), (clip_norm / norms.clamp_min(1e-30)).clamp(max=1.0), 0.0)
+            target = clip_norm * (1 - ROUNDING * torch.finfo(norms.dtype).eps)
+            factor = torch.where(norms.isfinite(), (target / norms.clamp_min(1e-30)).clamp(max=1.0), 0.0)
             gradients: dict[torch.Tensor, torch.Tensor] = {}
             for call, b in zip(self._calls, backward, strict=True):
                 each = factor[call.units].unsqueeze(1)
@@ -263,8 +265,9 @@ def _linear_squares(call: _Linear, b: torch.Tensor, units: int) -> torch.Tensor:
             rows = order[torch.where(inside, starts[some].unsqueeze(1) + place, 0)]
             own_a, own_b = a[rows], torch.where(inside.unsqueeze(2), b[rows], 0.0)
             if by_gram:
+                own_a, own_b = own_a.double(), own_b.double()  # large terms may cancel: a norm must not come out small
                 gram = (own_a @ own_a.transpose(1, 2) + bias) * (own_b @ own_b.transpose(1, 2))
-                squares[some] = gram.sum(dim=(1, 2)).clamp_min(0.0)
+                squares[some] = gram.sum(dim=(1, 2)).clamp_min(0.0).to(b.dtype)
             else:
                 matrix = own_b.transpose(1, 2) @ own_a
                 squares[some] = matrix.square().sum(dim=(1, 2)) + bias * own_b.sum(1).square().sum(1)

@@ -125,6 +125,13 @@ def generate(
     return said
 
 
+@contextmanager
+def open_run(config: Config, path: Path) -> Iterator[Run]:
+    """The stages of a run whose folder exists, held by this process meanwhile."""
+    with RunFolder.open(path) as folder:
+        yield _run(config, folder, None)
+
+
 def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
     if config.privacy.enabled:
         from netshare.privacy.pipeline import PrivateRun

@@ -41,6 +41,7 @@ EPSILON_ERROR = 0.01  # of the numerical composition; what is reported is its up
 SEARCH_TOLERANCE = 1e-3  # of the noise multiplier, relative
 LEAST_NOISE, MOST_NOISE = 0.2, 10_000.0  # below, the accountants' grids outgrow memory and the guarantee is void anyway
 MOST_EPSILON = 100.0
+MOST_GRID = 20_000_000  # points of the numerical composition, 160 MB each time
 MOST_STEPS = 10_000_000
 
 
@@ -114,28 +115,32 @@ def noise_multiplier_for(
     def cost(noise: float, by: AccountantName) -> float:
         return epsilon_of([Mechanism("training", noise, sampling_rate, steps), *others], delta, by)
 
+    def enough_by_prv(noise: float) -> bool:
+        try:
+            return cost(noise, "prv") <= epsilon
+        except ConfigError:  # the less noise, the larger the grid
+            return False
+
     if steps == 0:
         return LEAST_NOISE
 
-    low, high = LEAST_NOISE, 1.0  # the Renyi accountant is quick and never below the other: a place to begin
-    while cost(high, "rdp") > epsilon:
-        low, high = high, 2 * high
-        if high > MOST_NOISE:
-            raise ConfigError(
-                f"privacy.epsilon is {epsilon:g}: no noise up to {MOST_NOISE:g} is enough for {steps} steps with rate "
-                f"{sampling_rate:.3g}; raise epsilon, or lower the steps or privacy.batch"
-            )
-    high = _bisect(lambda noise: cost(noise, "rdp") <= epsilon, low, high)
-    if accountant == "rdp":
-        return high
-    while cost(high, "prv") > epsilon:  # the numerical error can outweigh the gain where epsilon is tiny
-        high *= 1.1
-        if high > MOST_NOISE:
-            raise ConfigError(f"privacy.epsilon is {epsilon:g}, within the prv accountant's error; use accountant rdp")
-    low = high
-    while low > LEAST_NOISE and cost(low, "prv") <= epsilon:
-        low, high = max(LEAST_NOISE, 0.85 * low), low
-    return high if low == high else _bisect(lambda noise: cost(noise, "prv") <= epsilon, low, high)
+    # The Renyi accountant is quick and never below the other: a place to begin, unless epsilon is so small that it has
+    # no bound to give (its orders end somewhere).
+    high = _least(lambda noise: cost(noise, "rdp") <= epsilon)
+    if accountant == "prv":
+        if high is None:
+            high = _least(enough_by_prv)
+        else:
+            low = high = high if cost(high, "prv") <= epsilon else 1.1 * high
+            while low > LEAST_NOISE and cost(low, "prv") <= epsilon:
+                low, high = max(LEAST_NOISE, 0.85 * low), low
+            high = high if low == high else _bisect(lambda noise: cost(noise, "prv") <= epsilon, low, high)
+    if high is None or (accountant == "prv" and not enough_by_prv(high)):
+        raise ConfigError(
+            f"privacy.epsilon is {epsilon:g}: the {accountant} accountant finds no noise up to {MOST_NOISE:g} enough for "
+            f"{steps} steps with rate {sampling_rate:.3g}; raise epsilon, or lower the steps or privacy.batch"
+        )
+    return high
 
 
 def gaussian_delta(epsilon: float, noise_multiplier: float) -> float:
@@ -192,6 +197,8 @@ def _prv(history: list[tuple[float, float, int]], delta: float) -> float:
         domain = PRVAccountant()._get_domain(
             prvs=losses, num_self_compositions=steps, eps_error=EPSILON_ERROR, delta_error=delta_error
         )
+        if domain.size > MOST_GRID:
+            raise ConfigError(f"privacy: the prv accountant would need a grid of {domain.size:,} points; {_remedy()}")
         cut = [TruncatedPrivacyRandomVariable(loss, domain.t_min, domain.t_max) for loss in losses]
         composed = compose_heterogeneous([discretize(loss, domain) for loss in cut], steps)
         found.append(float(composed.compute_epsilon(delta, delta_error, EPSILON_ERROR)[2]))
@@ -214,6 +221,16 @@ def _check_computable(history: list[tuple[float, float, int]]) -> None:
 
 def _remedy() -> str:
     return f"use a noise multiplier of at least {LEAST_NOISE:g} (a smaller epsilon) and fewer steps"
+
+
+def _least(enough: Any) -> float | None:
+    """The least `noise` that is `enough`, or None where not even `MOST_NOISE` is."""
+    low, high = LEAST_NOISE, 1.0
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MOST_NOISE:
+            return None
+    return _bisect(enough, low, high)
 
 
 def _bisect(enough: Any, low: float, high: float, tolerance: float = SEARCH_TOLERANCE) -> float:

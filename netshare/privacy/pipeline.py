@@ -33,6 +33,7 @@ from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.plan import Plan, chunk_count, make_plan
 from netshare.privacy.public import check_different, public_files, public_series, read_public, without_labels
+from netshare.privacy.statement import statement
 from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.units import bounded, units_of
 from netshare.run_folder import file_fingerprint, fingerprint
@@ -128,6 +129,7 @@ class PrivateRun(Run):
                         )
                         weights = load_weights(result.training) if chunk == 0 else weights
                 write_text(work / LEDGER, json.dumps(ledger(config, plan, self._public_fingerprints()), indent=1))
+        write_text(self.folder.path / "PRIVACY.txt", statement(self.folder.path) + "\n")
         write_text(self.folder.path / "models" / "config.json", config.model_dump_json(indent=1))
         return key
 

@@ -97,6 +97,12 @@ class PrivateAutoregressive(AutoregressiveGenerator):
 
     def step(self) -> dict[str, float]:
         """One private step; says nothing of the data, its number of records included."""
+        self.privatise()
+        self._apply()
+        return {"records": 0.0}
+
+    def privatise(self) -> None:
+        """Give every weight its noisy gradient: all that a step learns of the data."""
         schedule = self.schedule
         chosen = self.randomness.poisson_sample(self.count, schedule.sampling_rate, self.steps_done)
         sums = self.clipped_sums(chosen)
@@ -108,12 +114,6 @@ class PrivateAutoregressive(AutoregressiveGenerator):
             begin += parameter.numel()
             total = sums.get(parameter, torch.zeros_like(parameter)).to(torch.float64).cpu() + deviation * own
             parameter.grad = (total / schedule.expected_batch).to(parameter.dtype).to(parameter.device)
-        self._set_rate()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.steps_done += 1
-        self._update_average()
-        return {"records": 0.0}
 
     def clipped_sums(self, chosen: np.ndarray) -> dict[torch.Tensor, torch.Tensor]:
         """The sum over the chosen units (int64[k]) of their gradients, each clipped to the norm; no noise yet."""
@@ -158,6 +158,13 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         """See `Generator.load_sampling_weights`."""
         super().load_sampling_weights(weights)
         self.average = self._state()
+
+    def _apply(self) -> None:
+        self._set_rate()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps_done += 1
+        self._update_average()
 
     def _gradients(self, series: np.ndarray, units: torch.Tensor, count: int) -> dict[torch.Tensor, torch.Tensor]:
         """Clipped sums of all three nets over these series; `units` (int64[n]) numbers their units from 0."""

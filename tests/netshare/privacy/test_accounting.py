@@ -106,7 +106,10 @@ def test_groups_get_the_budget_back(epsilon, delta, size):
         (lambda: epsilon_of([Mechanism("t", 1.0, 0.1, 10**9)], 1e-5), "1,000,000,000 steps"),
         (lambda: epsilon_of([Mechanism("t", 1.0, 0.5, 10**6)], 1e-300), "accountant"),
         (lambda: noise_multiplier_for(1e4, 1e-5, sampling_rate=0.1, steps=10), "privacy.epsilon is 10000"),
-        (lambda: noise_multiplier_for(1e-3, 1e-9, sampling_rate=1.0, steps=10**6), "privacy.epsilon is 0.001"),
+        (
+            lambda: noise_multiplier_for(1e-3, 1e-9, sampling_rate=1.0, steps=10**6, accountant="rdp"),
+            "privacy.epsilon is 0.001",
+        ),
         (lambda: Mechanism("t", 1.0, 1.5, 10), "sampling rate 1.5"),
     ],
 )

@@ -22,6 +22,7 @@ import torch
 from netshare.generators.doppelganger.losses import TINY, _active_units
 from netshare.generators.doppelganger.modules import Critic
 
+ROUNDING_OF_SUMS = 100  # machine epsilons by which a sum of products may be off, of the sum of their sizes
 ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, as in `ghost`
 
 
@@ -133,18 +134,30 @@ def _meetings(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> 
 
 
 def _squares(met: _Met) -> torch.Tensor:
-    """float64[n]: squared norms of the gradients of matrix and bias; double, since large terms may cancel."""
-    inputs, outputs = torch.stack(met.inputs, 1).double(), torch.stack(met.outputs, 1).double()
-    squares = ((inputs @ inputs.transpose(1, 2)) * (outputs @ outputs.transpose(1, 2))).sum(dim=(1, 2))
+    """float[n]: squared norms of the gradients of matrix and bias, from above.
+
+    Large terms may cancel, and leave a norm too small by rounding; so what rounding can amount to is added.
+    """
+    dot = torch.linalg.vecdot
+    squares = terms = torch.zeros(len(met.outputs[0]), dtype=met.outputs[0].dtype, device=met.outputs[0].device)
+    for s in range(3):
+        own = dot(met.inputs[s], met.inputs[s]) * dot(met.outputs[s], met.outputs[s])
+        squares, terms = squares + own, terms + own.sqrt()
+        for t in range(s):
+            squares = squares + 2 * dot(met.inputs[s], met.inputs[t]) * dot(met.outputs[s], met.outputs[t])
     if met.bias is not None:  # met by the rows, not by the penalty
-        squares = squares + (outputs[:, 0] + outputs[:, 1]).square().sum(1)
-    return squares
+        squares = squares + (met.outputs[0] + met.outputs[1]).square().sum(1)
+    return squares + ROUNDING_OF_SUMS * torch.finfo(squares.dtype).eps * terms.square()
 
 
 def _sums(met: _Met, factor: torch.Tensor) -> dict[torch.Tensor, torch.Tensor]:
-    outputs = [torch.where(factor > 0, each, 0.0) * factor for each in met.outputs]
-    inputs = [torch.where(factor > 0, each, 0.0) for each in met.inputs]
-    whole = torch.cat(inputs).T @ torch.cat(outputs)
+    inputs, outputs = met.inputs, [each * factor for each in met.outputs]
+    if not bool((factor > 0).all()):  # nothing times infinity would not be nothing
+        inputs = [torch.where(factor > 0, each, 0.0) for each in inputs]
+        outputs = [torch.where(factor > 0, each, 0.0) for each in outputs]
+    whole = inputs[0].T @ outputs[0]
+    for own, out in zip(inputs[1:], outputs[1:], strict=True):
+        whole.addmm_(own.T, out)
     found: dict[torch.Tensor, torch.Tensor] = {}
     if met.transposed:
         found[met.parameters[0]] = whole.T
@@ -153,9 +166,8 @@ def _sums(met: _Met, factor: torch.Tensor) -> dict[torch.Tensor, torch.Tensor]:
         for block in met.parameters:
             own = whole[start : start + len(block)]
             start += len(own)
-            found[block] = (
-                own if len(own) == len(block) else torch.cat([own, own.new_zeros(len(block) - len(own), own.shape[1])])
-            )
+            short = len(block) - len(own)
+            found[block] = own if short == 0 else torch.cat([own, own.new_zeros(short, own.shape[1])])
     if met.bias is not None:
         found[met.bias] = (outputs[0] + outputs[1]).sum(0)
     return found

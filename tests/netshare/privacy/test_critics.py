@@ -54,7 +54,7 @@ def test_clipped_sums_equal_a_loop_over_samples(n, width, layers, units, clip, s
     for parameter, value in expected.items():
         found = sums.get(parameter, torch.zeros_like(parameter))
         assert float((found - value).abs().max()) < 1e-10
-    assert norms.tolist() == pytest.approx(lengths, rel=1e-9, abs=1e-12)
+    assert norms.tolist() == pytest.approx(lengths, rel=1e-9, abs=1e-6)
     if n == 1:
         assert sum(float((value**2).sum()) for value in sums.values()) ** 0.5 <= clip * (1 + 1e-12)
 

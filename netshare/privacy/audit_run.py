@@ -18,7 +18,7 @@ from torch.nn import functional
 from netshare.config import Config
 from netshare.evaluation.flows import conversation_keys
 from netshare.generators.autoregressive import AutoregressiveGenerator
-from netshare.pipeline import open_run
+from netshare.pipeline import DEFAULT_FLOW_KEY, open_run
 from netshare.privacy.audit import AuditResult, membership_bound
 from netshare.privacy.statement import read_ledger
 from preprocess import Trace
@@ -58,7 +58,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
     plan, config, codec = ChunkPlan(**facts["plan"]), run.config, run._codec()  # type: ignore[attr-defined]
     time = trace["time"]
     trace = trace.take((time >= plan.start) & (time < plan.start_of(plan.count)))
-    flows = group_flows(trace, config.fields.flow_key)
+    flows = group_flows(trace, config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind])
     first = np.zeros(len(flows), dtype=bool)
     keys = conversation_keys(trace)[flows.first]
     first[np.unique(keys, return_index=True)[1]] = True

@@ -17,8 +17,8 @@ Wang, Zha, Karypis, "Differentially private optimization on large model at small
         loss = functional.cross_entropy(net(x), y, reduction="sum")
     gradients, norms = tape.clipped(loss, units=8, clip_norm=1.0)
 
-Every learnt weight must belong to a layer that the tape knows (linear, embedding, embedding bag, a stepped GRU) and be
-used by one call of it: anything else is an error, never a silent gap.
+Every learnt weight must belong to a layer that the tape knows (linear, embedding, embedding bag, tables and heads of
+tokens, a stepped GRU) and be used by one call of it: anything else is an error, never a silent gap.
 """
 
 from __future__ import annotations
@@ -29,19 +29,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from netshare.generators.autoregressive.token_table import Scale, TokenHead, TokenTable
+
 ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, for rounding in norms and sums
 MOST_PER_UNIT = 2**24  # numbers in the per-unit matrices held at once
 
 
 @dataclass
 class _Linear:
-    """A call of y = x W^T + b; its rows may come in several pieces."""
+    """A call of y = x W^T + b; its rows may come in several pieces. With `fold` (float[outputs, k]) the weight is a
+    factor of the matrix, fold W: its gradient is that of a layer whose output gradients are b fold."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     inputs: list[torch.Tensor]
     outputs: list[torch.Tensor]
     units: torch.Tensor
+    fold: torch.Tensor | None = None
 
 
 @dataclass
@@ -69,6 +73,8 @@ class Tape:
         self._calls = []
         for module in self.net.modules():
             hook = HOOKS.get(type(module))
+            if isinstance(module, TokenTable):
+                module.__dict__["total"] = self._total_of(module)
             if hook is not None:
                 self._hooks.append(module.register_forward_hook(self._recorder(hook), with_kwargs=True))
         return self
@@ -76,6 +82,8 @@ class Tape:
     def __exit__(self, *error: object) -> None:
         for hook in self._hooks:
             hook.remove()
+        for module in self.net.modules():
+            module.__dict__.pop("total", None)
         self._hooks = []
 
     def clipped(
@@ -101,7 +109,8 @@ class Tape:
         for call in self._calls:
             own = found[position : position + len(call.outputs)]
             position += len(call.outputs)
-            backward.append(torch.cat([_rows_of(o, g) for o, g in zip(call.outputs, own, strict=True)]))
+            whole = torch.cat([_rows_of(o, g) for o, g in zip(call.outputs, own, strict=True)])
+            backward.append(whole @ call.fold if isinstance(call, _Linear) and call.fold is not None else whole)
         with torch.no_grad():
             squares = torch.zeros(units, dtype=loss.dtype, device=loss.device)
             for call, b in zip(self._calls, backward, strict=True):
@@ -135,10 +144,22 @@ class Tape:
             if self.rows is None:
                 raise RuntimeError("the tape was not told which unit each row belongs to")
             call = hook(module, args, kwargs, output, self.rows, self)
-            if call is not None:
-                self._calls.append(call)
+            self._calls += call if isinstance(call, list) else [] if call is None else [call]
 
         return record
+
+    def _total_of(self, table: TokenTable) -> Any:
+        """`TokenTable.total`, recorded: it is no forward pass, so no hook sees it."""
+
+        def total(tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            found = TokenTable.total(table, tokens, weights)
+            if self.rows is None:
+                raise RuntimeError("the tape was not told which unit each row belongs to")
+            row = torch.arange(len(tokens), device=tokens.device).repeat_interleave(tokens.shape[1])
+            self._calls += _table_lookups(table, tokens.flatten(), row, weights.flatten(), found, self.rows)
+            return found
+
+        return total
 
     def _check_complete(self) -> None:
         used: list[torch.Tensor] = []
@@ -150,7 +171,7 @@ class Tape:
         if len({id(p) for p in used}) < len(used):
             raise RuntimeError("a weight was used twice in one pass; its per-unit gradient would be wrong")
         known = {
-            id(p) for module in self.net.modules() if type(module) in HOOKS for p in module.parameters(recurse=False)
+            id(p) for module in self.net.modules() if type(module) in KNOWN for p in module.parameters(recurse=False)
         }
         strangers = [n for n, p in self.net.named_parameters() if p.requires_grad and id(p) not in known]
         if strangers:
@@ -220,6 +241,47 @@ def _on_bag(module: nn.EmbeddingBag, args: Any, kwargs: Any, output: Any, rows: 
     return _Lookup(module.weight, index.flatten(), row, None if scale is None else scale.flatten(), [output], rows)
 
 
+def _on_table(module: TokenTable, args: Any, kwargs: Any, output: Any, rows: torch.Tensor, tape: Tape) -> list[_Lookup]:
+    index = args[0]
+    units = rows if index.ndim == 1 else rows.repeat_interleave(index.shape[1])
+    entries = torch.arange(index.numel(), device=index.device)
+    return _table_lookups(module, index.flatten(), entries, None, output, units)
+
+
+def _table_lookups(
+    table: TokenTable,
+    index: torch.Tensor,
+    row: torch.Tensor,
+    scale: torch.Tensor | None,
+    output: torch.Tensor,
+    units: torch.Tensor,
+) -> list[_Lookup]:
+    """Tokens' own vectors, and for each column on a scale the two knots that each of its tokens lies between."""
+    calls = [_Lookup(table.own, index, row, scale, [output], units)]
+    for name, rows in table._rows.items():
+        on_scale = table.scales[name]
+        assert isinstance(on_scale, Scale)
+        some = ((index >= rows.start) & (index < rows.stop)).nonzero().squeeze(1)
+        if len(some):
+            place = index[some] - rows.start
+            share = on_scale._share[place, 0]
+            low, times = on_scale._low[place], 1.0 if scale is None else scale[some]
+            knots, weights = torch.cat([low, low + 1]), torch.cat([(1 - share) * times, share * times])
+            calls.append(_Lookup(on_scale.knots, knots, row[some].repeat(2), weights, [output], units))
+    return calls
+
+
+def _on_head(module: TokenHead, args: Any, kwargs: Any, output: Any, rows: torch.Tensor, tape: Tape) -> list[_Linear]:
+    calls = [_Linear(module.weight, module.bias, [args[0].detach()], [output], rows)]
+    if module.scale is not None:
+        low, share = module.scale._low, module.scale._share[:, 0]
+        fold = torch.zeros(len(low), len(module.scale.knots), dtype=output.dtype, device=output.device)
+        place = torch.arange(len(low), device=output.device)
+        fold[place, low], fold[place, low + 1] = (1 - share).to(output.dtype), share.to(output.dtype)
+        calls.append(_Linear(module.scale.knots, None, [args[0].detach()], [output], rows, fold))
+    return calls
+
+
 def _on_gru(module: SteppedGRU, args: Any, kwargs: Any, output: Any, rows: torch.Tensor, tape: Tape) -> None:
     inputs, entering, before, maps = module.trace
     module.trace = ()
@@ -232,7 +294,10 @@ HOOKS: dict[type, Any] = {
     nn.Embedding: _on_embedding,
     nn.EmbeddingBag: _on_bag,
     SteppedGRU: _on_gru,
+    TokenTable: _on_table,
+    TokenHead: _on_head,
 }
+KNOWN = (*HOOKS, Scale)  # scales are recorded with the tables and heads that they belong to
 
 
 def _rows_of(output: torch.Tensor, gradient: torch.Tensor | None) -> torch.Tensor:

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 LEDGER = "privacy.json"
 
 
-def ledger(config: Config, plan: Plan, public: dict[str, str]) -> dict[str, Any]:
+def ledger(config: Config, plan: Plan, public: dict[str, str], flow_key: str) -> dict[str, Any]:
     """What the statement is made from.
 
     Args:
         public: name and content hash of each public file.
+        flow_key: what a flow is.
     """
     privacy = config.privacy
     return {
         **plan.to_json(),
+        "flow_key": flow_key,
         "noise_source": "the operating system's cryptographic generator"
         if privacy.secure_rng
         else "seed (no guarantee)",

@@ -28,7 +28,7 @@ from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
 from netshare.generation import derive_seed
 from netshare.generators import build_generator
-from netshare.pipeline import Run, _check_usable, _device, _plain
+from netshare.pipeline import DEFAULT_FLOW_KEY, Run, _check_usable, _plain, device_of
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.plan import Plan, chunk_count, make_plan
@@ -44,8 +44,10 @@ from preprocess.chunks import NANOSECONDS, ChunkPlan, cut_series, take_series
 from preprocess.codec import Codec
 from preprocess.encoded import Encoded
 from preprocess.errors import ConfigError
+from preprocess.flows import FlowKey, group_flows
 from preprocess.readers import list_files
 from preprocess.series import SeriesTable
+from preprocess.trace import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class PrivateRun(Run):
     def train(self, before: str) -> str:
         """A model of the public trace, then one private model a chunk, and the ledger."""
         config = self.config
-        device = _device(config.training.device)
+        device = device_of(config.training.device)
         settings = _plain(config.generator.autoregressive)
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
         key = fingerprint("private models", before, settings, lasting, torch.device(device).type, config.seed)
@@ -128,7 +130,8 @@ class PrivateRun(Run):
                             threads=config.training.threads,
                         )
                         weights = load_weights(result.training) if chunk == 0 else weights
-                write_text(work / LEDGER, json.dumps(ledger(config, plan, self._public_fingerprints()), indent=1))
+                said = ledger(config, plan, self._public_fingerprints(), self._flow_key())
+                write_text(work / LEDGER, json.dumps(said, indent=1))
         write_text(self.folder.path / "PRIVACY.txt", statement(self.folder.path) + "\n")
         write_text(self.folder.path / "models" / "config.json", config.model_dump_json(indent=1))
         return key
@@ -136,7 +139,7 @@ class PrivateRun(Run):
     def _codec_of(self, public: Trace, window: ChunkPlan) -> tuple[Codec, list[SeriesTable]]:
         """A codec in which nothing is measured, and the public series."""
         config, longest = self.config, self.config.privacy.bounds.max_records
-        tables = public_series(public, window, flow_key=config.fields.flow_key, max_records=longest)
+        tables = public_series(public, window, flow_key=self._flow_key(), max_records=longest)
         codec = Codec.fit(
             tables,
             encodings=config.fields.encodings,
@@ -155,11 +158,11 @@ class PrivateRun(Run):
 
     def _tables(self, private: Trace, window: ChunkPlan, template: SeriesTable) -> dict[int, SeriesTable]:
         """The bounded series of every declared chunk, those without any included."""
-        config, privacy = self.config, self.config.privacy
+        privacy = self.config.privacy
         kept = bounded(
             private,
             window,
-            flow_key=config.fields.flow_key,
+            flow_key=self._flow_key(),
             hosts=self._hosts(),
             max_flows=privacy.max_flows_per_unit,
             max_chunks=privacy.max_chunks_per_unit,
@@ -170,11 +173,9 @@ class PrivateRun(Run):
                 f"  {len(private) - len(kept):,} of {len(private):,} training records are outside the declared bounds "
                 "and are not learnt from (this line is private)"
             )
-        from preprocess.flows import group_flows
-
         found: Mapping[int, SeriesTable] = {}
         if len(kept):
-            flows = group_flows(kept, config.fields.flow_key)
+            flows = group_flows(kept, self._flow_key())
             found = cut_series(kept, flows, window, max_records_per_segment=privacy.bounds.max_records)
         nothing = take_series(template, np.zeros(0, np.int64))
         return {chunk: found.get(chunk, nothing) for chunk in range(window.count)}
@@ -189,7 +190,7 @@ class PrivateRun(Run):
         return {
             "plan": window.to_json(),
             "flows": max(1, round(int(noisy.sum()) / (1 - held_back))),
-            "chunks": {str(chunk): {"starting": int(count)} for chunk, count in enumerate(noisy)},
+            "chunks": {str(chunk): {"starting": int(count), "segments": 0} for chunk, count in enumerate(noisy)},
             "counts": "noisy; see models/privacy.json",
         }
 
@@ -252,7 +253,10 @@ class PrivateRun(Run):
     def _public_fingerprints(self) -> dict[str, str]:
         return {path.name: file_fingerprint(path) for path in self._public_files()}
 
-    def _kind(self) -> Any:
+    def _flow_key(self) -> FlowKey:
+        return self.config.fields.flow_key or DEFAULT_FLOW_KEY[self._kind()]
+
+    def _kind(self) -> Kind:
         return "packet" if self.config.preset == "pcap" else "flow"
 
     def _encoded_public(self) -> Encoded:

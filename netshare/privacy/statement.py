@@ -18,6 +18,10 @@ UNIT_TEXT = {
     "flow": "one flow (all records that share a five-tuple: addresses, ports, protocol)",
     "host": "one protected host (all flows with this address at one end)",
 }
+FLOW_TEXT = {
+    "unidirectional": "(The two directions of a conversation are two flows.)",
+    "bidirectional": "(Both directions of a conversation are one flow.)",
+}
 NOT_COVERED = (
     "the report, the folders trace/ and chunks/, and what was printed during the run: all made from the input itself",
     "facts about many units together (which services a network runs, how busy it is): learning them is the purpose",
@@ -74,6 +78,7 @@ def _plain_words(said: dict[str, Any]) -> list[str]:
     guess = factor / (1 + factor)
     lines = [
         f"Protected is {UNIT_TEXT[said['unit']]}.",
+        FLOW_TEXT[said["flow_key"]],
         "Whatever somebody concludes from the synthetic trace and the models, they would have concluded it with nearly",
         f"the same probability had any one of these been missing from the input: at most {factor:.3g} times as likely,",
         f"apart from an event of probability {delta:.2g}. Somebody who knows everything else and finds both cases equally",

@@ -21,13 +21,16 @@ PRIVATE_OUTPUT = ("models/000/", "models/001/", "models/002/", "generated/", "sy
 NOISY = {"flows", "starting"}  # counts: charged too
 
 
+TINY = {"epochs": 1, "epochs_steps": 0, "metadata_state": 8, "record_state": 8, "condition": 8}
+
+
 def settings(trace: Path, folder: Path, **privacy):
     return {
         "input": str(trace),
         "output": {"folder": str(folder)},
         "chunks": {"count": 3},
         "training": {"steps": 2},
-        "generator": {"autoregressive": {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}},
+        "generator": {"autoregressive": TINY},
         "evaluate": {"enabled": False},
         "generate": {"flows": 50},
         "privacy": {
@@ -139,6 +142,12 @@ def test_a_run_without_privacy_has_no_statement(quick_run, tmp_path, capsys):
     assert "not private" in capsys.readouterr().err
     assert main(["privacy", "statement", str(tmp_path / "nowhere")]) == 2
     assert "no ledger" in capsys.readouterr().err
+
+
+def test_what_would_look_at_the_input_once_more_is_refused(neighbours, tmp_path, capsys):
+    options = ["--uniform", "protocol", "-o", str(tmp_path / "new")]
+    assert main(["retrain-metadata", str(neighbours[0]), *options]) == 2
+    assert "private run" in capsys.readouterr().err
 
 
 def test_models_hold_no_training_rows(neighbours):

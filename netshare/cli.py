@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from netshare.privacy.commands import add_privacy_commands
 from preprocess.errors import InputError, NetshareError
 
 STAGE_COMMANDS = {
@@ -127,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
+    privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
+    add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
     schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
     return parser

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from netshare.privacy.commands import add_privacy_commands
 from preprocess.errors import InputError, NetshareError
 
 STAGE_COMMANDS = {
@@ -110,6 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
     _add_series_options(evaluate)
     evaluate.add_argument("--seed", type=int, default=0)
+    compare = add("compare", _compare, "train baselines and our generators for the same time, and rank them", on_config)
+    compare.add_argument(
+        "--methods", metavar="A,B,...", help="of: autoregressive, doppelganger and the baselines (all)"
+    )
+    compare.add_argument(
+        "--budget", type=float, default=60.0, metavar="CPU_SECONDS", help="training time a method; default: 60"
+    )
+    compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the config's name + '-compare'")
+    compare.add_argument("--fresh", action="store_true", help="forget what the folder holds")
     convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
     convert.add_argument("files", nargs="+", metavar="IN")
     convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
@@ -118,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
+    privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
+    add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
     schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
     return parser
@@ -263,6 +275,27 @@ def _show_and_write(
                 write(report, path)
             except OSError as error:
                 raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
+
+
+def _compare(options: Any) -> None:
+    from netshare.baselines import choose_methods
+    from netshare.comparison import compare, format_table
+    from netshare.config import load_config
+    from netshare.progress import Console
+
+    methods = choose_methods(options.methods)
+    config = load_config(options.config, options.overrides, work_dir=options.work_dir)
+    result = compare(
+        config,
+        methods=methods,
+        budget=options.budget,
+        folder=options.output,
+        fresh=options.fresh,
+        console=Console(quiet=options.quiet),
+    )
+    print(format_table(result))
+    for path in result.outputs:
+        print(_relative(path))
 
 
 def _convert(options: Any) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.privacy.settings import SAMPLE, PrivacySettings, check_private, private_defaults
 from netshare.series_settings import SeriesSettings
 from postprocess.writers.write import FORMATS
 from preprocess import Trace, read_trace
@@ -232,6 +233,7 @@ class Config(Section):
     postprocess: PostprocessSection = PostprocessSection()
     addresses: AddressesSection = AddressesSection()
     evaluate: EvaluateSection = EvaluateSection()
+    privacy: PrivacySettings = PrivacySettings()
     seed: int = Field(0, ge=0, lt=2**31, description="Seeds everything random; the same seed repeats a run.")
 
     @field_validator("preset")
@@ -246,6 +248,16 @@ class Config(Section):
         if self.addresses.avoid_real and not self.addresses.prefixes:
             raise ValueError("addresses.avoid_real needs addresses.prefixes to move the addresses into")
         return self
+
+    @model_validator(mode="after")
+    def _privacy_holds(self) -> Config:
+        check_private(self)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _private_defaults(cls, value: Any) -> Any:
+        return private_defaults(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -295,6 +307,8 @@ def load_config(
     merged["output"] = {**merged.get("output", {}), "folder": str(folder.resolve())}
     if user.ip2vec.model is not None:
         merged["ip2vec"] = {"model": str((base / user.ip2vec.model).resolve())}
+    if (public := user.privacy.public) not in (None, SAMPLE):
+        merged["privacy"]["public"] = _absolute([public] if isinstance(public, str) else list(public or ()), base)
     return _validate(merged, name)
 
 

@@ -117,11 +117,22 @@ def generate(
         return _run(config, folder, console).write_more(Path(output), flows=flows, metadata=metadata, seed=seed)
 
 
+@contextmanager
+def open_run(config: Config, path: Path) -> Iterator[Run]:
+    """The stages of a run whose folder exists, held by this process meanwhile."""
+    with RunFolder.open(path) as folder:
+        yield _run(config, folder, None)
+
+
 def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
     if config.preset == "timeseries":
         from netshare.series_run import SeriesRun
 
         return SeriesRun(config, folder, console or Console.silent())
+    if config.privacy.enabled:
+        from netshare.privacy.pipeline import PrivateRun
+
+        return PrivateRun(config, folder, console or Console.silent())
     return Run(config, folder, console or Console.silent())
 
 
@@ -149,11 +160,23 @@ class Run:
 
     def check_releasable(self) -> None:
         """Refuse, before anything is trained, an output that could not be written after it."""
-        check_releasable(self.real, config=self.config)
+        check_releasable(self.habits, config=self.config)
 
     def real(self, part: str) -> Trace:
         """A canonical table of the input: `full`, `train`, or `holdout`."""
         return load_parquet(self.folder.path / "trace" / f"{part}.parquet")
+
+    def habits(self, part: str) -> Trace:
+        """A trace whose habits (broken rules, IP versions) the release may follow: the input."""
+        return self.real(part)
+
+    def split(self, trace: Trace) -> tuple[Trace, Trace | None]:
+        """What to train on and what to hold back."""
+        return _split(trace, self.config)
+
+    def volumes(self) -> dict[int, int] | None:
+        """Records that generation should reach in each chunk: as many as the input has there."""
+        return {int(chunk): said["records"] for chunk, said in self._facts()["chunks"].items()}
 
     def ingest(self, _: str) -> str:
         """Files -> canonical tables: all records, those to train on, those held back."""
@@ -167,7 +190,7 @@ class Run:
                 trace = read_input(config.input)
                 self.console.note_trace(trace)
                 _check_usable(config, trace)
-                train, holdout = _split(trace, config)
+                train, holdout = self.split(trace)
                 save_parquet(trace, work / "full.parquet")
                 save_parquet(train, work / "train.parquet")
                 if holdout is not None:
@@ -263,7 +286,7 @@ class Run:
         with self._stage("synthetic", key, "rebuilding headers and writing") as work:
             if work is not None:
                 trace = load_parquet(self.folder.path / "generated" / "generated.parquet")
-                trace, repairs = made_valid(trace, self.real, config)
+                trace, repairs = made_valid(trace, self.habits, config)
                 write_text(work / "repairs.json", json.dumps(repairs, indent=1))
                 for name in formats_for(trace.kind, config):
                     path = work / file_name(name)
@@ -280,7 +303,7 @@ class Run:
         if given is not None:
             config = config.model_copy(update={"addresses": AddressesSection()})
         trace, said = self.sample(flows=flows, given=given, seed=seed)
-        valid, _ = made_valid(trace, self.real, config)
+        valid, _ = made_valid(trace, self.habits, config)
         write_like(valid, output, source, config, seed=seed)
         return said
 
@@ -300,7 +323,7 @@ class Run:
     def given_flows(self, path: str | Path) -> GivenFlows:
         """The flows that a user's file asks for."""
         plan = ChunkPlan(**self._facts()["plan"])
-        real = self.real("full")
+        real = self.habits("full")
         versions = {int(version) for version in np.unique(real["ip_version"])}
         return read_given_flows(path, versions=versions, duration=plan.width * plan.count, categories=real.categories)
 
@@ -318,7 +341,7 @@ class Run:
                 codec,
                 plan,
                 starting=starting,
-                records={int(chunk): said["records"] for chunk, said in facts["chunks"].items()},
+                records=self.volumes(),
                 segments={int(chunk): said["segments"] for chunk, said in facts["chunks"].items()},
                 avoid=self._real_five_tuples() if self.config.generate.avoid_real_flows else None,
                 flows=flows or facts["flows"],

@@ -94,6 +94,10 @@ def retrain_metadata(
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
     with RunFolder.open(old) as source, RunFolder.open(new) as folder:
         config = Config.model_validate_json((old / "models" / "config.json").read_text())
+        if config.privacy.enabled:
+            raise ConfigError(
+                f"{old}: is a private run; retraining looks at its input again, which its budget has no room for"
+            )
         work = _Retraining(config, old, wanted)
         say(f"{work.effective_flows:,.0f} of {work.flows:,} training flows count, as weighted")
         keys = {name: (source.done(name) or {}).get("fingerprint") for name in ("trace", "chunks", "models")}

@@ -132,7 +132,9 @@ class RunFolder:
         for name, said in stages.items():
             entries = sorted((self.path / name).rglob("*"))
             said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
-        write_text(self.path / "manifest.json", json.dumps({"stages": stages}, indent=1))
+        ledger = self.path / "models" / "privacy.json"
+        private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
+        write_text(self.path / "manifest.json", json.dumps({"stages": stages, **private}, indent=1))
 
 
 def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:

@@ -139,8 +139,12 @@ class Codec:
             gate=gate,
         )
 
-    def encode(self, table: SeriesTable) -> Encoded:
+    def encode(self, table: SeriesTable, *, nearest: bool = False) -> Encoded:
         """The encoded arrays of a table with the columns that this codec was fitted on.
+
+        Args:
+            nearest: a value that the codec has no code for is encoded as the nearest that it has, not refused; where
+                bounds are declared and not measured, that is clipping.
 
         Raises:
             FieldError: a column is missing, or a value is outside its field's range.
@@ -148,8 +152,8 @@ class Codec:
         if table.chunk_width != self.chunk_width:
             raise FieldError(f"chunk width is {table.chunk_width} ns, the codec was fitted on {self.chunk_width} ns")
         return Encoded(
-            self._encode(self.metadata, table.metadata, len(table)),
-            self._encode(self.measurements, to_mean_sizes(table.measurements), int(table.offsets[-1])),
+            self._encode(self.metadata, table.metadata, len(table), nearest=nearest),
+            self._encode(self.measurements, to_mean_sizes(table.measurements), int(table.offsets[-1]), nearest=nearest),
             np.asarray(table.offsets, np.int64),
             self.schema,
         )

@@ -64,7 +64,7 @@ def page(title: str, body: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
     )
 
@@ -248,7 +248,7 @@ def section(title: str, inner: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{inner}</section>"
 
 
-_STYLE = """
+STYLE = """
 :root{--bg:#fff;--fg:#1b1f24;--muted:#57606a;--line:#d8dee4;--card:#f6f8fa;--train:#0072b2;--holdout:#6e7781;--synthetic:#d55e00}
 @media (prefers-color-scheme:dark){:root{--bg:#14171c;--fg:#e6e9ed;--muted:#9aa4b0;--line:#333a44;--card:#1c2128;
 --train:#56b4e9;--holdout:#aab2bc;--synthetic:#ff9a45}}

@@ -1,0 +1,9 @@
+"""Baselines: published and simple generators of traces, to compare ours with, all behind `Generator`.
+
+from netshare.baselines import BASELINES
+model = BASELINES["hmm"].create(encoded.schema)
+"""
+
+from netshare.baselines.registry import BASELINES, FAMILIES, OURS, Method, all_methods, choose_methods
+
+__all__ = ["BASELINES", "FAMILIES", "OURS", "Method", "all_methods", "choose_methods"]

@@ -1,0 +1,60 @@
+"""Training within a budget of CPU time, the same for every method whatever it does with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from netshare.generators.autoregressive import AutoregressiveGenerator
+from netshare.generators.base import Generator
+from preprocess.encoded import Encoded
+
+UNBOUNDED = 1_000_000_000  # steps: the budget ends training
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a training took; `ended_itself` where the method had no use for the rest of its budget."""
+
+    cpu_seconds: float
+    steps: int
+    records: int
+    ended_itself: bool
+
+
+def train_within(
+    generator: Generator,
+    data: Encoded,
+    *,
+    seed: int,
+    cpu_seconds: float,
+    initial_weights: dict[str, torch.Tensor] | None = None,
+) -> Spent:
+    """Train until the method is done or this process has used so much CPU time (all threads), whichever is first.
+
+    Measuring the data and building networks counts; the step under way when the budget ends is finished.
+    """
+    begun, records = time.process_time(), 0
+    with _one_thread():
+        generator.prepare(data, seed=seed, steps=UNBOUNDED, initial_weights=initial_weights)
+        while not generator.done and time.process_time() - begun < cpu_seconds:
+            records += int(generator.step().get("records", 0))
+        ended = generator.done
+        if not ended and isinstance(generator, AutoregressiveGenerator):
+            generator.steps = generator.steps_done + 1  # a last step, at whose end it keeps its best weights
+            generator.step()
+    return Spent(round(time.process_time() - begun, 2), generator.steps_done, records, ended)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

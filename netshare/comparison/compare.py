@@ -1,0 +1,210 @@
+"""Compare generators on one trace: train each on half A of its flows for the same CPU time, judge by the other half B.
+
+Every finished method is one file, `methods/NAME.json`, written in one step: an interrupted comparison goes on with the
+next method, and a method added later joins the table. A file made under other settings, input or budget is made anew.
+
+Methods are ranked by their mean distance: the geometric mean of d(S, B) / d(A, B) over all distances. One that copies
+cannot be first: the share of its (source, destination, port) triples, or of its hosts, that stand in A is more than 1.5
+times the share of B's that do. (Five-tuples and records say nothing here: by construction none of B's are in A.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netshare.baselines.registry import BASELINES, FAMILIES, OURS, all_methods
+from netshare.comparison.report import write_reports
+from netshare.comparison.training import synthesise
+from netshare.config import AddressesSection, Config, read_input
+from netshare.evaluation import Report, evaluate, split_by_flow
+from netshare.pipeline import FEWEST_FLOWS
+from netshare.progress import Console
+from netshare.release import made_valid
+from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
+from preprocess.atomic import write_text
+from preprocess.errors import ConfigError, InputError, TrainingError
+from preprocess.flows import group_flows
+from preprocess.readers import list_files
+from preprocess.trace import Trace
+
+VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew
+HALF = 0.5
+COPY_LIMIT = 1.5  # times the share of B
+COPIED = ("(source, destination, port) triples", "hosts")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ranked results: those that do not copy by mean distance, then those that do, then those that failed."""
+
+    trace: str
+    kind: str
+    budget: float
+    seed: int
+    records: int
+    flows: int
+    rows: tuple[dict[str, Any], ...]
+    folder: Path
+    outputs: tuple[Path, ...] = field(default=())
+
+
+def compare(
+    config: Config,
+    *,
+    methods: Sequence[str] | None = None,
+    budget: float = 60.0,
+    folder: Path | str | None = None,
+    fresh: bool = False,
+    console: Console | None = None,
+) -> Comparison:
+    """Train, sample and judge each method; write table.md, results.json and compare.html.
+
+    Args:
+        config: of a run (see `load_config`); its input, fields, chunks, generator, generate, postprocess and seed count.
+        methods: names (see `netshare.baselines.all_methods`), all by default.
+        budget: CPU seconds of training, for each method.
+        folder: where results go; by default beside the run folder, its name ending in `-compare`.
+        fresh: forget what the folder holds.
+        console: where progress goes; silent by default.
+
+    Raises:
+        NetshareError: its message says what is wrong and what to do.
+    """
+    console = console or Console.silent()
+    chosen = tuple(methods or all_methods())
+    _check(chosen, budget)
+    path = Path(folder) if folder is not None else _default_folder(config)
+    files = [(each.name, file_fingerprint(each)) for each in list_files(config.input.files)]
+    trace = read_input(config.input).sorted_by_time()
+    halves = split_by_flow(trace, HALF, config.seed)
+    for half in halves:
+        if len(half) == 0 or len(group_flows(half)) < FEWEST_FLOWS:
+            raise InputError(
+                f"{config.input.files[0]}: half of its {len(group_flows(trace))} flows are too few to compare "
+                f"generators on; give a trace of at least {4 * FEWEST_FLOWS} flows"
+            )
+    key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *_settings(config))
+    with RunFolder.open(path, fresh=fresh):
+        (path / "methods").mkdir(exist_ok=True)
+        rows = []
+        for number, name in enumerate(chosen, 1):
+            where = path / "methods" / f"{name}.json"
+            row = _finished(where, key)
+            console.say(f"{number} of {len(chosen)}: {name}" + (" is done already" if row else " ..."))
+            if row is None:
+                row = _measure(name, halves, config, budget) | {"fingerprint": key}
+                write_text(where, json.dumps(row, indent=1, allow_nan=False) + "\n")
+                console.say(_line(row))
+            rows.append(row)
+        result = Comparison(
+            ", ".join(Path(name).name for name in config.input.files),
+            trace.kind,
+            budget,
+            config.seed,
+            len(trace),
+            len(group_flows(trace)),
+            tuple(ranked(rows)),
+            path,
+            tuple(path / name for name in ("table.md", "results.json", "compare.html")),
+        )
+        write_reports(result)
+    return result
+
+
+def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows by mean distance, those that copy after those that do not, failed ones last; with their `rank`."""
+
+    def place(row: dict[str, Any]) -> tuple[int, float]:
+        return (2, 0.0) if "failed" in row else (int(row["copies"]), row["ratio"])
+
+    ordered = sorted(rows, key=place)
+    clean = [row["method"] for row in ordered if place(row)[0] == 0]
+    return [{**row, "rank": clean.index(row["method"]) + 1 if row["method"] in clean else None} for row in ordered]
+
+
+def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: float) -> dict[str, Any]:
+    """One method's row; a training that fails gives a row that says so."""
+    train, holdout = halves
+    family = "ours" if name in OURS else BASELINES[name].family
+    head = {"method": name, "title": BASELINES[name].title if name in BASELINES else name, "family": FAMILIES[family]}
+    try:
+        synthetic, spent = synthesise(name, train, config, budget)
+    except TrainingError as error:
+        return {**head, "failed": str(error)}
+    where_they_are = config.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
+    synthetic, repairs = made_valid(synthetic, lambda part: train, where_they_are)
+    report = evaluate(train, synthetic, holdout, seed=config.seed, bootstrap=0, tasks=None, redraws=0)
+    return {**head, **spent, **_figures(report), "repaired": sum(_count(each) for each in repairs.values())}
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    shares = {c.name: {"share": _finite(c.share), "holdout": _finite(c.holdout_share)} for c in report.copying}
+    copied = [name for name in COPIED if (shares[name]["share"] or 0) > COPY_LIMIT * (shares[name]["holdout"] or 0)]
+    jsd = [row.synthetic for row in report.paper_distances if row.measure != "EMD, raw"]
+    return {
+        "ratio": report.ratio,
+        "mean_jsd": sum(jsd) / len(jsd),
+        "emd": {row.field: row.synthetic for row in report.paper_distances if row.measure == "EMD, raw"},
+        "distances": {
+            f"{row.title}, {row.measure}": {"synthetic": row.synthetic, "floor": row.floor, "ratio": row.ratio}
+            for row in report.distances
+        },
+        "copying": shares,
+        "copies": bool(copied),
+        "copied": copied,
+        "consistency": {result.test: _finite(result.share) for result in report.consistency["synthetic"]},
+        "made_records": report.sizes["synthetic"].records,
+        "made_flows": report.sizes["synthetic"].flows,
+    }
+
+
+def _check(methods: Sequence[str], budget: float) -> None:
+    unknown = [name for name in methods if name not in all_methods()]
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")
+    if not (budget > 0 and math.isfinite(budget)):
+        raise ConfigError(f"--budget is {budget}; give CPU seconds, more than 0")
+
+
+def _finished(path: Path, key: str) -> dict[str, Any] | None:
+    """The row of an earlier call under the same fingerprint; one that failed is tried again."""
+    try:
+        row = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return row if row.get("fingerprint") == key and "failed" not in row else None
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "failed" in row:
+        return f"  failed: {row['failed']}"
+    copies = f"; copies {' and '.join(row['copied'])}" if row["copies"] else ""
+    return f"  mean distance {row['ratio']:.2f} times the floor after {row['cpu_seconds']:.1f} CPU-s{copies}"
+
+
+def _default_folder(config: Config) -> Path:
+    assert config.output.folder is not None
+    path = Path(config.output.folder)
+    return path.with_name(path.name.removesuffix("-run") + "-compare")
+
+
+def _settings(config: Config) -> list[Any]:
+    parts = ("fields", "chunks", "ip2vec", "generator", "generate", "postprocess")
+    return [_plain(getattr(config, part)) for part in parts]
+
+
+def _plain(section: Any, *left_out: str) -> Any:
+    return section.model_dump(mode="json", exclude=set(left_out))
+
+
+def _count(found: Any) -> int:
+    return int(found.get("before", 0)) if isinstance(found, dict) else int(found)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

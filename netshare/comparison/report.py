@@ -1,0 +1,80 @@
+"""What a comparison leaves in its folder: results.json with every figure, table.md, and compare.html, one file that
+stands alone (plot, table, and each distance of each method)."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING
+
+from netshare.comparison.table import EXPLAINED, HEADS, cells, format_markdown, mean_emd, summary
+from netshare.evaluation.html import STYLE
+from netshare.evaluation.html_table import SCRIPT, table
+from netshare.evaluation.svg import draw_ratios
+from netshare.run_folder import versions
+from preprocess.atomic import write_text
+
+if TYPE_CHECKING:
+    from netshare.comparison.compare import Comparison
+
+
+def write_reports(result: Comparison) -> None:
+    """Write the three files, each atomically."""
+    facts = {name: getattr(result, name) for name in ("trace", "kind", "budget", "seed", "records", "flows")}
+    movers = mean_emd(result.rows)
+    rows = [{**row, "mean_emd": movers.get(row["method"])} for row in result.rows]
+    whole = {**facts, "versions": versions(), "summary": summary(result), "methods": rows}
+    write_text(result.folder / "results.json", json.dumps(whole, indent=1) + "\n")
+    write_text(result.folder / "table.md", format_markdown(result))
+    write_text(result.folder / "compare.html", to_html(result))
+
+
+def to_html(result: Comparison) -> str:
+    """The whole page."""
+    title = f"Generators compared on {result.trace}"
+    body = "".join(
+        [
+            f"<header><h1>{escape(title)}</h1>{_sizes(result)}</header>",
+            f"<section>{''.join(f'<p>{escape(line)}</p>' for line in summary(result))}</section>",
+            _section("Mean distance to held-back real traffic", _plot(result)),
+            _section("Table", f"<p>{escape(EXPLAINED)}</p>" + table(HEADS, cells(result), numeric_from=3)),
+            _section("Every distance, as a multiple of the floor", _distances(result)),
+        ]
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _sizes(result: Comparison) -> str:
+    text = (
+        f"{result.records:,} records, {result.flows:,} flows; {result.budget:g} CPU seconds of training a method; "
+        f"seed {result.seed}"
+    )
+    return f'<p class="muted">{escape(text)}.</p>'
+
+
+def _plot(result: Comparison) -> str:
+    done = [row for row in result.rows if "failed" not in row]
+    named: list[tuple[str, float, float | None]] = [
+        (row["method"] + (" (copies)" if row["copies"] else ""), row["ratio"], None) for row in done
+    ]
+    if not named:
+        return "<p>No method came to an end.</p>"
+    explained = "<p>Times the floor, which is what two real traces differ by; logarithmic.</p>"
+    return f'{explained}<div class="wide">{draw_ratios(named)}</div>'
+
+
+def _distances(result: Comparison) -> str:
+    done = [row for row in result.rows if "failed" not in row]
+    names = list(done[0]["distances"]) if done else []
+    rows = [[name, *(f"{row['distances'][name]['ratio']:.2f}" for row in done)] for name in names]
+    return table(["Distance", *(row["method"] for row in done)], rows, numeric_from=1) if names else ""
+
+
+def _section(title: str, inner: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{inner}</section>"

@@ -1,0 +1,99 @@
+"""One method of a comparison: from the training half of a trace to a synthetic trace as large.
+
+Our own generators go their usual way, chunk by chunk, each chunk with its share of the budget. A baseline knows no
+chunks: it sees the whole trace as one, as its paper does, and is asked for as many series (or single records) as there
+are.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from netshare.baselines.registry import BASELINES, OURS
+from netshare.baselines.rows import cut_rows
+from netshare.comparison.budget import train_within
+from netshare.config import Config
+from netshare.generation import derive_seed, generate_series
+from netshare.generators import Generator, build_generator
+from netshare.pipeline import DEFAULT_SEGMENTS
+from postprocess.assemble import assemble
+from preprocess.chunks import cut_series, plan_chunks
+from preprocess.codec import Codec
+from preprocess.fields import Style
+from preprocess.flows import group_flows
+from preprocess.ip2vec import IP2Vec
+from preprocess.series import METADATA_OF_FLOW
+from preprocess.trace import Trace
+
+
+def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
+    """A synthetic trace by the method `name`, not yet repaired, and what its training took.
+
+    Args:
+        name: of a method, see `netshare.baselines.all_methods`.
+        train: the half to learn from, sorted by time.
+        config: sections fields, chunks, generator, generate and seed.
+        budget: CPU seconds of training.
+
+    Raises:
+        TrainingError: the method cannot learn from this trace.
+    """
+    if name in OURS:
+        return _ours(name, train, config, budget)
+    method, seed = BASELINES[name], derive_seed(config.seed, "compare", name)
+    plan = plan_chunks(train["time"], count=1)
+    table = cut_rows(train, plan) if method.single_records else None
+    if table is None:
+        table = cut_series(train, group_flows(train), plan, max_records_per_segment=method.segment)[0]
+    codec = Codec.fit([table], encodings=method.encodings, style="gan", ip2vec=_ip2vec(config))
+    data = codec.encode(table)
+    generator = method.create(codec.schema)
+    spent = train_within(generator, data, seed=seed, cpu_seconds=budget)
+    begun = time.process_time()
+    made = codec.decode(generator.sample(len(data), seed=derive_seed(seed, "sample")), seed=seed)
+    facts = {**vars(spent), "sampling_seconds": round(time.process_time() - begun, 2)}
+    return assemble({0: made}, plan), facts
+
+
+def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
+    section = config.generator.model_copy(update={"kind": name})
+    plan = plan_chunks(train["time"], count=config.chunks.count, seconds=config.chunks.seconds)
+    flows = group_flows(train, config.fields.flow_key)
+    longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[section.kind]
+    tables = cut_series(train, flows, plan, max_records_per_segment=longest)
+    style: Style = "gan" if section.kind == "doppelganger" else "autoregressive"
+    codec = Codec.fit(list(tables.values()), encodings=config.fields.encodings, style=style, ip2vec=_ip2vec(config))
+    models: dict[int, Generator] = {}
+    weights, spent = None, []
+    for chunk, table in tables.items():
+        generator = build_generator(codec.schema, section)
+        share = budget * int(table.offsets[-1]) / len(train)
+        seed = derive_seed(config.seed, "train", chunk)
+        data = codec.encode(table)
+        spent.append(train_within(generator, data, seed=seed, cpu_seconds=share, initial_weights=weights))
+        weights = weights or generator.training_weights()
+        models[chunk] = generator
+    begun, first = time.process_time(), flows.first
+    made, _ = generate_series(
+        models.__getitem__,
+        codec,
+        plan,
+        starting={chunk: int(table.metadata["starts_here"].sum()) for chunk, table in tables.items()},
+        records={chunk: int(table.offsets[-1]) for chunk, table in tables.items()},
+        avoid={n: train[n][first] for n in METADATA_OF_FLOW} if config.generate.avoid_real_flows else None,
+        flows=len(flows),
+        seed=derive_seed(config.seed, "generate"),
+    )
+    return assemble(made, plan), {
+        "cpu_seconds": round(sum(one.cpu_seconds for one in spent), 2),
+        "steps": sum(one.steps for one in spent),
+        "records": sum(one.records for one in spent),
+        "ended_itself": all(one.ended_itself for one in spent),
+        "sampling_seconds": round(time.process_time() - begun, 2),
+    }
+
+
+def _ip2vec(config: Config) -> IP2Vec | None:
+    return IP2Vec.load(Path(config.ip2vec.model)) if config.ip2vec.model is not None else None

@@ -1,0 +1,104 @@
+"""Plans and the settings behind them."""
+
+import json
+
+import pytest
+
+from netshare.cli import main
+from netshare.config import load_config
+from netshare.privacy.accounting import epsilon_of
+from netshare.privacy.plan import alternatives, make_plan
+from preprocess.errors import ConfigError
+
+BOUNDS = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18_000}
+QUICK = {"epsilon": 4, "accountant": "rdp", "bounds": BOUNDS}
+
+
+def config(sample_netflow, **privacy):
+    return load_config({"input": str(sample_netflow), "privacy": {**QUICK, **privacy}})
+
+
+def test_the_plan_meets_the_budget_with_all_mechanisms(sample_netflow):
+    plan = make_plan(config(sample_netflow))
+    assert plan.delta == pytest.approx(1 / 180_000)
+    assert plan.training.steps == 1000
+    assert plan.sampling_rate == pytest.approx(256 / 18_000)
+    assert epsilon_of([plan.counting, plan.training], plan.delta, "rdp") == plan.spent <= 4
+    assert plan.spent > 3.9
+
+
+def test_units_that_may_last_are_accounted_for_in_every_chunk(sample_netflow):
+    many = {"input": str(sample_netflow), "chunks": {"count": 5}, "training": {"steps": 100, "finetune_steps": 40}}
+    lasting = make_plan(load_config({**many, "privacy": QUICK}))
+    confined = make_plan(load_config({**many, "privacy": {**QUICK, "max_chunks_per_unit": 1}}))
+    assert lasting.training.steps == 260 and confined.training.steps == 100
+    assert lasting.noise_multiplier > confined.noise_multiplier
+    assert "sequential" in lasting.text() and "parallel" in confined.text()
+
+
+def test_a_record_is_protected_as_two_flows(sample_netflow):
+    plan = make_plan(config(sample_netflow, unit="record"))
+    assert plan.unit_epsilon == 2 and plan.epsilon_spent == 2 * plan.spent <= 4
+    assert plan.unit_delta < plan.delta / 8  # (1 + e^2) times smaller
+
+
+def test_more_units_and_fewer_steps_need_less_noise(sample_netflow):
+    settings = config(sample_netflow)
+    plan = make_plan(settings)
+    said = [float(line.split()[-1]) for line in alternatives(settings, plan)[1:]]
+    assert all(value < plan.noise_multiplier for value in said)
+
+
+def test_the_command_reads_no_private_data(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"input": "not-there.csv", "preset": "netflow", "privacy": QUICK}))
+    assert main(["privacy", "plan", str(path)]) == 0
+    assert "noise multiplier" in capsys.readouterr().out
+    assert main(["privacy", "plan", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mechanisms"][1]["name"] == "training"
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"epsilon": 0}, "privacy.epsilon is 0"),
+        ({"epsilon": -3}, "privacy.epsilon is -3"),
+        ({"epsilon": None}, "privacy.epsilon is missing"),
+        ({"epsilon": 1e6}, "privacy.epsilon is 1e+06"),
+        ({"delta": 1e-4}, "privacy.delta is 0.0001"),
+        ({"unit": "user"}, "privacy.unit is"),
+        ({"unit": "host"}, "privacy.bounds.hosts"),
+        ({"bounds": {}}, "privacy.bounds.begin"),
+        ({"bounds": {**BOUNDS, "begin": "yesterday"}}, "privacy.bounds.begin is"),
+        ({"bounds": {**BOUNDS, "units": None}}, "privacy.bounds.units"),
+        ({"batch": 100_000}, "privacy.batch is 100000"),
+        ({"public": []}, "privacy.public"),
+        ({"clip_norm": 0}, "privacy.clip_norm"),
+        ({"epsilom": 1}, "did you mean epsilon"),
+    ],
+)
+def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
+    with pytest.raises(ConfigError) as error:
+        make_plan(config(sample_netflow, **change))
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "generator.autoregressive.recall=true",
+        "generator.kind=doppelganger",
+        "generate.avoid_real_flows=true",
+        "input.limit=1000",
+        "cluster.mode=ray",
+    ],
+)
+def test_what_would_break_the_guarantee_is_refused(sample_netflow, override):
+    with pytest.raises(ConfigError, match="privacy is on"):
+        load_config({"input": str(sample_netflow), "privacy": QUICK}, [override])
+
+
+def test_nothing_changes_without_privacy(sample_netflow):
+    plain = load_config({"input": str(sample_netflow)})
+    assert plain.generator.autoregressive.recall and plain.generate.avoid_real_flows and plain.chunks.count is None
+    assert not plain.privacy.enabled

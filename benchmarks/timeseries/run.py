@@ -144,7 +144,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "The recurrent net (`recurrent.py`) is given the record before and trained with teacher forcing: left to itself it",
         "loses both periods and the level of a series. The autoregressive generator meets both bars and is what the preset",
         "`timeseries` uses: it folds weeks into records and learns ranges as metadata. DoppelGANger, whose critic judges",
-        "whole series, needs far more CPU time than this for 550 records.",
+        "whole series, is far from both bars after this time; how much longer it needs was not measured.",
     ]
     lines += ["", f"{said['date']}, commit {said['commit']}, {said['cores']} cores, {said['processor']}.", ""]
     return "\n".join(lines)

@@ -166,6 +166,8 @@ def check_private(config: Any) -> None:
         if privacy != PrivacySettings():
             raise ValueError("privacy.epsilon is missing, so nothing would be private; set it, or drop privacy")
         return
+    if config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset):
+        raise ValueError("privacy is built for traces only; the preset timeseries cannot promise it yet")
     bounds = privacy.bounds
     if bounds.begin is None or bounds.seconds is None:
         raise ValueError(

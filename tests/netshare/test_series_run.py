@@ -140,6 +140,7 @@ def test_tables_made_elsewhere_are_compared(tmp_path, capsys):
         ({"fields": {"encodings": {"bg": "log1p"}}}, "no column 'bg'"),
         ({"input": {"files": ["links.csv"], "limit": 60}}, "too few to learn from"),
         ({"chunks": {"count": 3}}, "drop chunks"),
+        ({"privacy": {"epsilon": 5.0}}, "built for traces only"),
         ({"preset": None}, '"preset": "timeseries"'),
     ],
 )

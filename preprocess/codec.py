@@ -8,8 +8,9 @@ Decoding any encoded arrays of the codec's schema gives a valid table: types and
 addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
 fitted so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
 `start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. In the style
-"autoregressive" spans are first dealt out anew: the longest to the series whose interarrival times add up to most. Times are multiples
-of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds stays one).
+"autoregressive" spans are first dealt out anew: the longest to the series whose interarrival times add up to most.
+Times are multiples of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds
+stays one).
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ Defaults are those of the paper's own code; where they differ, the line says so.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from preprocess.errors import TrainingError
 
@@ -55,7 +55,7 @@ class DoppelGANgerSettings(BaseModel):
         description="The LSTM's state before the first pass: zero, random (the paper's code; it blurs short series), or "
         "learnt, as a function of the metadata.",
     )
-    records_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+    records_per_pass: int | Literal["auto"] | None = Field(
         default=None,
         description="Records that one LSTM pass emits (S in the paper); null: the longest series in about 50 passes; "
         "auto: a few values are tried on the seed model's data before training, and the best is kept.",
@@ -80,6 +80,13 @@ class DoppelGANgerSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Arithmetic of matrix products in training."
     )
+
+    @field_validator("records_per_pass")
+    @classmethod
+    def _at_least_one(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"it is {value}; give at least 1, auto or null")
+        return value
 
     def passes_of(self, max_length: int) -> tuple[int, int]:
         """LSTM passes for the longest series, and records per pass."""

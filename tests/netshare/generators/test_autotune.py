@@ -74,6 +74,12 @@ def test_without_a_choice_the_rule_decides(tmp_path):
     assert choose_records_per_pass(waves(5), fixed, folder=tmp_path, seed=3)[0] == fixed
 
 
+@pytest.mark.parametrize("value", [0, "automatic"])
+def test_records_per_pass_is_a_number_or_auto(value):
+    with pytest.raises(ValueError, match="records_per_pass"):
+        DoppelGANgerSettings(records_per_pass=value)
+
+
 def test_a_model_is_not_built_before_the_choice():
     with pytest.raises(TrainingError, match="give a number"):
         DoppelGANger(waves(2).schema, AUTO)

@@ -260,9 +260,10 @@ def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
     assert abs(share - (rows[:, 0] == 2).mean()) < 0.15
 
 
-def test_half_precision_trains_too(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"packing": 2, "lstm_initial_state": "metadata", "auto_normalize": True}])
+def test_half_precision_trains_too(tmp_path, more):
     real = toy(100)
-    generator = DoppelGANger(real.schema, DoppelGANgerSettings(precision="bfloat16", batch_size=20))
+    generator = DoppelGANger(real.schema, DoppelGANgerSettings(precision="bfloat16", batch_size=20, **more))
     result = train(generator, real, folder=tmp_path, steps=5, seed=1, name="toy")
     assert all(tensor.dtype == torch.float32 for tensor in generator.training_weights().values())
     assert np.isfinite(list(result.losses.values())).all()

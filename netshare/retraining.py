@@ -98,6 +98,8 @@ def retrain_metadata(
             raise ConfigError(
                 f"{old}: is a private run; retraining looks at its input again, which its budget has no room for"
             )
+        if config.preset == "timeseries":
+            raise ConfigError(f"{old}: is a run on time series that are no traces; retraining is built for traces only")
         work = _Retraining(config, old, wanted)
         say(f"{work.effective_flows:,.0f} of {work.flows:,} training flows count, as weighted")
         keys = {name: (source.done(name) or {}).get("fingerprint") for name in ("trace", "chunks", "models")}

@@ -81,6 +81,16 @@ def test_more_series_from_a_finished_run(run, tmp_path):
     assert main(["generate", str(run), "-o", str(tmp_path / "a.pcap"), "-q"]) == 2
 
 
+def test_commands_that_are_for_traces_alone_say_so(run, tmp_path, capsys):
+    for arguments in (
+        ["retrain-metadata", str(run), "--uniform", "use", "-o", str(tmp_path / "new")],
+        ["compare", str(run.parent / "config.json"), "-o", str(tmp_path / "compared")],
+        ["generate", str(run), "--metadata", str(run.parent / "links.csv"), "-o", str(tmp_path / "more.csv")],
+    ):
+        assert main([*arguments, "-q"]) == 2
+        assert "traces only" in capsys.readouterr().err
+
+
 def test_both_generators_learn_the_three_arrays(tmp_path):
     table(tmp_path / "links.csv")
     source, arrays = str(tmp_path / "links.csv"), str(tmp_path / "data_train.npz")

@@ -77,8 +77,9 @@ def retrain_metadata(
     Args:
         run_folder: of a run whose models are trained; left as it is.
         output: the new run folder.
-        wanted: field -> value -> share of the flows. Values not listed share the rest in their present proportions, and
-            are left out where the listed ones sum to 1. None instead of shares: all values alike.
+        wanted: field -> value -> share of the flows. Values not listed share the rest, in their present proportions as
+            far as other fields allow, and are left out where the listed ones sum to 1. None instead of shares: all
+            values alike.
         steps: optimisation steps, at most; by default those of the run's config.
         seed: of all that is random.
 
@@ -212,9 +213,14 @@ class _Retraining:
         self.names = {field: np.unique(column) for field, column in texts.items()}
         numbers = self._numbers(texts)
         self.before = {f: np.bincount(numbers[f], minlength=len(n)) / len(flows) for f, n in self.names.items()}
-        self.wanted = {f: _target(f, wanted[f], self.names[f], self.before[f]) for f in wanted}
-        self.factors = fit_weights(numbers, self.wanted)
+        groups = {f: _groups(f, wanted[f], self.names[f]) for f in wanted}
+        grouped = {f: group[numbers[f]] for f, (group, _) in groups.items()}
+        found = fit_weights(grouped, {f: target for f, (_, target) in groups.items()})
+        self.factors = {f: found[f][group] for f, (group, _) in groups.items()}
         weights = _product(numbers, self.factors)
+        self.wanted = {
+            f: np.bincount(numbers[f], weights, len(n)) / weights.sum() for f, n in self.names.items()
+        }  # fmt: skip
         self.flows, self.effective_flows = len(flows), float(weights.sum() ** 2 / (weights**2).sum())
         self.scale = len(flows) / weights.sum()
         self.tables = self._tables(trace, flows, facts)
@@ -334,12 +340,13 @@ def _checked_shares(field: str, values: Any) -> dict[str, float] | None:
     return shares
 
 
-def _target(field: str, shares: Mapping[str, float] | None, names: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """float64[k]: the share wanted of each value in `names`."""
+def _groups(field: str, shares: Mapping[str, float] | None, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The group of each value in `names` (int64[k]), and the share wanted of each group: a value that is listed is one,
+    all others together are the last."""
     if shares is None:
-        return np.full(len(names), 1 / len(names))
-    target, listed = np.zeros(len(names)), np.zeros(len(names), bool)
-    for value, share in shares.items():
+        return np.arange(len(names)), np.full(len(names), 1 / len(names))
+    group, target = np.full(len(names), len(shares)), np.zeros(len(shares) + 1)
+    for position, (value, share) in enumerate(shares.items()):
         text = value
         if field == "protocol":
             number, known = protocol_number([value])
@@ -349,13 +356,13 @@ def _target(field: str, shares: Mapping[str, float] | None, names: np.ndarray, b
             raise ConfigError(
                 f"{field} {value}: never occurs in the training data, so that nothing of it can be learnt"
             )
-        target[place], listed[place] = share, True
-    rest, others = 1 - target.sum(), before[~listed].sum()
-    if rest < -FITTED or (rest > FITTED and others == 0):
+        group[place], target[position] = position, share
+    rest = 1 - target.sum()
+    if rest < -FITTED or (rest > FITTED and (group < len(shares)).all()):
         raise ConfigError(f"{field}: the shares wanted sum to {target.sum():g}; they must sum to 1, or to less if other "
                           "values occur")  # fmt: skip
-    target[~listed] = before[~listed] * (max(rest, 0) / others if others else 0)
-    return target / target.sum()
+    target[-1] = max(rest, 0)
+    return group, target / target.sum()
 
 
 def _copy(source: Path, place: Path) -> None:

@@ -115,3 +115,14 @@ def test_rare_flows_become_common_and_measurements_stay(request, tmp_path, run, 
     before = (new / "models" / "stage.json").read_bytes()
     assert main(command) == 0  # all up to date
     assert (new / "models" / "stage.json").read_bytes() == before
+
+
+def test_fields_are_brought_to_their_shares_together(quick_run, tmp_path):
+    """No port of the sample has TCP and UDP and ICMP, so the unlisted ports must give way as a whole."""
+    wishes = ["--uniform", "protocol", "--share", "dst_port=443:0.1"]
+    command = ["retrain-metadata", str(quick_run), *wishes, "--steps", "5", "-o", str(tmp_path / "new"), "-q"]
+    assert main(command) == 0
+    shares = json.loads((tmp_path / "new" / "models" / "retrained.json").read_text())
+    assert shares["dst_port"]["443"]["wanted"] == pytest.approx(0.1, abs=1e-3)
+    protocols = [share["wanted"] for share in shares["protocol"].values()]
+    assert protocols == pytest.approx([1 / len(protocols)] * len(protocols), abs=1e-3)

@@ -195,6 +195,8 @@ def check_private(config: Any) -> None:
 
 def _check_others(config: Any) -> None:
     refusals = (
+        (config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset),
+         "preset is timeseries", "only packet and flow traces have private runs"),
         (config.input.limit is not None, "input.limit is set",
          "one record less would let another in; cut the file beforehand, or narrow privacy.bounds"),
         (config.generator.kind != "autoregressive", "generator.kind is doppelganger",

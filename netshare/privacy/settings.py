@@ -138,6 +138,7 @@ def private_defaults(raw: Any) -> Any:
         (("generate", "avoid_real_flows"), False),
         (("chunks", "count"), 1),
         (("generator", "autoregressive", "recall"), False),
+        (("generator", "autoregressive", "fine_tuning_rate"), 1.0),  # few steps, each with a fixed cost
         *((("generator", "autoregressive", name), size) for name, size in SMALL_NETS.items()),
     ):
         if path[0] == "chunks" and raw.get("chunks", {}).get("seconds") is not None:

@@ -80,6 +80,8 @@ def compare(
     _check(chosen, budget)
     if config.preset == "timeseries":
         raise ConfigError("preset is timeseries, but baselines are built for traces only; give the config of a trace")
+    if config.privacy.enabled:
+        raise ConfigError("netshare compare trains without privacy, but privacy is on in the config; drop that section")
     path = Path(folder) if folder is not None else _default_folder(config)
     files = [(each.name, file_fingerprint(each)) for each in list_files(config.input.files)]
     trace = read_input(config.input).sorted_by_time()

@@ -138,6 +138,7 @@ def private_defaults(raw: Any) -> Any:
         (("generate", "avoid_real_flows"), False),
         (("chunks", "count"), 1),
         (("generator", "autoregressive", "recall"), False),
+        (("generator", "autoregressive", "fine_tuning_rate"), 1.0),  # few steps, each with a fixed cost
         *((("generator", "autoregressive", name), size) for name, size in SMALL_NETS.items()),
     ):
         if path[0] == "chunks" and raw.get("chunks", {}).get("seconds") is not None:
@@ -197,6 +198,8 @@ def check_private(config: Any) -> None:
 
 def _check_others(config: Any) -> None:
     refusals = (
+        (config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset),
+         "preset is timeseries", "only packet and flow traces have private runs"),
         (config.input.limit is not None, "input.limit is set",
          "one record less would let another in; cut the file beforehand, or narrow privacy.bounds"),
         (config.generator.kind != "autoregressive", "generator.kind is doppelganger",

@@ -91,6 +91,7 @@ def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
         "generate.avoid_real_flows=true",
         "input.limit=1000",
         "cluster.mode=ray",
+        "preset=timeseries",
     ],
 )
 def test_what_would_break_the_guarantee_is_refused(sample_netflow, override):
@@ -102,3 +103,10 @@ def test_nothing_changes_without_privacy(sample_netflow):
     plain = load_config({"input": str(sample_netflow)})
     assert plain.generator.autoregressive.recall and plain.generate.avoid_real_flows and plain.chunks.count is None
     assert not plain.privacy.enabled
+
+
+def test_a_comparison_of_methods_is_refused_since_it_is_not_private(sample_netflow, tmp_path):
+    from netshare.comparison.compare import compare
+
+    with pytest.raises(ConfigError, match="compare"):
+        compare(config(sample_netflow), folder=tmp_path)

@@ -27,7 +27,7 @@ from netshare.progress import Console
 from netshare.release import made_valid
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from preprocess.atomic import write_text
-from preprocess.errors import ConfigError, InputError, TrainingError
+from preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from preprocess.flows import group_flows
 from preprocess.readers import list_files
 from preprocess.trace import Trace
@@ -134,7 +134,7 @@ def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: flo
     head = {"method": name, "title": BASELINES[name].title if name in BASELINES else name, "family": FAMILIES[family]}
     try:
         synthetic, spent = synthesise(name, train, config, budget)
-    except TrainingError as error:
+    except (FieldError, TrainingError) as error:
         return {**head, "failed": str(error)}
     where_they_are = config.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
     synthetic, repairs = made_valid(synthetic, lambda part: train, where_they_are)

@@ -77,7 +77,7 @@ def compare(
     """
     console = console or Console.silent()
     chosen = tuple(methods or all_methods())
-    _check(chosen, budget)
+    _check(chosen, budget, config)
     path = Path(folder) if folder is not None else _default_folder(config)
     files = [(each.name, file_fingerprint(each)) for each in list_files(config.input.files)]
     trace = read_input(config.input).sorted_by_time()
@@ -163,7 +163,13 @@ def _figures(report: Report) -> dict[str, Any]:
     }
 
 
-def _check(methods: Sequence[str], budget: float) -> None:
+def _check(methods: Sequence[str], budget: float, config: Config) -> None:
+    if config.privacy.epsilon is not None:
+        raise ConfigError(
+            "privacy.epsilon is set, but compare measures the input, and no baseline is private; leave it out here"
+        )
+    if config.preset == "timeseries":
+        raise ConfigError("preset is timeseries, but compare is for traces; give a PCAP or NetFlow input")
     unknown = [name for name in methods if name not in all_methods()]
     if unknown:
         raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")

@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
     _add_series_options(evaluate)
+    evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="write the main figures as Markdown tables")
     evaluate.add_argument("--seed", type=int, default=0)
     compare = add("compare", _compare, "train baselines and our generators for the same time, and rank them", on_config)
     compare.add_argument(
@@ -245,15 +246,19 @@ def _evaluate(options: Any) -> None:
     if options.series or options.key or options.order:
         _evaluate_series(options)
         return
-    from netshare.evaluation import evaluate, write_html, write_json
+    from netshare.evaluation import evaluate, write_html, write_json, write_markdown
     from preprocess import read_trace
 
     holdout = read_trace(options.holdout) if options.holdout else None
     report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
-    _show_and_write(report, write_json, write_html, options)
+    _show_and_write(
+        report, (write_json, options.json), (write_html, options.html), (write_markdown, options.markdown)
+    )
 
 
 def _evaluate_series(options: Any) -> None:
+    if options.markdown:
+        raise InputError(f"--markdown {options.markdown}: written for traces only; give --json or --html for series")
     from netshare.evaluation.report import write_json
     from netshare.evaluation.series_html import write_series_html
     from netshare.evaluation.series_report import evaluate_series
@@ -262,14 +267,12 @@ def _evaluate_series(options: Any) -> None:
     files = [name for name in (options.train, options.synthetic, options.holdout) if name]
     train, synthetic, *held_back = (read_series(name, key=options.key, order=options.order) for name in files)
     report = evaluate_series(train, synthetic, held_back[0] if held_back else None, seed=options.seed)
-    _show_and_write(report, write_json, write_series_html, options)
+    _show_and_write(report, (write_json, options.json), (write_series_html, options.html))
 
 
-def _show_and_write(
-    report: Any, write_json: Callable[..., None], write_html: Callable[..., None], options: Any
-) -> None:
+def _show_and_write(report: Any, *files: tuple[Callable[..., None], Path | None]) -> None:
     print(report.summary())
-    for write, path in ((write_json, options.json), (write_html, options.html)):
+    for write, path in files:
         if path is not None:
             try:
                 write(report, path)

@@ -20,7 +20,7 @@ from torch import nn
 
 from netshare.generators.base import Generator
 from preprocess.encoded import Encoded, Schema
-from preprocess.errors import TrainingError
+from preprocess.errors import FieldError, TrainingError
 
 FITTED, NETWORKS = "fitted.", "networks."
 
@@ -56,6 +56,10 @@ class Baseline(Generator):
     @abstractmethod
     def update(self) -> dict[str, float]:
         """One optimisation step (or the whole fit, where it has a closed form); its losses and `records`."""
+
+    @abstractmethod
+    def measurements_for(self, metadata: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `sample_measurements` returns, where no lengths are given."""
 
     def drawing_state(self) -> dict[str, Any]:
         """JSON-able state of whatever draws batches, for methods that have more than `random`."""
@@ -120,6 +124,18 @@ class Baseline(Generator):
             if not math.isfinite(value):
                 raise TrainingError(f"loss '{name}' became {value}; this method diverges on this data")
         return losses
+
+    def sample_measurements(
+        self, metadata: np.ndarray, *, seed: int, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Records given metadata; baselines draw the lengths themselves.
+
+        Raises:
+            FieldError: lengths are given.
+        """
+        if lengths is not None:
+            raise FieldError("lengths are given, but a baseline draws them itself; leave them out")
+        return self.measurements_for(metadata, seed)
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Weights, optimiser moments and random state."""

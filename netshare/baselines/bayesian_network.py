@@ -72,7 +72,7 @@ class BayesianNetwork(Baseline):
         """The metadata of `n` flows."""
         return np.ascontiguousarray(self._flows(n, seed)[0][:, :-1])
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def measurements_for(self, metadata: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Length and codes are those of the nearest training flow."""
         known, given = self.fitted["flows"][:, :-1], torch.from_numpy(np.asarray(metadata, np.float32))
         blocks = [torch.cdist(block, known, p=1).argmin(1) for block in given.split(512) if len(block)]

@@ -16,10 +16,10 @@ from preprocess.errors import ConfigError
 
 Family = Literal["ours", "simple", "series", "rows"]
 FAMILIES: dict[Family, str] = {
-    "ours": "netshare",
+    "ours": "ours",
     "simple": "simple",
-    "series": "of the DoppelGANger paper",
-    "rows": "of the NetShare paper",
+    "series": "DoppelGANger paper",
+    "rows": "NetShare paper",
 }
 OURS = ("autoregressive", "doppelganger")
 LINEAR_START = {"start": {"encoding": "linear", "atoms": False}}

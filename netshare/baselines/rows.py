@@ -58,7 +58,7 @@ class RowBaseline(Baseline):
         """The metadata of `n` rows."""
         return self._rows(n, seed)[:, : len(self.schema.metadata)]
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def measurements_for(self, metadata: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """One record for each row of metadata: that of the nearest of freshly drawn rows."""
         width, pool = len(self.schema.metadata), self._rows(POOL, seed)
         known = torch.from_numpy(pool[:, :width].copy())

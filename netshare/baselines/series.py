@@ -76,7 +76,7 @@ class SeriesBaseline(Baseline):
         known = self.fitted["metadata"]
         return as_array(known[torch.randint(len(known), (n,), generator=seeded(seed))])
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def measurements_for(self, metadata: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Records given metadata, a batch of series at a time."""
         random = seeded(seed)
         values, lengths = [np.zeros((0, len(self.schema.measurements)), np.float32)], [np.zeros(0, np.int64)]

@@ -104,7 +104,7 @@ class NaiveGAN(SeriesGAN):
         """The metadata of `n` series."""
         return self.sample(n, seed=seed).metadata
 
-    def sample_measurements(self, metadata: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def measurements_for(self, metadata: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Records of the nearest of `POOL` series."""
         pool = self.sample(POOL, seed=seed)
         given = torch.from_numpy(np.asarray(metadata, np.float32))

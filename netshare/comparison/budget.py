@@ -36,13 +36,16 @@ def train_within(
 ) -> Spent:
     """Train until the method is done or this process has used so much CPU time (all threads), whichever is first.
 
-    Measuring the data and building networks counts; the step under way when the budget ends is finished.
+    Measuring the data and building networks counts; the step under way when the budget ends is finished, and
+    there is at least one.
     """
     begun, records = time.process_time(), 0
     with _one_thread():
         generator.prepare(data, seed=seed, steps=UNBOUNDED, initial_weights=initial_weights)
-        while not generator.done and time.process_time() - begun < cpu_seconds:
+        while not generator.done:
             records += int(generator.step().get("records", 0))
+            if time.process_time() - begun >= cpu_seconds:
+                break
         ended = generator.done
         if not ended and isinstance(generator, AutoregressiveGenerator):
             generator.steps = generator.steps_done + 1  # a last step, at whose end it keeps its best weights

@@ -27,7 +27,7 @@ from netshare.progress import Console
 from netshare.release import made_valid
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
 from preprocess.atomic import write_text
-from preprocess.errors import ConfigError, InputError, TrainingError
+from preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from preprocess.flows import group_flows
 from preprocess.readers import list_files
 from preprocess.trace import Trace
@@ -77,11 +77,7 @@ def compare(
     """
     console = console or Console.silent()
     chosen = tuple(methods or all_methods())
-    _check(chosen, budget)
-    if config.preset == "timeseries":
-        raise ConfigError("preset is timeseries, but baselines are built for traces only; give the config of a trace")
-    if config.privacy.enabled:
-        raise ConfigError("netshare compare trains without privacy, but privacy is on in the config; drop that section")
+    _check(chosen, budget, config)
     path = Path(folder) if folder is not None else _default_folder(config)
     files = [(each.name, file_fingerprint(each)) for each in list_files(config.input.files)]
     trace = read_input(config.input).sorted_by_time()
@@ -138,7 +134,7 @@ def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: flo
     head = {"method": name, "title": BASELINES[name].title if name in BASELINES else name, "family": FAMILIES[family]}
     try:
         synthetic, spent = synthesise(name, train, config, budget)
-    except TrainingError as error:
+    except (FieldError, TrainingError) as error:
         return {**head, "failed": str(error)}
     where_they_are = config.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
     synthetic, repairs = made_valid(synthetic, lambda part: train, where_they_are)
@@ -167,7 +163,13 @@ def _figures(report: Report) -> dict[str, Any]:
     }
 
 
-def _check(methods: Sequence[str], budget: float) -> None:
+def _check(methods: Sequence[str], budget: float, config: Config) -> None:
+    if config.privacy.epsilon is not None:
+        raise ConfigError(
+            "privacy.epsilon is set, but compare measures the input, and no baseline is private; leave it out here"
+        )
+    if config.preset == "timeseries":
+        raise ConfigError("preset is timeseries, but compare is for traces; give a PCAP or NetFlow input")
     unknown = [name for name in methods if name not in all_methods()]
     if unknown:
         raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")

@@ -64,8 +64,8 @@ def summary(result: Comparison) -> list[str]:
         return ["No method is ranked: every one copies or failed."]
     best = ranked[0]
     lines = [f"First: {best['method']}, at {best['ratio']:.2f} times the floor."]
-    others = [row for row in result.rows if "failed" not in row and row["family"] != "netshare"]
-    if not others or best["family"] != "netshare":
+    others = [row for row in result.rows if "failed" not in row and row["family"] != "ours"]
+    if not others or best["family"] != "ours":
         return lines
     movers = mean_emd(result.rows)
     figures = {

@@ -17,7 +17,8 @@ from netshare.comparison.budget import train_within
 from netshare.config import Config
 from netshare.generation import derive_seed, generate_series
 from netshare.generators import Generator, build_generator
-from netshare.pipeline import DEFAULT_SEGMENTS
+from netshare.pipeline import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
+from netshare.settled import needs_settling
 from postprocess.assemble import assemble
 from preprocess.chunks import cut_series, plan_chunks
 from preprocess.codec import Codec
@@ -59,8 +60,11 @@ def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[
 
 def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
     section = config.generator.model_copy(update={"kind": name})
+    if needs_settling(section):  # by the rule: trials would take the budget
+        settled = section.doppelganger.model_copy(update={"records_per_pass": None})
+        section = section.model_copy(update={"doppelganger": settled})
     plan = plan_chunks(train["time"], count=config.chunks.count, seconds=config.chunks.seconds)
-    flows = group_flows(train, config.fields.flow_key)
+    flows = group_flows(train, config.fields.flow_key or DEFAULT_FLOW_KEY[train.kind])
     longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[section.kind]
     tables = cut_series(train, flows, plan, max_records_per_segment=longest)
     style: Style = "gan" if section.kind == "doppelganger" else "autoregressive"
@@ -82,6 +86,7 @@ def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace
         plan,
         starting={chunk: int(table.metadata["starts_here"].sum()) for chunk, table in tables.items()},
         records={chunk: int(table.offsets[-1]) for chunk, table in tables.items()},
+        segments={chunk: int(table.metadata["continues"].sum()) for chunk, table in tables.items()},
         avoid={n: train[n][first] for n in METADATA_OF_FLOW} if config.generate.avoid_real_flows else None,
         flows=len(flows),
         seed=derive_seed(config.seed, "generate"),

@@ -102,3 +102,7 @@ def test_mistakes_are_said_in_one_line(tmp_path, sample_capture, capsys):
         compare(config, methods=["hmm"], folder=tmp_path / "few")
     with pytest.raises(ConfigError, match="nonsense"):
         compare(config, methods=["nonsense"], folder=tmp_path / "few")
+    private = {"epsilon": 4, "bounds": {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 2000}}
+    path.write_text(json.dumps({"input": str(sample_capture), "privacy": private}))
+    assert main(["compare", str(path)]) == 2
+    assert "privacy.epsilon" in capsys.readouterr().err

@@ -251,9 +251,7 @@ def _evaluate(options: Any) -> None:
 
     holdout = read_trace(options.holdout) if options.holdout else None
     report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
-    _show_and_write(
-        report, (write_json, options.json), (write_html, options.html), (write_markdown, options.markdown)
-    )
+    _show_and_write(report, (write_json, options.json), (write_html, options.html), (write_markdown, options.markdown))
 
 
 def _evaluate_series(options: Any) -> None:

@@ -85,7 +85,8 @@ def retrain_metadata(
 
     Raises:
         InputError: the run has no trained models.
-        ConfigError: an unknown field, a value that never occurs, shares that contradict one another.
+        ConfigError: an unknown field, a value that never occurs, shares that contradict one another;
+            the run is private, or on other series than a trace.
         TrainingError: the metadata cannot be learnt.
     """
     old, new, say = Path(run_folder), Path(output), (console or Console.silent()).say
@@ -95,6 +96,8 @@ def retrain_metadata(
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
     with RunFolder.open(old) as source, RunFolder.open(new) as folder:
         config = Config.model_validate_json((old / "models" / "config.json").read_text())
+        if config.preset == "timeseries":
+            raise ConfigError(f"{old}: learnt a table of series; only runs on traces can be retrained")
         if config.privacy.enabled:
             raise ConfigError(
                 f"{old}: is a private run; retraining looks at its input again, which its budget has no room for"

@@ -72,7 +72,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
         begins = begins[first[started]]  # both in the order of the flows' numbers
         begins = begins[:MOST_FLOWS]
         if len(begins):
-            model = run._model(chunk, codec)  # type: ignore[attr-defined]
+            model = run._model(chunk, codec.schema)  # type: ignore[attr-defined]
             metadata = codec.encode(take_series(table, begins), nearest=True).metadata
             found.append(_log_likelihood(model, metadata))
     return np.concatenate(found)

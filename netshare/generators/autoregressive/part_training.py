@@ -23,6 +23,8 @@ from preprocess.errors import TrainingError
 COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
 GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
 EPSILON = 1e-3  # of AdamW: what is rarely seen is learnt slowly, where the usual 1e-8 would learn it by heart at once
+MOST_PASSES, MOST_STEPS = 100, 3000  # by default, whichever is more: over little data a pass is but a few steps
+PATIENCE_PASSES, PATIENCE_STEPS = 3, 100
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
@@ -71,11 +73,11 @@ class PartTraining:
     @property
     def _patience(self) -> int:
         """Passes without improvement until the learning rate is lowered; a pass over little data is but a few steps."""
-        return max(self.settings.patience, -(-self.settings.patience_steps // len(self._batches)))
+        return self.settings.patience or max(PATIENCE_PASSES, -(-PATIENCE_STEPS // len(self._batches)))
 
     @property
     def _most_passes(self) -> int:
-        return max(self.settings.epochs, -(-self.settings.epochs_steps // len(self._batches)))
+        return self.settings.epochs or max(MOST_PASSES, -(-MOST_STEPS // len(self._batches)))
 
     def step(self) -> int:
         """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
@@ -193,7 +195,7 @@ class PartTraining:
     def _end_of_pass(self) -> None:
         settings = self.settings
         if len(self.held) == 0:
-            self.finished = self.epoch >= min(settings.epochs_without_validation, settings.epochs)
+            self.finished = self.epoch >= min(settings.epochs_without_validation, self._most_passes)
             return
         losses = self.validate(self.held)
         self.validation_loss = float(sum(losses))

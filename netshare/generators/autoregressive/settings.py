@@ -49,11 +49,14 @@ class AutoregressiveSettings(BaseModel):
     )
     window_records: int = Field(128, ge=1, description="Longest run of records that gradients flow back through.")
     burn_in_records: int = Field(32, ge=0, description="Records replayed before a window that starts inside a series.")
-    epochs: int = Field(100, ge=1, description="Most passes over the data ...")
-    epochs_steps: int = Field(3000, ge=0, description="... or passes of so many steps together, if that is more.")
+    epochs: int | None = Field(
+        None, ge=1, description="Most passes over the data; None for 100, or for 3,000 steps if those are more passes."
+    )
     validation: float = Field(0.1, ge=0, lt=1, description="Share of flows held back to decide when to stop.")
-    patience: int = Field(3, ge=1, description="Passes without improvement until the learning rate is lowered ...")
-    patience_steps: int = Field(
-        100, ge=0, description="... or passes of so many steps together, if that is more: little data has short passes."
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Passes without improvement until the learning rate is lowered; None for 3, or for 100 steps if those "
+        "are more passes.",
     )
     epochs_without_validation: int = Field(20, ge=1, description="Passes over data too small to hold any flow back.")

@@ -78,7 +78,7 @@ def test_an_over_fitted_model_gives_its_members_away(tmp_path, sample_netflow):
         "evaluate": {"holdout": 0.5},
         "generator": {
             "autoregressive": {
-                "recall": False, "validation": 0, "epochs": 30, "epochs_steps": 0, "epochs_without_validation": 30,
+                "recall": False, "validation": 0, "epochs": 30, "epochs_without_validation": 30,
                 "learning_rate": 0.01, "dropout": 0,
                 "column_dropout": 0, "weight_decay": 0, "metadata_state": 32, "record_state": 8, "record_hidden": 8,
             }

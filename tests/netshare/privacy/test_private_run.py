@@ -21,7 +21,7 @@ PRIVATE_OUTPUT = ("models/000/", "models/001/", "models/002/", "generated/", "sy
 NOISY = {"flows", "starting"}  # counts: charged too
 
 
-TINY = {"epochs": 1, "epochs_steps": 0, "metadata_state": 8, "record_state": 8, "condition": 8}
+TINY = {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}
 
 
 def settings(trace: Path, folder: Path, **privacy):

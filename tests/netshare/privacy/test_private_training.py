@@ -18,7 +18,7 @@ from preprocess.flows import group_flows
 
 SMALL = AutoregressiveSettings(
     recall=False, metadata_state=8, metadata_hidden=8, record_state=8, record_hidden=8, condition=8,
-    window_records=8, burn_in_records=3, epochs_steps=0, warmup_steps=3, learning_rate=0.02,
+    window_records=8, burn_in_records=3, warmup_steps=3, learning_rate=0.02,
 )  # fmt: skip
 
 

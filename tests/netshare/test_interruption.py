@@ -1,5 +1,6 @@
 """Kill a run at its worst moments: the run after it ends with the same bytes as one that was left alone."""
 
+import contextlib
 import json
 import os
 import signal
@@ -43,14 +44,31 @@ def wait_for_checkpoint(folder: Path, process: subprocess.Popen) -> None:
     raise AssertionError("no checkpoint within a minute")
 
 
-def test_a_killed_process_tree_goes_on_from_its_checkpoint(undisturbed, tmp_path):
+@pytest.fixture
+def ray_daemons():
+    """Ends the Ray daemons that killed runs leave behind."""
+    before = ray_processes()
+    yield
+    for process in ray_processes() - before:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def ray_processes() -> set[int]:
+    found = subprocess.run(["pgrep", "-f", "gcs_server|raylet|ray/dashboard"], capture_output=True, text=True)
+    return {int(line) for line in found.stdout.split()}
+
+
+@pytest.mark.parametrize("mode", ["inline", "ray"])
+def test_a_killed_process_tree_goes_on_from_its_checkpoint(undisturbed, tmp_path, mode, ray_daemons):
     config, expected = undisturbed
-    process = subprocess.Popen(command(config, tmp_path, "-q"), start_new_session=True)
+    run = command(config, tmp_path, "-q", "--set", f"cluster.mode={mode}")
+    process = subprocess.Popen(run, start_new_session=True)
     wait_for_checkpoint(tmp_path, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "models").exists()
-    subprocess.run(command(config, tmp_path, "-q"), check=True)
+    subprocess.run(run, check=True)
     resumed = [json.loads(p.read_text())["resumed"] for p in sorted(tmp_path.glob("models/*/result.json"))]
     assert max(resumed) == 1
     assert results(tmp_path) == expected

@@ -128,12 +128,15 @@ def build_packets(
     stop: int | None = None,
     link_type: LinkType = "ethernet",
     lead: int | np.ndarray = 0,
+    snaplen: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packets `start` to `stop` of a trace, one after the other.
 
     Args:
         lead: bytes to leave free (zero) before each frame, for a capture format's record header; one number, or one
             for each packet (int64[packets]).
+        snaplen: lay out only so many bytes of each frame, where all headers fit into them; whole frames otherwise, for
+            the caller to cut. Checksums and length fields are those of the whole packet either way.
 
     Returns:
         buffer uint8[bytes] and offsets int64[packets + 1]; a frame starts `lead` bytes after its offset.
@@ -154,14 +157,24 @@ def build_packets(
     link = link_header_length(link_type, rows["vlan"])
     length = rows["length"].astype(np.int64)
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(lead + link + length, out=offsets[1:])
+    room = _room(rows, link, length, snaplen)
+    np.cumsum(lead + room, out=offsets[1:])
     buffer = np.zeros(int(offsets[-1]), dtype=np.uint8)
     if link_type == "ethernet":
         _write_link(buffer, rows, offsets[:-1] + lead)
     ip = offsets[:-1] + lead + link
     transport = ip + _write_ip(buffer, rows, ip)
-    _write_transport(buffer, rows, sliced, transport, ip + length)
+    _write_transport(buffer, rows, sliced, transport, ip + length, offsets[1:])
     return buffer, offsets
+
+
+def _room(rows: Trace, link: np.ndarray, length: np.ndarray, snaplen: int | None) -> np.ndarray:
+    """int64[n]: bytes to lay out of each frame. SCTP's checksum is taken over the packet as it is written."""
+    whole = link + length
+    if snaplen is None or bool((rows["protocol"] == SCTP).any()):
+        return whole
+    room = np.minimum(whole, snaplen)
+    return room if bool((link + header_length(rows) <= room).all()) else whole
 
 
 def scatter_rows(buffer: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> None:
@@ -234,8 +247,10 @@ def _fragment_headers(rows: Trace) -> np.ndarray:
     return header.view(np.uint8).reshape(len(rows), 8)
 
 
-def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position: np.ndarray, end: np.ndarray) -> None:
-    """Write everything after the IP headers: row i owns the bytes `position[i]` to `end[i]`."""
+def _write_transport(
+    buffer: np.ndarray, rows: Trace, plan: PacketPlan, position: np.ndarray, end: np.ndarray, kept: np.ndarray
+) -> None:
+    """Write everything after the IP headers: row i is `position[i]` to `end[i]`, of which bytes before `kept[i]` exist."""
     protocol = rows["protocol"]
     first = rows["fragment_offset"] == 0
     numbers = np.where(first, body_numbers(protocol, rows["src_port"], rows["dst_port"], plan.service), 0)
@@ -254,11 +269,14 @@ def _write_transport(buffer: np.ndarray, rows: Trace, plan: PacketPlan, position
         )
         header[:, checksum_at : checksum_at + 2] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
         scatter_rows(buffer, position[chosen], header)
-        write_bodies(buffer, plan.bodies, numbers[chosen], position[chosen] + width, (end - position)[chosen] - width)
+        place = position[chosen] + width
+        write_bodies(buffer, plan.bodies, numbers[chosen], place, end[chosen] - place, kept[chosen] - place)
         done[chosen] = True
     rest = np.flatnonzero(~done)
     if len(rest):
-        _write_other(buffer, plan.bodies, rows.take(rest), numbers[rest], position[rest], end[rest], pseudo[rest])
+        _write_other(
+            buffer, plan.bodies, rows.take(rest), numbers[rest], position[rest], end[rest], kept[rest], pseudo[rest]
+        )
 
 
 def _transport_headers(
@@ -313,14 +331,15 @@ def _write_other(
     numbers: np.ndarray,
     position: np.ndarray,
     end: np.ndarray,
+    kept: np.ndarray,
     pseudo: np.ndarray,
 ) -> None:
     """Protocols without a builder: the body of the table, its own checksum, and ports where the protocol has them."""
-    length = end - position
-    write_bodies(buffer, bodies, numbers, position, length)
+    length, room = end - position, kept - position
+    write_bodies(buffer, bodies, numbers, position, length, room)
     ported = np.flatnonzero(rules.has_ports(rows["protocol"]) & (length >= 4))
     for name, at in (("src_port", 0), ("dst_port", 2)):
-        write_words(buffer, position[ported] + at, rows[name][ported])
+        write_words(buffer, position[ported] + at, rows[name][ported], room[ported] - at)
     offset = bodies.checksum_offset[numbers]
     summed = np.flatnonzero((offset >= 0) & (length >= offset + 2))
     if len(summed):
@@ -328,7 +347,8 @@ def _write_other(
         with_pseudo = (rows["ip_version"][summed] == 6) & np.isin(rows["protocol"][summed], _PSEUDO_HEADER_PROTOCOLS)
         with_pseudo |= rows["protocol"][summed] == _VRRP  # RFC 9568, 5.2.8: version 3 has it on IPv4 too
         total += np.where(with_pseudo, pseudo[summed], 0)
-        write_words(buffer, position[summed] + bodies.checksum_offset[number], fold(total))
+        at = bodies.checksum_offset[number]
+        write_words(buffer, position[summed] + at, fold(total), room[summed] - at)
     _write_sctp_checksums(buffer, rows, position, length)
 
 

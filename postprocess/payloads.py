@@ -114,26 +114,35 @@ def _overwritten(bodies: BodyArrays, number: np.ndarray, offset: np.ndarray) -> 
 
 
 def write_bodies(
-    buffer: np.ndarray, bodies: BodyArrays, number: np.ndarray, position: np.ndarray, length: np.ndarray
+    buffer: np.ndarray,
+    bodies: BodyArrays,
+    number: np.ndarray,
+    position: np.ndarray,
+    length: np.ndarray,
+    room: np.ndarray,
 ) -> None:
-    """Write payloads into a zeroed buffer: row i's body starts at `position[i]` and has `length[i]` bytes."""
-    rows = np.flatnonzero(bodies.visible[number] & (length > 0))
+    """Write payloads into a zeroed buffer: row i's body starts at `position[i]` and has `length[i]` bytes, of which the
+    first `room[i]` are written."""
+    rows = np.flatnonzero(bodies.visible[number] & (length > 0) & (room > 0))
     if not len(rows):
         return
-    number, position, length = number[rows], position[rows], length[rows]
-    _scatter_ragged(buffer, position, np.minimum(length, START), lambda row, column: bodies.start[number[row], column])
-    long = np.flatnonzero((length > START) & (bodies.fill[number] > 0))
+    number, position, length, room = number[rows], position[rows], length[rows], room[rows]
+    here = np.minimum(length, room)
+    _scatter_ragged(buffer, position, np.minimum(here, START), lambda row, column: bodies.start[number[row], column])
+    long = np.flatnonzero((here > START) & (bodies.fill[number] > 0))
     fill = bodies.fill[number[long]]
-    _scatter_ragged(buffer, position[long] + START, length[long] - START, lambda row, column: fill[row])
+    _scatter_ragged(buffer, position[long] + START, here[long] - START, lambda row, column: fill[row])
     offset = bodies.length_offset[number]
     field = np.flatnonzero((offset >= 0) & (length >= offset + 2))
-    write_words(buffer, position[field] + offset[field], length[field] - bodies.length_less[number[field]])
+    at, value = offset[field], length[field] - bodies.length_less[number[field]]
+    write_words(buffer, position[field] + at, value, room[field] - at)
 
 
-def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray) -> None:
-    """Write 16-bit big-endian values at byte positions."""
-    buffer[position] = (values >> 8) & 0xFF
-    buffer[position + 1] = values & 0xFF
+def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray, room: np.ndarray) -> None:
+    """Write 16-bit big-endian values at byte positions, each as far as the bytes from there on (`room`) take it."""
+    first, second = room > 0, room > 1
+    buffer[position[first]] = (values[first] >> 8) & 0xFF
+    buffer[position[second] + 1] = values[second] & 0xFF
 
 
 def _scatter_ragged(buffer, position, length, value) -> None:  # type: ignore[no-untyped-def]

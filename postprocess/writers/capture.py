@@ -63,7 +63,7 @@ def write_capture(
     plan = plan_packets(trace, seed=seed)
 
     def build(start: int, stop: int, lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return build_packets(trace, plan, start=start, stop=stop, link_type=link_type, lead=lead)
+        return build_packets(trace, plan, start=start, stop=stop, link_type=link_type, lead=lead, snaplen=snaplen)
 
     return write_frames(
         trace, path, container, build, link_type=link_type, snaplen=snaplen, batch_packets=batch_packets
@@ -94,7 +94,7 @@ def write_frames(
             lead = container.leads(captured)
             buffer, offsets = build(start, stop, lead)
             end = container.wrap(buffer, offsets[:-1] + lead, trace["time"][part], captured, wire)
-            if snaplen is not None:
+            if offsets[-1] > int((captured + lead).sum()):
                 buffer = _cut(buffer, offsets, captured + lead)
             written += out.write(buffer.data) + out.write(end)
     return written

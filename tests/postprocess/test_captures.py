@@ -13,6 +13,7 @@ from scapy.utils import rdpcap
 from postprocess import repair, write_trace
 from postprocess.headers import is_fragment
 from postprocess.writers.output import atomic_output
+from postprocess.writers.pcap import write_pcap
 from preprocess.errors import FieldError, InputError, NetshareError
 from preprocess.readers.read import read_trace
 from preprocess.trace import PACKET_COLUMNS, make_trace
@@ -133,6 +134,26 @@ def test_snapped_captures_keep_the_wire_length(name: str, tmp_path: Path):
         frames = [len(frame) for _, frame in dpkt.pcap.UniversalReader(stream)]
     wire = 14 + 4 * (trace["vlan"] > 0) + trace["length"]
     assert frames == np.minimum(wire, 126).tolist()
+
+
+@pytest.mark.parametrize("snaplen", [60, 118, 119, 126, 151, 400])
+def test_snapped_frames_begin_as_whole_ones(snaplen: int, tmp_path: Path):
+    trace, _ = repair(random_packets(4000, seed=10))
+    trace = trace.take(np.argsort(trace["protocol"] == 132, kind="stable"))  # SCTP in some batches only
+    frames = {}
+    for name, limit in (("whole.pcap", None), ("snapped.pcap", snaplen)):
+        write_pcap(
+            trace,
+            tmp_path / name,
+            link_type="ethernet",
+            nanoseconds=True,
+            snaplen=limit,
+            seed=1,
+            batch_packets=5,
+        )
+        with (tmp_path / name).open("rb") as stream:
+            frames[name] = [frame for _, frame in dpkt.pcap.UniversalReader(stream)]
+    assert frames["snapped.pcap"] == [frame[:snaplen] for frame in frames["whole.pcap"]]
 
 
 def test_a_capture_in_microseconds_says_so(tmp_path: Path):

@@ -96,8 +96,6 @@ def retrain_metadata(
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
     with RunFolder.open(old) as source, RunFolder.open(new) as folder:
         config = Config.model_validate_json((old / "models" / "config.json").read_text())
-        if config.preset == "timeseries":
-            raise ConfigError(f"{old}: learnt a table of series; only runs on traces can be retrained")
         if config.privacy.enabled:
             raise ConfigError(
                 f"{old}: is a private run; retraining looks at its input again, which its budget has no room for"

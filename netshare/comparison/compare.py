@@ -169,7 +169,7 @@ def _check(methods: Sequence[str], budget: float, config: Config) -> None:
             "privacy.epsilon is set, but compare measures the input, and no baseline is private; leave it out here"
         )
     if config.preset == "timeseries":
-        raise ConfigError("preset is timeseries, but compare is for traces; give a PCAP or NetFlow input")
+        raise ConfigError("preset is timeseries, but compare is built for traces only; give a PCAP or NetFlow input")
     unknown = [name for name in methods if name not in all_methods()]
     if unknown:
         raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")

@@ -1,7 +1,6 @@
 """Metadata retrained to another distribution: the weights that do it, and a run folder that generates by it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -73,15 +72,6 @@ def test_a_run_is_not_retrained_in_place_nor_without_models(quick_run, tmp_path,
     assert main([*command, str(quick_run), "-o", str(quick_run)]) == 2
     assert main([*command, str(tmp_path), "-o", str(tmp_path / "new")]) == 2
     assert "no trained models" in capsys.readouterr().err
-
-
-def test_other_series_than_a_trace_are_refused(quick_run, tmp_path, capsys):
-    old = tmp_path / "old"
-    shutil.copytree(quick_run, old)
-    path = old / "models" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"preset": "timeseries"}))
-    assert main(["retrain-metadata", str(old), "--uniform", "protocol", "-o", str(tmp_path / "new"), "-q"]) == 2
-    assert "only runs on traces" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_randomised_response_is_bounded_from_below_but_not_above_its_epsilon(eps
 
 def test_the_claim_stands_where_the_noise_is_due_and_falls_where_it_is_not():
     assert not audit_mechanism(epsilon=1.0, trials=40, steps=2, confidence=0.999).broken
-    result = audit_mechanism(epsilon=0.5, trials=60, steps=1, confidence=0.99, sampling_rate=1.0, noise_factor=0.02)
+    result = audit_mechanism(epsilon=0.5, trials=120, steps=1, confidence=0.99, sampling_rate=1.0, noise_factor=0.02)
     assert result.broken
 
 

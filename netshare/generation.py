@@ -142,7 +142,7 @@ def generate_series(
     tables: dict[int, SeriesTable] = {}
     for done, chunk in enumerate(chunks):
         rng = np.random.default_rng(derive_seed(seed, "stitch", chunk))
-        draw = _Draw(models(chunk), codec, plan, chunk, chunks, derive_seed(seed, "metadata", chunk), said)
+        draw = _Draw(models(chunk), codec.at(chunk), plan, chunk, chunks, derive_seed(seed, "metadata", chunk), said)
         if given is None:
             new = draw.new_flows(said.by_chunk[chunk], started)
         else:

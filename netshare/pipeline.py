@@ -211,8 +211,8 @@ class Run:
                 flows = group_flows(trace, key_of_flow)
                 longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
                 tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
-                codec = Codec.fit(
-                    list(tables.values()),
+                codec = Codec.fit_chunks(
+                    tables,
                     encodings=config.fields.encodings,
                     style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
                     ip2vec=self._ip2vec(),
@@ -224,7 +224,7 @@ class Run:
                 }
                 for chunk, table in tables.items():
                     (work / f"{chunk:03d}").mkdir(exist_ok=True)
-                    codec.encode(table).save(work / f"{chunk:03d}")
+                    codec.at(chunk).encode(table).save(work / f"{chunk:03d}")
                     starting = int(table.metadata["starts_here"].sum())
                     facts["chunks"][str(chunk)] = {
                         "series": len(table),

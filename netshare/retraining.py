@@ -255,7 +255,8 @@ class _Retraining:
                 threads=config.training.threads,
             )
             count = max(round(CHECKED * fact["starting"] / self.flows), 1)
-            found = self.codec.decode_metadata(generator.sample_metadata(4 * count, seed=own), seed=own)
+            sampled = generator.sample_metadata(4 * count, seed=own)
+            found = self.codec.at(chunk).decode_metadata(sampled, seed=own)
             starts = np.flatnonzero(found["starts_here"] == 1)[:count]
             drawn.append({column: values[starts] for column, values in found.items()})
         return drawn

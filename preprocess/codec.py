@@ -1,8 +1,8 @@
 """From series in natural units to encoded arrays and back, by one codec for all chunks of a trace.
 
-    codec = Codec.fit(tables, style="autoregressive", max_length=1000)
-    encoded = codec.encode(tables[0])          # what a generator learns from
-    table = codec.decode(synthetic, seed=1)    # what a generator made, in natural units again
+    codec = Codec.fit_chunks(tables, style="autoregressive", max_length=1000)
+    encoded = codec.at(0).encode(tables[0])          # what a generator learns from
+    table = codec.at(0).decode(synthetic, seed=1)    # what a generator made, in natural units again
 
 Decoding any encoded arrays of the codec's schema gives a valid table: types and ranges of the canonical columns, IPv4
 addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from preprocess.clock import Clock
 from preprocess.encoded import Column, Encoded, Schema
 from preprocess.errors import FieldError
 from preprocess.fields import (
@@ -30,6 +31,7 @@ from preprocess.fields import (
     Style,
     field_from_json,
 )
+from preprocess.fields.choose import public_choice
 from preprocess.fields.fit import FieldFitter, natural_values
 from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
 from preprocess.fields.times import dealt_by_rank, round_to_unit, series_totals, spread_over_span
@@ -57,6 +59,8 @@ class Codec:
 
     dtypes: the natural type of each column, by `SeriesTable` name
     resolution: ns, of all times
+    clocks: by chunk, what its times are told by; `at` says which chunk is meant
+    clock: that chunk's; None where times are encoded as they are
     gate: whether the schema names gates; without, gated columns are 0 where they carry no meaning all the same
     """
 
@@ -70,12 +74,44 @@ class Codec:
     max_length: int
     resolution: int = 1
     gate: bool = True
+    clocks: Mapping[int, Clock] = field(default_factory=dict)
+    clock: Clock | None = None
     schema: Schema = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
             self, "schema", Schema(self._columns(self.metadata), self._columns(self.measurements), self.max_length)
         )
+
+    @classmethod
+    def fit_chunks(
+        cls,
+        tables: Mapping[int, SeriesTable],
+        *,
+        encodings: Mapping[str, Choice] | None = None,
+        style: Style = "gan",
+        ip2vec: IP2Vec | None = None,
+        max_length: int | None = None,
+    ) -> Codec:
+        """Give every chunk a clock of its own, and choose and measure the encodings of all fields over all chunks.
+
+        Args:
+            tables: by chunk number.
+            encodings: see `fit`; with an encoding for `start`, starts are told in busy time, else in even time.
+        """
+        merged = _merge([*tables.values()])
+        resolution, chosen = _resolution(merged), dict(encodings or {})
+        even_starts = "start" not in chosen and len(np.unique(merged.metadata["start"])) > 1
+        if even_starts:
+            chosen["start"] = public_choice("start", style, chunk_width=merged.chunk_width)
+        clocks = {
+            chunk: Clock.of(table, resolution=resolution, even_starts=even_starts) for chunk, table in tables.items()
+        }
+        busy = [clocks[chunk].to_busy_table(table) for chunk, table in tables.items()]
+        codec = cls.fit(
+            busy, encodings=chosen, style=style, ip2vec=ip2vec, max_length=max_length, resolution=resolution
+        )
+        return replace(codec, clocks=clocks)
 
     @classmethod
     def fit(
@@ -140,6 +176,10 @@ class Codec:
             gate=gate,
         )
 
+    def at(self, chunk: int) -> Codec:
+        """This codec for the series of one chunk."""
+        return replace(self, clock=self.clocks.get(chunk))
+
     def encode(self, table: SeriesTable, *, nearest: bool = False) -> Encoded:
         """The encoded arrays of a table with the columns that this codec was fitted on.
 
@@ -152,9 +192,12 @@ class Codec:
         """
         if table.chunk_width != self.chunk_width:
             raise FieldError(f"chunk width is {table.chunk_width} ns, the codec was fitted on {self.chunk_width} ns")
+        metadata, measurements = self._on_clock(table.metadata), table.measurements
+        if self.clock is not None:
+            measurements = self.clock.to_busy_table(table).measurements
         return Encoded(
-            self._encode(self.metadata, table.metadata, len(table), nearest=nearest),
-            self._encode(self.measurements, to_mean_sizes(table.measurements), int(table.offsets[-1]), nearest=nearest),
+            self._encode(self.metadata, metadata, len(table), nearest=nearest),
+            self._encode(self.measurements, to_mean_sizes(measurements), int(table.offsets[-1]), nearest=nearest),
             np.asarray(table.offsets, np.int64),
             self.schema,
         )
@@ -174,7 +217,7 @@ class Codec:
         Raises:
             FieldError: a column is missing.
         """
-        return self._encode(self.metadata, metadata, len(metadata["protocol"]), nearest=True)
+        return self._encode(self.metadata, self._on_clock(metadata), len(metadata["protocol"]), nearest=True)
 
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
@@ -184,10 +227,12 @@ class Codec:
         """
         metadata = self._decode(self.metadata, array, "metadata", np.random.default_rng(seed))
         _narrow_ipv4(metadata)
-        last = (self.chunk_width - 1) // self.resolution
-        start = np.clip(round_to_unit(metadata["start"], self.resolution), 0, last)
+        clock = self.clock or Clock(self.chunk_width)
+        last = (clock.busy_width - 1) // self.resolution
+        start = np.clip(round_to_unit(clock.code_to_busy(metadata["start"]), self.resolution), 0, last)
         span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
-        return {**metadata, "start": start * self.resolution, "span": span * self.resolution}
+        begin, end = clock.to_real(start * self.resolution), clock.to_real((start + span) * self.resolution)
+        return {**metadata, "start": begin, "span": end - begin}
 
     def decode_measurements(self, metadata: Mapping[str, np.ndarray], encoded: Encoded, *, seed: int) -> SeriesTable:
         """Natural values of generated measurements, with the metadata that they were generated for.
@@ -205,16 +250,19 @@ class Codec:
         offsets = np.asarray(encoded.offsets)
         gaps = round_to_unit(measurements["interarrival"], self.resolution)
         gaps[offsets[:-1]] = 0
-        span = metadata["span"]
+        clock = self.clock or Clock(self.chunk_width)
+        start = clock.to_busy(metadata["start"])
+        span = clock.to_busy(metadata["start"] + metadata["span"]) - start
         if self.style == "autoregressive":
             kind = np.stack([metadata[name] for name in ("starts_here", "continues", "continued")])
             span = dealt_by_rank(span, series_totals(gaps, offsets), kind)
-        span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, self.chunk_width - 1 - metadata["start"]))
+        span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, clock.busy_width - 1 - start))
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)
-        whole = {**metadata, "span": span // self.resolution * self.resolution}
-        return SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
+        whole = {**metadata, "start": start, "span": span // self.resolution * self.resolution}
+        table = SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
+        return clock.to_real_table(table)
 
     def describe(self) -> list[dict[str, Any]]:
         """One row a field: `field`, `table`, `encoding`, number of `columns`, `bounds` (public or measured)."""
@@ -224,7 +272,7 @@ class Codec:
                 "table": table,
                 "encoding": part.encoding,
                 "columns": len(part.columns()),
-                "bounds": part.bounds,
+                "bounds": "measured" if part.name == "start" and self.clocks else part.bounds,
             }
             for table, parts in (("metadata", self.metadata), ("measurements", self.measurements))
             for part in parts
@@ -243,6 +291,7 @@ class Codec:
             "max_length": self.max_length,
             "resolution": self.resolution,
             "gate": self.gate,
+            "clocks": {str(chunk): clock.to_json() for chunk, clock in self.clocks.items()},
         }
 
     @classmethod
@@ -256,7 +305,14 @@ class Codec:
             side: tuple(field_from_json(part, ip2vec) for part in value[side]) for side in ("metadata", "measurements")
         }
         categories = {name: tuple(values) for name, values in value["categories"].items()}
-        return cls(**{**value, **parts, "categories": categories})
+        clocks = {int(chunk): Clock.from_json(clock) for chunk, clock in value["clocks"].items()}
+        return cls(**{**value, **parts, "categories": categories, "clocks": clocks})
+
+    def _on_clock(self, metadata: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        if (clock := self.clock) is None:
+            return metadata
+        begin, end = metadata["start"], metadata["start"] + metadata["span"]
+        return {**metadata, "start": clock.start_to_code(begin), "span": clock.to_busy(end) - clock.to_busy(begin)}
 
     def _columns(self, parts: tuple[FieldEncoding, ...]) -> tuple[Column, ...]:
         columns = [column for part in parts for column in part.columns()]

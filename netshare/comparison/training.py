@@ -68,14 +68,14 @@ def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace
     longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[section.kind]
     tables = cut_series(train, flows, plan, max_records_per_segment=longest)
     style: Style = "gan" if section.kind == "doppelganger" else "autoregressive"
-    codec = Codec.fit(list(tables.values()), encodings=config.fields.encodings, style=style, ip2vec=_ip2vec(config))
+    codec = Codec.fit_chunks(tables, encodings=config.fields.encodings, style=style, ip2vec=_ip2vec(config))
     models: dict[int, Generator] = {}
     weights, spent = None, []
     for chunk, table in tables.items():
         generator = build_generator(codec.schema, section)
         share = budget * int(table.offsets[-1]) / len(train)
         seed = derive_seed(config.seed, "train", chunk)
-        data = codec.encode(table)
+        data = codec.at(chunk).encode(table)
         spent.append(train_within(generator, data, seed=seed, cpu_seconds=share, initial_weights=weights))
         weights = weights or generator.training_weights()
         models[chunk] = generator

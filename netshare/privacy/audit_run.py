@@ -73,7 +73,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
         begins = begins[:MOST_FLOWS]
         if len(begins):
             model = run._model(chunk, codec.schema)  # type: ignore[attr-defined]
-            metadata = codec.encode(take_series(table, begins), nearest=True).metadata
+            metadata = codec.at(chunk).encode(take_series(table, begins), nearest=True).metadata
             found.append(_log_likelihood(model, metadata))
     return np.concatenate(found)
 

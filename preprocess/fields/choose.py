@@ -211,9 +211,7 @@ def fit_field(
                 return PortTokens.declared(name, options["values"])
             return PortTokens.fit(name, values, **options)
         case "tokens" if name == "start" and "maximum" in options:
-            public = "spikes" in options
-            equal_bins, measured = NumericTokens.equal_bins, NumericTokens.over_chunk
-            return equal_bins(name, options["maximum"]) if public else measured(name, values, options["maximum"])
+            return NumericTokens.equal_bins(name, options["maximum"])
         case "tokens":
             return NumericTokens.fit(name, values, **options)
         case _:

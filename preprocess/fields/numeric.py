@@ -225,15 +225,6 @@ class NumericTokens(FieldEncoding):
         edges = [(maximum + 1) * i // bins for i in range(bins + 1)]
         return cls(name=name, spikes=(), edges=tuple(sorted(set(edges))), scale="linear")
 
-    @classmethod
-    def over_chunk(cls, name: str, values: np.ndarray, maximum: int, bins: int = 64) -> NumericTokens:
-        """Bins of equal width over 0..maximum, cut again at as many quantiles of `values`: a burst has its own bins."""
-        equal = np.asarray(cls.equal_bins(name, maximum, bins).edges, np.int64)
-        levels = np.linspace(0, 1, bins + 1)[1:-1]
-        quantiles = np.quantile(values, levels, method="nearest") if len(values) else np.zeros(0, np.int64)
-        edges = np.unique(np.concatenate([equal, np.clip(quantiles, 0, maximum + 1)]))
-        return cls(name=name, spikes=(), edges=tuple(edges.tolist()), scale="linear", bounds="measured")
-
     @property
     def bins(self) -> int:
         """How many bins there are."""

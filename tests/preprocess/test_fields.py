@@ -232,16 +232,6 @@ def test_equal_bins_cover_the_chunk_and_are_public():
     assert len(NumericTokens.equal_bins("start", 5).edges) == 7
 
 
-def test_bursts_get_bins_of_their_own():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.integers(5_000_000, 5_001_000, 900), rng.integers(0, 10**9, 100)])
-    field = NumericTokens.over_chunk("start", values, 10**9 - 1)
-    assert field.edges[0] == 0 and field.edges[-1] == 10**9
-    _, counts = np.unique(field.encode(values)[:, 0], return_counts=True)
-    assert counts.max() < 40
-    assert np.abs(back(field, values) - values).max() <= 10
-
-
 @pytest.mark.parametrize("value", (-1, 10**9))
 @pytest.mark.parametrize("encoding", ("linear", "log1p", "quantile", "tokens", "bits", "exact"))
 def test_values_out_of_range_are_refused_with_the_fields_name(encoding, value):

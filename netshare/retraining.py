@@ -243,7 +243,7 @@ class _Retraining:
             generator = build_generator(self.codec.schema, section, device=device)
             train(
                 generator,
-                metadata_only(np.asarray(encoded.metadata)[rows], self.codec.schema),
+                metadata_only(np.asarray(encoded.metadata)[rows], encoded.lengths[rows], self.codec.schema),
                 folder=models / folder,
                 steps=most,
                 seed=own,

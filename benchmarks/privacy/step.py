@@ -102,16 +102,17 @@ def nets_plain() -> Callable[[], None]:
     import numpy as np
     import torch
 
-    from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+    from netshare.generators.autoregressive.parts import ColumnsPart, RecordPart
 
     generator, data = _nets()
-    tokens = generator._metadata_tokens(data.metadata)
+    metadata, tokens = generator._metadata_tokens(data.metadata), generator._length_tokens(data.metadata, data.lengths)
     shared = (data, generator.settings, generator.device)
     everything, nothing = np.arange(len(data)), np.zeros(0, np.int64)
+    split = {"train": everything, "held": nothing, "conversations": everything}
     parts = [
-        MetadataPart(generator.metadata_net, tokens, *shared, train=everything, held=nothing, conversations=everything),
-        LengthPart(generator.length_net, tokens, generator.length_code, *shared),
-        RecordPart(generator.record_net, tokens, *shared),
+        ColumnsPart(generator.metadata_net, metadata, *shared, **split),
+        ColumnsPart(generator.length_net, tokens, *shared, **split),
+        RecordPart(generator.record_net, metadata, *shared),
     ]
     optimizers = [torch.optim.AdamW(part.net.parameters(), fused=True) for part in parts]
     rng = np.random.default_rng(0)

@@ -141,11 +141,11 @@ class Generator(ABC):
         return Encoded(metadata, measurements, offsets, self.schema)
 
 
-def metadata_only(metadata: np.ndarray, schema: Schema) -> Encoded:
-    """Series of these metadata (float32[n, A]) for `Generator.prepare_metadata`: each has one record of zeros."""
-    return Encoded(
-        metadata, np.zeros((len(metadata), len(schema.measurements)), np.float32), np.arange(len(metadata) + 1), schema
-    )
+def metadata_only(metadata: np.ndarray, lengths: np.ndarray, schema: Schema) -> Encoded:
+    """Series of these metadata (float32[n, A]) and lengths (int64[n]) for `Generator.prepare_metadata`; their records are
+    zeros."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Encoded(metadata, np.zeros((int(offsets[-1]), len(schema.measurements)), np.float32), offsets, schema)
 
 
 def check_lengths(lengths: np.ndarray, n: int, longest: int) -> np.ndarray:

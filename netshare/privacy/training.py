@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from netshare.generators.autoregressive.generator import MEMORY, AutoregressiveGenerator
+from netshare.generators.autoregressive.generator import MEMORIES, AutoregressiveGenerator
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.windows import cut_windows
 from netshare.privacy.ghost import SteppedGRU, Tape
 from netshare.privacy.noise import Randomness
-from netshare.privacy.unit_losses import length_loss, metadata_loss, record_loss
+from netshare.privacy.unit_losses import columns_loss, record_loss
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
@@ -152,7 +152,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The running average of the weights."""
         weights = {key: value.detach().cpu().clone() for key, value in self.average.items()}
-        return weights | {MEMORY: self.metadata_net.memory.clone()}
+        return weights | {name: net.memory.clone() for name, net in zip(MEMORIES, self._remembering(), strict=True)}
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.load_sampling_weights`."""
@@ -170,17 +170,13 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         """Clipped sums of all three nets over these series; `units` (int64[n]) numbers their units from 0."""
         part = self.schedule.clip_norm / math.sqrt(3)
         lengths = self.data.lengths[series]
-        metadata = self._metadata_tokens(np.asarray(self.data.metadata[series])).to(self.device)
+        tokens = self._length_tokens(np.asarray(self.data.metadata[series]), lengths).to(self.device)
+        metadata = tokens[:, : len(self.metadata_layout)]
         found: dict[torch.Tensor, torch.Tensor] = {}
-        with Tape(self.metadata_net) as tape:
-            loss = metadata_loss(self.metadata_net, metadata, units, tape)
-        found |= tape.clipped(loss, units=count, clip_norm=part)[0]
-
-        length_rows = torch.from_numpy(self.length_code.encode(lengths))
-        with Tape(self.length_net) as tape:
-            tokens = self.length_layout.encode(length_rows).to(self.device)
-            loss = length_loss(self.length_net, metadata, tokens, units, tape)
-        found |= tape.clipped(loss, units=count, clip_norm=part)[0]
+        for net, given in ((self.metadata_net, metadata), (self.length_net, tokens)):
+            with Tape(net) as tape:
+                loss = columns_loss(net, given, units, tape)
+            found |= tape.clipped(loss, units=count, clip_norm=part)[0]
 
         if len(self.record_layout):
             index = np.repeat(self.data.offsets[series] - np.cumsum(lengths) + lengths, lengths)
@@ -211,7 +207,6 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         for net in self._nets().values():
             net.eval()
         self.record_net.rows.start.requires_grad_(False)
-        self.length_net.rows.start.requires_grad_(False)
 
     def _learnt(self) -> list[torch.nn.Parameter]:
         return [p for net in self._nets().values() for p in net.parameters() if p.requires_grad]

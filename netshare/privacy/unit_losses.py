@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from netshare.generators.autoregressive.metadata_net import MetadataNet
-from netshare.generators.autoregressive.networks import LengthNet, RecordNet
+from netshare.generators.autoregressive.columns_net import ColumnsNet
+from netshare.generators.autoregressive.networks import RecordNet
 from netshare.generators.autoregressive.row_model import RowModel
 from netshare.generators.autoregressive.windows import Windows, pack
 from netshare.privacy.ghost import Tape
 
 
-def metadata_loss(net: MetadataNet, tokens: torch.Tensor, units: torch.Tensor, tape: Tape) -> torch.Tensor:
-    """Summed negative log-likelihood of metadata rows.
+def columns_loss(net: ColumnsNet, tokens: torch.Tensor, units: torch.Tensor, tape: Tape) -> torch.Tensor:
+    """Summed negative log-likelihood of the columns that the net learns: metadata, or lengths given metadata.
 
     Args:
-        tokens: int64[n, A].
+        tokens: int64[n, columns].
         units: int64[n], the unit of each row.
     """
     numbered, loss = net.layout.numbered(tokens), tokens.new_zeros((), dtype=_dtype(net))
@@ -34,20 +34,6 @@ def metadata_loss(net: MetadataNet, tokens: torch.Tensor, units: torch.Tensor, t
         logits = net.columns[str(i)](numbered[rows, :i])
         loss = loss + functional.cross_entropy(logits, tokens[rows, i], reduction="sum")
     return loss
-
-
-def length_loss(
-    net: LengthNet, metadata: torch.Tensor, lengths: torch.Tensor, units: torch.Tensor, tape: Tape
-) -> torch.Tensor:
-    """Summed negative log-likelihood of series lengths.
-
-    Args:
-        metadata: int64[n, A] tokens.
-        lengths: int64[n, 2] tokens.
-        units: int64[n].
-    """
-    tape.rows = units
-    return _rows_loss(net.rows, lengths, net.contexts(metadata), units, tape)
 
 
 def record_loss(

@@ -220,7 +220,7 @@ class NumericTokens(FieldEncoding):
         return cls(name=name, bounds=bounds, spikes=tuple(kept.tolist()), edges=tuple(edges.tolist()))
 
     @classmethod
-    def equal_bins(cls, name: str, maximum: int, bins: int = 128) -> NumericTokens:
+    def equal_bins(cls, name: str, maximum: int, bins: int = 64) -> NumericTokens:
         """Bins of equal width over 0..maximum, no spikes; nothing is measured."""
         edges = [(maximum + 1) * i // bins for i in range(bins + 1)]
         return cls(name=name, spikes=(), edges=tuple(sorted(set(edges))), scale="linear")

@@ -31,8 +31,8 @@ def calibrate(part: Part, chosen: np.ndarray, batch_rows: int) -> None:
         seen = {i: torch.zeros_like(bias) for i, bias in biases.items()}
         expected = {i: torch.zeros_like(bias) for i, bias in biases.items()}
         for batch in part.batches(sample, batch_rows, np.random.default_rng(0)):
-            for i, logits, target in part.column_logits(batch):
-                expected[i] += torch.softmax(logits, dim=1).sum(dim=0)
+            for i, counts, target in part.column_counts(batch):
+                expected[i] += counts
                 seen[i] += torch.bincount(target, minlength=len(seen[i]))
         for i, bias in biases.items():
             pool = _pools(seen[i])

@@ -12,17 +12,18 @@ held-back flows stops falling, which is what keeps it from reciting flows that i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from netshare.generators.autoregressive.columns_net import ColumnsNet
 from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
 from netshare.generators.autoregressive.lengths import LengthCode
-from netshare.generators.autoregressive.metadata_net import MetadataNet
-from netshare.generators.autoregressive.networks import LengthNet, RecordNet
+from netshare.generators.autoregressive.networks import RecordNet
 from netshare.generators.autoregressive.part_training import PartTraining
-from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+from netshare.generators.autoregressive.parts import ColumnsPart, Part, RecordPart
 from netshare.generators.autoregressive.recall import learning_order
 from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
@@ -31,7 +32,7 @@ from netshare.generators.base import Generator, check_lengths
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
-MEMORY = "metadata.memory"  # among the weights: tokens of training rows that addresses are recalled from
+MEMORIES = ("metadata.memory", "length.memory")  # among the weights: tokens of training rows that are recalled from
 METADATA_BATCH = 16_384  # rows sampled at once, at most
 ROUNDS = 24  # in which metadata are sampled ...
 LEAST_ROUND = 32  # ... of no fewer rows
@@ -46,11 +47,10 @@ class AutoregressiveGenerator(Generator):
         self.settings = settings or AutoregressiveSettings()
         self.length_code = LengthCode(schema.max_length)
         self.metadata_order = learning_order(schema.metadata)
-        self.metadata_layout = TokenLayout(
-            [schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins
-        )
-        self.record_layout = TokenLayout(schema.measurements, self.settings.continuous_bins)
-        self.length_layout = TokenLayout(self.length_code.columns, self.settings.continuous_bins)
+        ordered, bins = [schema.metadata[i] for i in self.metadata_order], self.settings.continuous_bins
+        self.metadata_layout = TokenLayout(ordered, bins)
+        self.length_layout = TokenLayout([*ordered, *self.length_code.columns], bins)  # of metadata and length
+        self.record_layout = TokenLayout(schema.measurements, bins)
         self.steps = 0
         self._trainings: dict[str, PartTraining] = {}
         self._build(seed=0)
@@ -66,7 +66,7 @@ class AutoregressiveGenerator(Generator):
         self._begin(data, seed, steps, tuple(self._nets()), fine_tuning=initial_weights is not None)
 
     def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
-        """See `Generator.prepare_metadata`; addresses are recalled from the new metadata only."""
+        """See `Generator.prepare_metadata`; addresses and lengths are recalled from the new series only."""
         self._check(data)
         self._build(seed)
         fresh = {name: value.clone() for name, value in self.metadata_net.state_dict().items()}
@@ -83,16 +83,21 @@ class AutoregressiveGenerator(Generator):
     def _begin(self, data: Encoded, seed: int, steps: int, learning: tuple[str, ...], *, fine_tuning: bool) -> None:
         self.steps, self.steps_done = steps, 0
         train, held = hold_back(data, self.settings.validation, seed)
-        tokens = self._metadata_tokens(data.metadata)
+        tokens = self._length_tokens(data.metadata, data.lengths)
+        metadata = tokens[:, : len(self.metadata_layout)]
         common = (data, self.settings, self.device)
-        parts = {
-            "metadata": lambda: MetadataPart(
-                self.metadata_net, tokens, *common, train=train, held=held, conversations=conversation_of(data)
-            ),
-            "length": lambda: LengthPart(self.length_net, tokens, self.length_code, *common),
-            "record": lambda: RecordPart(self.record_net, tokens, *common),
+        conversations = conversation_of(data)
+
+        def columns(net: ColumnsNet, rows: torch.Tensor) -> Part:
+            return ColumnsPart(net, rows, *common, train=train, held=held, conversations=conversations)
+
+        parts: dict[str, Callable[[], Part]] = {
+            "metadata": lambda: columns(self.metadata_net, metadata),
+            "length": lambda: columns(self.length_net, tokens),
+            "record": lambda: RecordPart(self.record_net, metadata, *common),
         }
-        self.metadata_net.remember(tokens)
+        self.metadata_net.remember(metadata)
+        self.length_net.remember(tokens)
         factor = self.settings.fine_tuning_rate if fine_tuning else 1.0
         self._trainings = {}
         for number, name in enumerate(learning):
@@ -153,7 +158,7 @@ class AutoregressiveGenerator(Generator):
 
     def training_weights(self) -> dict[str, torch.Tensor]:
         """The weights that were best on held-back flows, without the flows that addresses are recalled from."""
-        return {name: value for name, value in self.sampling_weights().items() if name != MEMORY}
+        return {name: value for name, value in self.sampling_weights().items() if name not in MEMORIES}
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The weights that were best on held-back flows."""
@@ -162,16 +167,17 @@ class AutoregressiveGenerator(Generator):
             training = self._trainings.get(name)
             own = training.best_weights() if training is not None else net.state_dict()
             weights |= {f"{name}.{key}": value.detach().cpu().clone() for key, value in own.items()}
-        return weights | {MEMORY: self.metadata_net.memory.clone()}
+        return weights | {name: net.memory.clone() for name, net in zip(MEMORIES, self._remembering(), strict=True)}
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.load_sampling_weights`; ends training."""
         self._trainings = {}
         self._load(weights)
-        memory = weights.get(MEMORY)
-        if memory is None or memory.ndim != 2 or memory.shape[1] != len(self.metadata_layout):
-            raise TrainingError(f"the weights lack {MEMORY}, or it does not fit the fields; train again")
-        self.metadata_net.remember(memory)
+        for name, net in zip(MEMORIES, self._remembering(), strict=True):
+            memory = weights.get(name)
+            if memory is None or memory.ndim != 2 or memory.shape[1] != len(net.layout):
+                raise TrainingError(f"the weights lack {name}, or it does not fit the fields; train again")
+            net.remember(memory)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """See `Generator.sample_metadata`.
@@ -218,15 +224,23 @@ class AutoregressiveGenerator(Generator):
         ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
         return self.metadata_layout.encode(torch.from_numpy(ordered))
 
+    def _length_tokens(self, metadata: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+        """int64[n, A + length columns] in the order of `length_layout`, of float32[n, A] in that of the schema and int64[n]."""
+        ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
+        rows = np.concatenate([ordered, self.length_code.encode(lengths)], axis=1)
+        return self.length_layout.encode(torch.from_numpy(rows))
+
     def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
         layout, lengths = self.length_layout, [np.zeros(0, np.int64)]
         for batch in torch.split(tokens, METADATA_BATCH):
-            uniform = torch.rand(len(batch), len(layout) + 1, generator=random)
-            context = self.length_net.contexts(batch.to(self.device))
-            drawn = self.length_net.rows.sample(uniform[:, :-1].to(self.device), context).cpu()
-            rows = layout.decode(drawn, torch.zeros(drawn.shape)).numpy()
+            uniform = torch.rand(len(batch), 2 * len(layout) + 1, generator=random)
+            drawn = self.length_net.sample(uniform[:, :-1], batch)
+            rows = layout.decode(drawn, torch.zeros(drawn.shape)).numpy()[:, self.length_net.first :]
             lengths.append(self.length_code.decode(rows, uniform[:, -1].double().numpy()))
         return np.concatenate(lengths)
+
+    def _remembering(self) -> tuple[ColumnsNet, ColumnsNet]:
+        return self.metadata_net, self.length_net
 
     def _nets(self) -> dict[str, torch.nn.Module]:
         return {"metadata": self.metadata_net, "length": self.length_net, "record": self.record_net}
@@ -234,8 +248,8 @@ class AutoregressiveGenerator(Generator):
     def _build(self, seed: int) -> None:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            self.metadata_net = MetadataNet(self.metadata_layout, self.settings)
-            self.length_net = LengthNet(self.metadata_layout, self.length_layout, self.settings)
+            self.metadata_net = ColumnsNet(self.metadata_layout, self.settings)
+            self.length_net = ColumnsNet(self.length_layout, self.settings, first=len(self.metadata_layout))
             self.record_net = RecordNet(self.metadata_layout, self.record_layout, self.settings)
         for net in self._nets().values():
             net.to(self.device)
@@ -245,7 +259,7 @@ class AutoregressiveGenerator(Generator):
             own = {
                 key.removeprefix(f"{name}."): value
                 for key, value in weights.items()
-                if key.startswith(f"{name}.") and key != MEMORY
+                if key.startswith(f"{name}.") and key not in MEMORIES
             }
             expected = {key: value.shape for key, value in net.state_dict().items()}
             if {key: value.shape for key, value in own.items()} != expected:

@@ -1,8 +1,8 @@
-"""The nets of the measurement slot: lengths given metadata, records given both.
+"""The net of the measurement slot: records given metadata and the number of records.
 
-`LengthNet` is P(number of records | A) and `RecordNet` P(records | A, number of records): a gated
-recurrent unit reads the record before, the metadata's encoding and where in the series we are, and a `RowModel` draws
-the next record's columns one after another from its state. Both see tokens only (`TokenLayout`).
+`RecordNet` is P(records | A, number of records): a gated recurrent unit reads the record before, the metadata's encoding
+and where in the series we are, and a `RowModel` draws the next record's columns one after another from its state. It sees
+tokens only (`TokenLayout`).
 """
 
 from __future__ import annotations
@@ -20,23 +20,6 @@ from netshare.generators.autoregressive.tokens import TokenLayout
 EXACT_POSITIONS = 16
 POSITION_BINS_PER_DOUBLING = 2
 POSITION_BINS = EXACT_POSITIONS + POSITION_BINS_PER_DOUBLING * 28  # positions up to 2**32
-
-
-class LengthNet(nn.Module):
-    """P(number of records | A)."""
-
-    def __init__(self, metadata: TokenLayout, lengths: TokenLayout, settings: AutoregressiveSettings) -> None:
-        super().__init__()
-        self.condition = Condition(metadata, settings)
-        self.context = nn.Linear(settings.condition, settings.record_state)
-        self.rows = RowModel(
-            lengths, state=settings.record_state, hidden=settings.record_hidden, dropout=settings.dropout
-        )
-
-    def contexts(self, metadata: torch.Tensor) -> torch.Tensor:
-        """float32[n, state]: what the row model is given; metadata: int64[n, A] tokens."""
-        context: torch.Tensor = self.context(self.condition(metadata))
-        return context
 
 
 class RecordNet(nn.Module):

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from netshare.generators.autoregressive.lengths import LengthCode
-from netshare.generators.autoregressive.metadata_net import MetadataNet
-from netshare.generators.autoregressive.networks import LengthNet, RecordNet
+from netshare.generators.autoregressive.columns_net import ColumnsNet
+from netshare.generators.autoregressive.networks import RecordNet
 from netshare.generators.autoregressive.recall import ContextCounts, Recalled, recall, recall_without_own
-from netshare.generators.autoregressive.row_model import ColumnLogits
+from netshare.generators.autoregressive.row_model import ColumnCounts
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
-from netshare.generators.autoregressive.tokens import TokenLayout
+from netshare.generators.autoregressive.tokens import TokenLayout, shares
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
 from preprocess.encoded import Encoded
 
@@ -55,9 +54,9 @@ class Part(ABC):
         """Summed negative log-likelihood of each column, and the number of rows."""
 
     @abstractmethod
-    def column_logits(self, batch: object) -> ColumnLogits:
-        """Column by column, those whose shares are the net's alone to say: logits and targets in the rows where it is
-        open."""
+    def column_counts(self, batch: object) -> ColumnCounts:
+        """Column by column, those whose shares the net can answer for: how often each token is expected in the rows where
+        it is open, and these rows' tokens."""
 
     @abstractmethod
     def output_biases(self) -> dict[int, torch.Tensor]:
@@ -74,7 +73,7 @@ class Part(ABC):
     def set_marginals(self, chosen: np.ndarray, initialise: bool) -> None:
         """Count the columns' overall distributions; `initialise` starts the net's heads there."""
         counts = self.layout.counts(self.example_rows(chosen))
-        self.marginals = [((c + 0.5) / (c + 0.5).sum()).to(self.device) for c in counts]
+        self.marginals = [shares(c).to(self.device) for c in counts]
         if initialise:
             self.start_at([c.to(self.device) for c in counts])
 
@@ -83,39 +82,20 @@ class Part(ABC):
         """Start the net at the columns' overall distributions."""
 
 
-class SeriesPart(Part):
-    """A part whose rows are series; tokens: int64[n_series, A], those of the metadata."""
+class ColumnsPart(Part):
+    """Columns of series, one row each. What counts say about a row is taken from other conversations than its own: those
+    of the training series' other folds, or, for a row held back, all training series.
+
+    tokens: int64[n_series, columns], those that the net is given and those that it learns
+    """
 
     def __init__(
-        self, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings, device: torch.device
-    ) -> None:
-        super().__init__(data, settings, device)
-        self.tokens = tokens
-
-    def size(self, chosen: np.ndarray) -> int:
-        """How many series there are."""
-        return len(chosen)
-
-    def default_batch(self, chosen: np.ndarray) -> int:
-        """Series of a training batch."""
-        return self.settings.batch_series or super().default_batch(chosen)
-
-    def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
-        """Random batches of series numbers."""
-        return [*np.array_split(rng.permutation(chosen), max(1, round(len(chosen) / rows)))]
-
-
-class MetadataPart(SeriesPart):
-    """Metadata rows. What counts say about a row is taken from other conversations than its own: those of the training
-    series' other folds, or, for a row held back, all training series."""
-
-    def __init__(
-        self, net: MetadataNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
+        self, net: ColumnsNet, tokens: torch.Tensor, data: Encoded, settings: AutoregressiveSettings,
         device: torch.device, *, train: np.ndarray, held: np.ndarray, conversations: np.ndarray,
     ) -> None:  # fmt: skip
-        super().__init__(tokens, data, settings, device)
-        self.net = self.metadata_net = net
-        self.layout = net.layout
+        super().__init__(data, settings, device)
+        self.net = self.columns_net = net
+        self.layout, self.tokens = net.layout, tokens
         rows = tokens.numpy()
         self._recalled: dict[int, tuple[np.ndarray, Recalled]] = {}  # with where each series stands in it
         for column, contexts in net.contexts.items():
@@ -130,11 +110,23 @@ class MetadataPart(SeriesPart):
     @property
     def groups(self) -> list[tuple[str, list[int]]]:
         """Each column stops on its own."""
-        return [(f"columns.{name}.", [int(name)]) for name in self.metadata_net.columns]
+        return [(f"columns.{name}.", [int(name)]) for name in self.columns_net.columns]
+
+    def size(self, chosen: np.ndarray) -> int:
+        """How many series there are."""
+        return len(chosen)
+
+    def default_batch(self, chosen: np.ndarray) -> int:
+        """Series of a training batch."""
+        return self.settings.batch_series or super().default_batch(chosen)
+
+    def batches(self, chosen: np.ndarray, rows: int, rng: np.random.Generator) -> list[object]:
+        """Random batches of series numbers."""
+        return [*np.array_split(rng.permutation(chosen), max(1, round(len(chosen) / rows)))]
 
     def start_at(self, counts: list[torch.Tensor]) -> None:
         """See `Part.start_at`."""
-        self.metadata_net.set_marginals(counts)
+        self.columns_net.set_marginals(counts)
 
     def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
         """See `Part.losses`."""
@@ -144,61 +136,20 @@ class MetadataPart(SeriesPart):
         for i, (place, found) in self._recalled.items():
             open_rows = self.layout.open_rows(tokens, i)
             recalled[i] = found.take(place[batch if open_rows is None else batch[open_rows.cpu().numpy()]])
-        return self.metadata_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
+        return self.columns_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
 
-    def column_logits(self, batch: object) -> ColumnLogits:
-        """See `Part.column_logits`."""
+    def column_counts(self, batch: object) -> ColumnCounts:
+        """See `Part.column_counts`."""
         assert isinstance(batch, np.ndarray)
-        return self.metadata_net.column_logits(self.tokens[torch.from_numpy(batch)].to(self.device))
+        return self.columns_net.column_counts(self.tokens[torch.from_numpy(batch)].to(self.device))
 
     def output_biases(self) -> dict[int, torch.Tensor]:
         """See `Part.output_biases`."""
-        return self.metadata_net.output_biases()
+        return self.columns_net.output_biases()
 
     def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
         """See `Part.example_rows`."""
         return self.tokens[torch.from_numpy(chosen)]
-
-
-class LengthPart(SeriesPart):
-    """Lengths of series, given their metadata."""
-
-    def __init__(
-        self, net: LengthNet, tokens: torch.Tensor, code: LengthCode, data: Encoded,
-        settings: AutoregressiveSettings, device: torch.device,
-    ) -> None:  # fmt: skip
-        super().__init__(tokens, data, settings, device)
-        self.net = self.length_net = net
-        self.layout = net.rows.layout
-        self.length_tokens = self.layout.encode(torch.from_numpy(code.encode(data.lengths)))
-
-    def start_at(self, counts: list[torch.Tensor]) -> None:
-        """See `Part.start_at`."""
-        self.length_net.rows.set_marginals(counts)
-
-    def losses(self, batch: object, smoothing: float) -> tuple[list[torch.Tensor | None], int]:
-        """See `Part.losses`."""
-        tokens, context = self._inputs(batch)
-        rows = self.length_net.rows
-        return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
-
-    def column_logits(self, batch: object) -> ColumnLogits:
-        """See `Part.column_logits`."""
-        return self.length_net.rows.column_logits(*self._inputs(batch))
-
-    def output_biases(self) -> dict[int, torch.Tensor]:
-        """See `Part.output_biases`."""
-        return self.length_net.rows.output_biases()
-
-    def _inputs(self, batch: object) -> tuple[torch.Tensor, torch.Tensor]:
-        assert isinstance(batch, np.ndarray)
-        index = torch.from_numpy(batch)
-        context = self.length_net.contexts(self.tokens[index].to(self.device))
-        return self.length_tokens[index].to(self.device), context
-
-    def example_rows(self, chosen: np.ndarray) -> torch.Tensor:
-        """See `Part.example_rows`."""
-        return self.length_tokens[torch.from_numpy(chosen)]
 
 
 class RecordPart(Part):
@@ -241,9 +192,9 @@ class RecordPart(Part):
         rows = self.record_net.rows
         return rows.negative_log_likelihood(tokens, context, smoothing, self.marginals), len(tokens)
 
-    def column_logits(self, batch: object) -> ColumnLogits:
-        """See `Part.column_logits`."""
-        return self.record_net.rows.column_logits(*self._inputs(batch))
+    def column_counts(self, batch: object) -> ColumnCounts:
+        """See `Part.column_counts`."""
+        return self.record_net.rows.column_counts(*self._inputs(batch))
 
     def output_biases(self) -> dict[int, torch.Tensor]:
         """See `Part.output_biases`."""

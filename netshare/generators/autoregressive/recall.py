@@ -1,9 +1,10 @@
-"""Which values followed a context in the training trace: the counts that address bytes are interpolated with.
+"""Which values followed a context in the training trace: counts that addresses, spans and lengths are interpolated with.
 
 A net alone needs many flows before it knows the hosts of a network. Interpolating it with relative frequencies given
 several contexts ("deleted interpolation", Jelinek and Mercer, "Interpolated estimation of Markov source parameters from
 sparse data", 1980) needs few: for each byte of an address the contexts are the bytes before it, alone and together with
-each earlier field. How far each context is trusted is learnt on flows that its counts leave out, so that hosts of the
+each earlier field; for the span and length of a series the service, alone and together with when it starts, how long it
+lasts and who takes part. How far each context is trusted is learnt on flows that its counts leave out, so that hosts of the
 training trace come back about as often as they do in other traffic of the same network, and not more often.
 
 The counts are made from metadata rows that are kept with the model: whoever holds the model's file can read addresses
@@ -17,11 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netshare.generators.autoregressive.lengths import LENGTH
 from netshare.generators.autoregressive.tokens import TokenLayout
 from preprocess.encoded import Column
 
 LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
 TOKEN_MASK = np.uint64(2**16 - 1)
+SPAN = "span.token"
+NUMBERS = (SPAN, LENGTH)  # recalled columns that are no digits of addresses
+COARSE = 16
 FEATURES = 3  # of each context: how often seen, how many values, how concentrated
 
 
@@ -59,6 +64,8 @@ def learning_order(columns: Sequence[Column]) -> list[int]:
 def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
     """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
     with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
+    Spans and lengths have contexts of their own: the service, when a series starts, and for lengths how long it lasts and
+    who takes part; times coarsely too (a column's number plus that of all columns means its coarse values).
     """
     fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}
@@ -72,7 +79,27 @@ def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
         known = [[], services, *(services + other for other in finer if other)]
         for k, i in enumerate(own):
             contexts[i] = [own[:k] + others for others in known]
+    for i, column in enumerate(layout.columns):
+        if column.name in NUMBERS:
+            contexts[i] = _contexts_of_number(layout, i)
     return contexts
+
+
+def _contexts_of_number(layout: TokenLayout, column: int) -> list[list[int]]:
+    fields = {name: own for name, own in _fields(layout.columns).items() if own[-1] < column}
+    whom = [own for own in _recalled_fields(layout.columns) if own[-1] < column]
+    services = [own[0] for own in fields.values() if own not in whom and _is_categorical(layout, own)]
+    service = [i for name in ("protocol", "dst_port") for i in fields.get(name, [])]  # to the very port
+    times = [fields[name][0] for name in ("start", "span") if name in fields]
+    coarsely = [i + len(layout) for i in times]
+    if layout.columns[column].name == SPAN:
+        return [services, service, service + coarsely]
+    lasting, exactly = coarsely[-1:], times[-1:]
+    everyone = [i for own in whom for i in own]
+    known = [coarsely, lasting, services + lasting, services + exactly, services + coarsely]
+    for others in (service, *whom, everyone):
+        known += [services + others, services + others + lasting]
+    return known
 
 
 class ContextCounts:
@@ -83,11 +110,14 @@ class ContextCounts:
     Args:
         rows: int64[n, columns], tokens of metadata rows.
         column: the column to recall; rows in which it is off are left out.
-        context: columns before it.
+        context: columns before it; with the number of all columns added, their coarse values.
     """
 
     def __init__(self, rows: np.ndarray, layout: TokenLayout, column: int, context: list[int]) -> None:
-        self.column, self.context, self._size = column, context, layout.sizes[column]
+        self.column, self._size = column, layout.sizes[column]
+        self.context = [i for i in context if i < len(layout)]
+        coarsely = [i - len(layout) for i in context if i >= len(layout)]
+        self._coarse = [(i, _coarse_values(layout.columns[i], layout.sizes[i])) for i in coarsely]
         self._codes = np.zeros(0, np.uint64)
         self.add(rows)
 
@@ -124,7 +154,9 @@ class ContextCounts:
 
     def _contexts(self, rows: np.ndarray) -> np.ndarray:
         """uint64[n]: hashes of the rows' contexts with the token's bits clear."""
-        return _hash(rows[:, self.context]) & ~TOKEN_MASK
+        exact = rows[:, self.context]
+        coarse = [table[rows[:, i]] for i, table in self._coarse]
+        return _hash(np.column_stack([exact, *coarse]) if coarse else exact) & ~TOKEN_MASK
 
 
 def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:
@@ -148,6 +180,12 @@ def recall_without_own(
         found = recall([ContextCounts(rows[~own], layout, column, context) for context in contexts], rows[own])
         probability[own], features[own] = found.probability, found.features
     return Recalled(probability, features)
+
+
+def _coarse_values(column: Column, size: int) -> np.ndarray:
+    """int64[size + 1]: of each token of a number, and of *off*, the sixteenth of its scale that it lies in."""
+    places = np.minimum(np.asarray(column.positions) * COARSE, COARSE - 1) if column.positions else np.arange(size)
+    return np.append(places.astype(np.int64), max(size, COARSE))
 
 
 def _is_categorical(layout: TokenLayout, columns: list[int]) -> bool:

@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
-from netshare.generators.autoregressive.tokens import TokenLayout
+from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
-ColumnLogits = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, logits float32[n, size], targets int64[n]
+ColumnCounts = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, expected float32[size], targets int64[n]
 
 
 class RowModel(nn.Module):
@@ -48,8 +48,7 @@ class RowModel(nn.Module):
         """Start each head at the overall distribution of its column; counts: float32[size] a column."""
         with torch.no_grad():
             for i, head in self.learnt_heads():
-                smoothed = counts[i] + 0.5
-                head.out.bias.copy_((smoothed / smoothed.sum()).log())
+                head.out.bias.copy_(shares(counts[i]).log())
 
     def negative_log_likelihood(
         self,
@@ -77,8 +76,9 @@ class RowModel(nn.Module):
                 total = total + known[:, i]
         return losses
 
-    def column_logits(self, tokens: torch.Tensor, context: torch.Tensor | None) -> ColumnLogits:
-        """Column by column, those that have something to learn: its logits and targets in the rows where it is open.
+    def column_counts(self, tokens: torch.Tensor, context: torch.Tensor | None) -> ColumnCounts:
+        """Column by column, those that have something to learn: how often each token is expected in the rows where it is
+        open, and these rows' tokens.
 
         Args:
             tokens: int64[n, columns].
@@ -91,7 +91,7 @@ class RowModel(nn.Module):
             if i in heads:
                 open_rows = self.layout.open_rows(tokens, i)
                 rows = slice(None) if open_rows is None else open_rows
-                yield i, heads[i](total[rows]), tokens[rows, i]
+                yield i, torch.softmax(heads[i](total[rows]), dim=1).sum(0), tokens[rows, i]
             total = total + known[:, i]
 
     def output_biases(self) -> dict[int, torch.Tensor]:

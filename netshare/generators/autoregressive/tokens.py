@@ -83,3 +83,16 @@ class TokenLayout:
     def counts(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """float32[size] a column: how often each of its tokens occurs, *off* not counted."""
         return [torch.bincount(tokens[:, i], minlength=size + 1)[:size].float() for i, size in enumerate(self.sizes)]
+
+
+def shares(counts: torch.Tensor) -> torch.Tensor:
+    """float32[size]: shares of tokens that were seen `counts` (float32[size]) times, none of them 0.
+
+    Those never seen share what those seen once have (I. J. Good, "The population frequencies of species and the
+    estimation of population parameters", Biometrika 40, 1953): with few rows and many tokens, a fixed count for each
+    would be most of the tail.
+    """
+    unseen = counts == 0
+    once = float((counts == 1).sum()) + 0.5
+    smoothed = torch.where(unseen, once / max(int(unseen.sum()), 1), counts)
+    return smoothed / smoothed.sum()

@@ -252,7 +252,9 @@ def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
     high = real.metadata[:, 0] == 2
     rows = np.concatenate([real.metadata[high]] * 20 + [real.metadata[~high]])  # 70% low became about 10%
     again = DoppelGANger(real.schema, settings)
-    again.prepare_metadata(metadata_only(rows, real.schema), seed=2, steps=400, weights=trained.sampling_weights())
+    again.prepare_metadata(
+        metadata_only(rows, np.ones(len(rows), int), real.schema), seed=2, steps=400, weights=trained.sampling_weights()
+    )
     while not again.done:
         again.step()
     share = (again.sample_metadata(2000, seed=3)[:, 0] == 2).mean()

@@ -62,21 +62,20 @@ def test_the_sum_over_units_is_the_sum_of_each_alone(data, double_precision):
 
 def test_one_unit_s_gradient_is_that_of_its_likelihood(data):
     """Against autograd on the generator's own training losses."""
-    from netshare.generators.autoregressive.parts import LengthPart, MetadataPart, RecordPart
+    from netshare.generators.autoregressive.parts import ColumnsPart, RecordPart
 
     generator = private(data, clip=1e9)
     unit = int(np.argmax(data.lengths))  # in several windows
     mine = generator.clipped_sums(np.array([unit]))
-    tokens = generator._metadata_tokens(data.metadata)
+    metadata, tokens = generator._metadata_tokens(data.metadata), generator._length_tokens(data.metadata, data.lengths)
     common = (data, SMALL, generator.device)
+    everything = np.arange(len(data))
+    split = {"train": everything, "held": np.zeros(0, np.int64), "conversations": everything}
     parts = [
-        MetadataPart(
-            generator.metadata_net, tokens, *common, train=np.arange(len(data)), held=np.zeros(0, np.int64),
-            conversations=np.arange(len(data)),
-        ),
-        LengthPart(generator.length_net, tokens, generator.length_code, *common),
-    ]  # fmt: skip
-    record = RecordPart(generator.record_net, tokens, *common)
+        ColumnsPart(generator.metadata_net, metadata, *common, **split),
+        ColumnsPart(generator.length_net, tokens, *common, **split),
+    ]
+    record = RecordPart(generator.record_net, metadata, *common)
     for part in (*parts, record):
         part.net.eval()
         (batch,) = part.batches(np.array([unit]), 10**6, np.random.default_rng(0))
@@ -162,10 +161,10 @@ def test_it_learns_where_there_is_little_noise(data):
 
     def loss():
         from netshare.privacy.ghost import Tape
-        from netshare.privacy.unit_losses import metadata_loss
+        from netshare.privacy.unit_losses import columns_loss
 
         with torch.no_grad(), Tape(generator.metadata_net) as tape:
-            return float(metadata_loss(generator.metadata_net, tokens, torch.zeros(len(tokens)), tape)) / len(tokens)
+            return float(columns_loss(generator.metadata_net, tokens, torch.zeros(len(tokens)), tape)) / len(tokens)
 
     before = loss()
     while not generator.done:

@@ -1,8 +1,8 @@
-"""P(A): the net of the metadata slot, a small net of its own for each column that sees all columns before it.
+"""Metadata, and lengths given metadata: a small net of its own for each column, which sees all columns before it.
 
 Nothing is shared between columns, so that each can stop learning at its own time: a start time that depends on nothing
-is over-fitted after a pass or two, an address byte learns for many. Address bytes are interpolated with what followed
-the same context in the training trace (`recall`); a gate of their own says how far each source is trusted.
+is over-fitted after a pass or two, an address byte learns for many. Address bytes, spans and lengths are interpolated with what
+followed the same context in the training trace (`recall`); a gate of their own says how far each source is trusted.
 """
 
 from __future__ import annotations
@@ -12,32 +12,33 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from netshare.generators.autoregressive.recall import FEATURES, ContextCounts, Recalled, recalled_columns
-from netshare.generators.autoregressive.row_model import ColumnLogits, draw
+from netshare.generators.autoregressive.recall import FEATURES, NUMBERS, ContextCounts, Recalled, recalled_columns
+from netshare.generators.autoregressive.row_model import ColumnCounts, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
-from netshare.generators.autoregressive.tokens import TokenLayout
+from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
 GATE_HIDDEN = 16
 FEW_VALUES = 16
 NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
-class MetadataNet(nn.Module):
-    """See the module's docstring.
+class ColumnsNet(nn.Module):
+    """P(columns from `first` on | those before), see the module's docstring.
 
     `memory` is what recalled columns are counted over: int16[n, columns] tokens of training rows (empty: no recall).
     """
 
-    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings) -> None:
+    def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings, *, first: int = 0) -> None:
         super().__init__()
-        self.layout = layout
-        self.contexts = recalled_columns(layout) if settings.recall else {}
+        self.layout, self.first = layout, first
+        contexts = recalled_columns(layout) if settings.recall else {}
+        self.contexts = {column: own for column, own in contexts.items() if column >= first}
         self.columns = nn.ModuleDict(
             {
                 str(i): ColumnNet(layout, i, len(self.contexts.get(i, ())), settings)
                 for i, size in enumerate(layout.sizes)
-                if size > 1
+                if size > 1 and i >= first
             }
         )
         self.memory = torch.zeros(0, len(layout), dtype=torch.int16)
@@ -66,8 +67,7 @@ class MetadataNet(nn.Module):
         """Start each column at its overall distribution; counts: float32[size] a column."""
         with torch.no_grad():
             for name, net in self.columns.items():
-                smoothed = counts[int(name)] + 0.5
-                net.out.bias.copy_((smoothed / smoothed.sum()).log())  # type: ignore[union-attr,operator]
+                net.out.bias.copy_(shares(counts[int(name)]).log())  # type: ignore[union-attr,operator]
 
     def negative_log_likelihood(
         self, tokens: torch.Tensor, recalled: dict[int, Recalled], smoothing: float, marginals: list[torch.Tensor]
@@ -105,30 +105,43 @@ class MetadataNet(nn.Module):
             losses.append(loss)
         return losses
 
-    def column_logits(self, tokens: torch.Tensor) -> ColumnLogits:
-        """Column by column, those that are not recalled: its logits and targets in the rows where it is open.
+    def column_counts(self, tokens: torch.Tensor) -> ColumnCounts:
+        """Column by column, but for addresses: how often each token is expected in the rows where it is open, and these
+        rows' tokens. What is recalled is drawn, once a row.
 
         Args:
             tokens: int64[n, columns].
         """
         numbered = self.layout.numbered(tokens)
-        for i in range(len(self.layout)):
-            if str(i) in self.columns and i not in self.contexts:
-                open_rows = self.layout.open_rows(tokens, i)
-                rows = slice(None) if open_rows is None else open_rows
-                yield i, self.columns[str(i)](numbered[rows, :i]), tokens[rows, i]
+        for i in map(int, self.columns):
+            if i in self.contexts and self.layout.columns[i].name not in NUMBERS:
+                continue
+            open_rows = self.layout.open_rows(tokens, i)
+            rows = torch.arange(len(tokens), device=tokens.device) if open_rows is None else open_rows
+            own = torch.softmax(self.columns[str(i)](numbered[rows, :i]), dim=1)
+            if i in self.contexts and len(rows):
+                uniform = torch.rand(len(rows), generator=torch.Generator().manual_seed(i))
+                trust, drawn = self._recall(i, tokens[rows].cpu(), uniform)
+                own = own * trust[:, :1].to(own)
+                own = own.sum(0).index_add_(0, drawn.flatten().to(own.device), trust[:, 1:].flatten().to(own))
+                yield i, own, tokens[rows, i]
+            else:
+                yield i, own.sum(0), tokens[rows, i]
 
     def output_biases(self) -> dict[int, torch.Tensor]:
         """The bias of each learnt column's logits."""
         return {int(name): net.out.bias for name, net in self.columns.items()}  # type: ignore[union-attr,misc]
 
     @torch.no_grad()
-    def sample(self, uniform: torch.Tensor) -> torch.Tensor:
-        """int64[n, columns]: rows drawn with the uniform numbers float32[n, 2 * columns] (on the CPU)."""
+    def sample(self, uniform: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+        """int64[n, columns]: rows drawn with the uniform numbers float32[n, 2 * columns] (on the CPU); `given`
+        (int64[n, first]) are the columns that are not drawn."""
         rows, columns = len(uniform), len(self.layout)
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         tokens = torch.empty(rows, columns, dtype=torch.int64)
-        for i, size in enumerate(self.layout.sizes):
+        if given is not None:
+            tokens[:, : self.first] = given
+        for i, size in enumerate(self.layout.sizes[self.first :], self.first):
             open_rows = self.layout.open_rows(tokens, i)
             tokens[:, i] = size
             index = torch.arange(rows) if open_rows is None else open_rows
@@ -150,22 +163,29 @@ class MetadataNet(nn.Module):
         self, column: int, tokens: torch.Tensor, uniform: torch.Tensor, within: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The source of each row's token (0: the net), and the tokens of those that are recalled; both int64[n]."""
-        tables = self._tables.get(column, [])
-        drawn = torch.zeros(len(tokens), dtype=torch.int64)
-        if not tables:
-            return drawn, drawn.clone()
-        rows = tokens.numpy()
+        if column not in self.contexts:
+            none = torch.zeros(len(tokens), dtype=torch.int64)
+            return none, none.clone()
+        trust, drawn = self._recall(column, tokens, within)
+        known = (trust[:, 1:] > 0).any(dim=1)
+        trust[known, 0] *= self._novelty
+        source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1)
+        source = source.clamp_(max=drawn.shape[1])
+        return source, drawn.gather(1, (source - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+
+    def _recall(self, column: int, tokens: torch.Tensor, within: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The trust in each source (float32[n, 1 + K], the net's first), and a token drawn from each context with the
+        uniform numbers `within` (int64[n, K], 0 where it was never seen); all on the CPU."""
+        tables, rows = self._tables[column], tokens.numpy()
         found = [table.find(rows) for table in tables]
         net = self.columns[str(column)]
         features = torch.from_numpy(np.stack([features for _, _, features in found], axis=1))
         trust = net.trust(features.to(net.out.weight.device)).exp().cpu()  # type: ignore[operator,union-attr,arg-type]
-        known = (trust[:, 1:] > 0).any(dim=1)
-        trust[known, 0] *= self._novelty
-        source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1).clamp_(max=len(tables))
+        drawn = np.zeros((len(rows), len(tables)), np.int64)
         for k, (table, (begin, end, _)) in enumerate(zip(tables, found, strict=True)):
-            own = (source == k + 1).numpy()
-            drawn[own] = torch.from_numpy(table.draw(begin[own], end[own], within.double().numpy()[own]))
-        return source, drawn
+            seen = end > begin
+            drawn[seen, k] = table.draw(begin[seen], end[seen], within.double().numpy()[seen])
+        return trust, torch.from_numpy(drawn)
 
 
 class ColumnNet(nn.Module):

@@ -17,10 +17,10 @@ from preprocess.readers.contents import (
     MAXIMUM_BYTES,
     READABLE,
     STANDARD_INPUT,
-    Contents,
     NotATraceError,
-    display_name,
+    Stream,
     open_contents,
+    open_stream,
 )
 from preprocess.readers.export_messages import LateTemplates
 from preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
@@ -152,26 +152,32 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
 
 
 def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
-    contents = open_contents(path, options.max_bytes)
-    name = display_name(path)
+    with open_stream(path, options.max_bytes) as stream:
+        if _is_capture(stream, options.netflow_exports):
+            return _note_oddities(read_capture(stream, limit, inner=options.decapsulate))
+        return _note_oddities(_read_records(stream, limit, options))
+
+
+def _read_records(stream: Stream, limit: int | None, options: _Options) -> Trace:
+    """What is no capture of packets: flow records, or packets in Parquet."""
+    name, contents = stream.name, stream.contents()
     if options.columns is not None and contents.format in ("csv", "parquet"):
-        trace = read_flow_csv(name, contents, limit, options.columns)
-    elif contents.format == "parquet":
+        return read_flow_csv(name, contents, limit, options.columns)
+    if contents.format == "parquet":
         trace = parse_parquet(name, contents.buffer)
-        trace = trace if limit is None else _first_records(trace, limit)
-    elif contents.format == "csv":
-        trace = read_flow_csv(name, contents, limit)
-    elif contents.format == "nfcapd":
-        trace = read_nfcapd(name, contents, limit)
-    elif contents.format == "netflow-export" or _as_exports(contents, options.netflow_exports):
-        trace = read_exports(name, contents, options.known, limit)
-    else:
-        trace = read_capture(name, contents, limit, inner=options.decapsulate)
-    return _note_oddities(trace)
+        return trace if limit is None else _first_records(trace, limit)
+    if contents.format == "csv":
+        return read_flow_csv(name, contents, limit)
+    if contents.format == "nfcapd":
+        return read_nfcapd(name, contents, limit)
+    return read_exports(name, contents, options.known, limit)
 
 
-def _as_exports(contents: Contents, netflow_exports: NetflowExports) -> bool:
-    return netflow_exports is True or (netflow_exports == "auto" and holds_exports(contents))
+def _is_capture(stream: Stream, netflow_exports: NetflowExports) -> bool:
+    """Whether packets shall be read, rather than records of flows."""
+    if stream.format not in ("pcap", "pcapng", "erf") or netflow_exports is True:
+        return False
+    return netflow_exports is False or not holds_exports(stream.head, stream.format)
 
 
 def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> int:

@@ -39,6 +39,7 @@ READERS: dict[str, tuple[bytes, ...]] = {  # how files begin that are seeds
     "nfcapd": (b"\x0c\xa5",),
 }
 
+
 def main() -> None:
     """Fuzz one reader."""
     parser = argparse.ArgumentParser(description=__doc__)

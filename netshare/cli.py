@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", _inspect, "tell what traces hold, and what was skipped and why")
     inspect.add_argument("files", nargs="+", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="as JSON")
+    inspect.add_argument(
+        "--max-bytes", type=_positive, metavar="N", help="what compressed data may hold; default: 4 GiB"
+    )
     _add_series_options(inspect)
     init = add("init", _init, "write a starter config for traces, and explain its choices")
     init.add_argument("files", nargs="+", metavar="FILE")
@@ -169,9 +172,10 @@ def _inspect(options: Any) -> None:
         _inspect_series(options)
         return
     from netshare.inspection import format_description
-    from preprocess import describe_trace, read_trace
+    from preprocess import describe_files
+    from preprocess.readers.contents import MAXIMUM_BYTES
 
-    description = describe_trace(read_trace(options.files))
+    description = describe_files(options.files, max_bytes=options.max_bytes or MAXIMUM_BYTES)
     print(json.dumps(description, indent=2) if options.json else format_description(description))
 
 

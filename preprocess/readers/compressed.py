@@ -19,10 +19,11 @@ _BLOCK = 1 << 17  # compressed bytes read at a time
 
 
 class Source(io.RawIOBase):
-    """Bytes of a file, from what fills memory with them; more than `most` are an error.
+    """Bytes of a file, from what fills memory with them.
 
     Attributes:
         count: bytes given so far.
+        most: bytes that may be given; more are an error. None: any number.
         why_empty: what to say where there are none.
     """
 
@@ -30,7 +31,7 @@ class Source(io.RawIOBase):
 
     def __init__(self, name: str, readinto: Callable[[Any], int | None], most: int | None = None) -> None:
         super().__init__()
-        self._name, self._readinto, self._most = name, readinto, most
+        self._name, self._readinto, self.most = name, readinto, most
         self._ahead = b""
         self.count = 0
 
@@ -65,8 +66,8 @@ class Source(io.RawIOBase):
         except OSError as error:
             raise InputError(f"{self._name}: cannot be read ({error.strerror or error})") from None
         self.count += count
-        if self._most is not None and self.count > self._most:
-            raise InputError(f"{self._name}: holds more than {self._most} bytes, raise max_bytes to read it")
+        if self.most is not None and self.count > self.most:
+            raise InputError(f"{self._name}: holds more than {self.most} bytes, raise max_bytes to read it")
         return count
 
     def _take(self, size: int) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from preprocess.readers.pcap import PCAP_MAGICS
 from preprocess.readers.pcapng import PCAPNG_MAGIC
 from preprocess.readers.window import Window
 
+_File = Any  # what `open` gives for binary files, with `readinto`
 Format = Literal["pcap", "pcapng", "erf", "netflow-export", "nfcapd", "parquet", "csv"]
 
 READABLE = (
@@ -76,7 +77,8 @@ class Stream:
     notes: list[str]
     size: int | None
     _source: Source
-    _file: BinaryIO | None
+    _file: _File | None
+    _max_bytes: int
 
     def window(self) -> Window:
         """Its bytes from the beginning, block by block. Only one of `window` and `contents` can be used, once."""
@@ -94,6 +96,7 @@ class Stream:
             except (OSError, ValueError) as error:
                 raise InputError(f"{self.name}: cannot be read ({getattr(error, 'strerror', error)})") from None
             return Contents(np.frombuffer(mapped, np.uint8), self.format, tuple(self.notes))
+        self._source.most = self._max_bytes
         plain = bytearray(self.head.data)
         while block := self._source.read(_CHUNK):
             plain += block
@@ -106,8 +109,9 @@ def open_stream(path: Path, max_bytes: int = MAXIMUM_BYTES, *, bounded_input: bo
 
     Args:
         path: the file.
-        max_bytes: how many bytes compressed data, or standard input, may hold.
-        bounded_input: whether that also goes for standard input that is not compressed.
+        max_bytes: how many bytes compressed data, a pipe or standard input may hold.
+        bounded_input: whether that also goes for a pipe or standard input that is not compressed, when it is read as a
+            window.
 
     Raises:
         InputError: it cannot be read, is empty, cannot be decompressed, holds more than `max_bytes`, or is in no
@@ -119,8 +123,8 @@ def open_stream(path: Path, max_bytes: int = MAXIMUM_BYTES, *, bounded_input: bo
         file, size = _open(path)
         if path != STANDARD_INPUT:
             stack.enter_context(file)
-        source = Source(name, file.readinto, max_bytes if path == STANDARD_INPUT and bounded_input else None)  # type: ignore[attr-defined]
-        mapped: BinaryIO | None = file
+        source = Source(name, file.readinto, max_bytes if size is None and bounded_input else None)
+        mapped: _File | None = file
         for _ in range(_LAYERS):
             kind = next((kind for start, kind in COMPRESSED.items() if source.peek(6).startswith(start)), None)
             if kind is None:
@@ -129,7 +133,7 @@ def open_stream(path: Path, max_bytes: int = MAXIMUM_BYTES, *, bounded_input: bo
         head = np.frombuffer(source.read(_HEAD), np.uint8)
         if not len(head):
             raise InputError(f"{name}: {source.why_empty}, expected {READABLE}")
-        yield Stream(name, _recognise(name, head), head, notes, size, source, mapped)
+        yield Stream(name, _recognise(name, head), head, notes, size, source, mapped, max_bytes)
 
 
 def open_contents(path: Path, max_bytes: int = MAXIMUM_BYTES) -> Contents:
@@ -143,7 +147,7 @@ def display_name(path: Path) -> str:
     return "standard input" if path == STANDARD_INPUT else str(path)
 
 
-def _open(path: Path) -> tuple[BinaryIO, int | None]:
+def _open(path: Path) -> tuple[_File, int | None]:
     """An open file, and its size where that is known."""
     if path == STANDARD_INPUT:
         return sys.stdin.buffer, None
@@ -155,7 +159,8 @@ def _open(path: Path) -> tuple[BinaryIO, int | None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason})") from None
-    return cast(BinaryIO, file), status.st_size if stat.S_ISREG(status.st_mode) and status.st_size else None
+    is_file = stat.S_ISREG(status.st_mode) and status.st_size > 0
+    return file, status.st_size if is_file else None
 
 
 def _recognise(path: str, buffer: np.ndarray) -> Format:

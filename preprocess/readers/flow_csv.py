@@ -181,7 +181,7 @@ def _trace(
     made = make_trace(
         "packet" if kind == "packet" else "flow", flows.columns, categories=flows.categories, sources=[source]
     )
-    return made.take(index)
+    return made if len(index) == table.rows else made.take(index)
 
 
 def _recognise(path: str, head: Head) -> tuple[Head, Dialect, tuple[str, ...]]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from preprocess.addresses import parse_addresses
 from preprocess.protocols import ICMP, ICMPV6, protocol_number
 from preprocess.readers.csv_columns import (
+    cast_all,
     category_codes,
     counts,
     date_times,
@@ -189,10 +190,8 @@ def zero_where_unset(texts: pa.Array) -> pa.Array:
 
 def _integers_or_texts(texts: pa.Array) -> np.ndarray | pd.Series:
     """int64 where every text is an integer."""
-    try:
-        return pc.cast(texts, pa.int64()).to_numpy()
-    except pa.ArrowException:
-        return texts.to_pandas()
+    integers = cast_all(texts, pa.int64())
+    return texts.to_pandas() if integers is None else integers.to_numpy()
 
 
 def _address_format(texts: pa.Array) -> str:

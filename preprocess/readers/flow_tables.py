@@ -88,7 +88,9 @@ def parse_csv(path: str, buffer: np.ndarray, names: list[str], delimiter: str, l
     positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
     read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=lines, block_size=_BLOCK)
     parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
-    convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False, check_utf8=False
+    )  # fmt: skip (checked before)
     try:
         table = pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert)
     except pa.ArrowInvalid as error:
@@ -141,7 +143,16 @@ def _from_table(table: pa.Table) -> TextTable:
 def _trimmed(column: pa.ChunkedArray) -> pa.Array:
     combined = column.combine_chunks()
     array = pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
-    return pc.utf8_trim_whitespace(array)
+    return pc.utf8_trim_whitespace(array) if _may_have_spaces(array) else array
+
+
+def _may_have_spaces(array: pa.Array) -> bool:
+    """Whether any of the texts holds a byte that is, or may be a part of, white space."""
+    data = array.buffers()[2] if pa.types.is_string(array.type) else None
+    if data is None:
+        return True
+    used = np.frombuffer(data, np.uint8)
+    return bool(len(used)) and (int(used.min()) <= ord(" ") or int(used.max()) > 127)
 
 
 def _split_labels(texts: dict[str, pa.Array]) -> dict[str, pa.Array]:

@@ -32,6 +32,8 @@ def numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
     """The texts as values of this type; None where one is none. What the first rows refute costs nothing."""
+    if texts.type == kind:
+        return texts
     try:
         pc.cast(texts[:_TRIED], kind)
         values = pc.cast(texts, kind)

@@ -52,15 +52,18 @@ _LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they 
 
 @dataclass(frozen=True)
 class Dialect:
-    """A layout of flow records: how it is known, what it must have, and how it becomes columns."""
+    """A layout of flow records: how it is known, what it must have, and how it becomes columns. `others` are columns that
+    are also read where they are there; None: any. `integers` are columns that hold nothing else in most files."""
 
     name: str
     known_by: tuple[str, ...]
     required: tuple[str, ...]
     convert: Callable[[dict[str, pa.Array]], FlowColumns]
+    others: tuple[str, ...] | None = None
+    integers: tuple[str, ...] = ()
 
 
-_UGR16 = Dialect("ugr16-csv", UGR16_COLUMNS, UGR16_COLUMNS, from_ugr16)
+_UGR16 = Dialect("ugr16-csv", UGR16_COLUMNS, UGR16_COLUMNS, from_ugr16, integers=("sp", "stos", "pkt", "byt"))
 _UNSW = Dialect(
     "unsw-nb15-csv",
     ("srcip", "dstip", "stime"),
@@ -75,8 +78,10 @@ DIALECTS = (
         ("srcip", "dstip"),
         ("srcip", "dstip", "srcport", "dstport", "proto", "ts", "td", "pkt", "byt"),
         from_netshare,
+        integers=("srcport", "dstport", "pkt", "byt"),
     ),
-    Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump),
+    Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump,
+            ("flg", "stos", "opkt", "obyt"), integers=("sp", "ipkt", "ibyt", "stos", "opkt", "obyt")),
     Dialect(
         "nfdump-short-csv",
         ("firstseen", "srcaddr"),
@@ -88,6 +93,7 @@ DIALECTS = (
         ("id.orig_h", "id.resp_h"),
         ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration", "orig_pkts"),
         from_zeek,
+        integers=("id.orig_p", "id.resp_p", "orig_pkts", "orig_ip_bytes"),
     ),
     Dialect(
         "cidds-csv",
@@ -146,7 +152,8 @@ def read_flow_csv(
         twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
         if twice:
             raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
-        table = parse_csv(path, contents.buffer, names, delimiter, head.lines)
+        wanted = None if dialect.others is None else {*dialect.required, *dialect.others}
+        table = parse_csv(path, contents.buffer, names, delimiter, head.lines, wanted, dialect.integers)
         header = list(table.texts) if len(table.texts) > len(header) else header
     details: dict[str, object] = {"header": header, "delimiter": delimiter}
     return _trace(path, contents, dialect, table, limit, details, kind_of(columns or {}))

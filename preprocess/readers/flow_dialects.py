@@ -185,6 +185,8 @@ def put_duration(flows: FlowColumns, texts: pa.Array, source: str) -> None:
 
 def zero_where_unset(texts: pa.Array) -> pa.Array:
     """The texts with `0` where there is no value."""
+    if not pa.types.is_string(texts.type):
+        return texts
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(UNSET))), "0", texts)
 
 

@@ -89,7 +89,7 @@ def _seeds(reader: str, folders: list[Path]) -> Iterator[bytes]:
         if reader in ("pcap", "pcapng"):
             yield written(packets, f"a.{reader}", snaplen=80)
         if reader == "exports":
-            for format in ("netflow-v5", "netflow-v9", "ipfix"):
+            for format in ("netflow-v9", "ipfix"):
                 yield written(flows, "a.pcap", format=format)
         if reader == "text":
             for layout in FLOW_TEXTS:

@@ -107,7 +107,7 @@ def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """int64 ns of decimal numbers in the given unit, exact where the texts are plain decimals."""
     factor = NANOSECONDS[unit]
     digits = {"s": 9, "ms": 6, "us": 3, "ns": 0}[unit]
-    exact = cast_all(texts, pa.decimal128(19 + digits, digits))
+    exact = None if texts.type == pa.int64() else cast_all(texts, pa.decimal128(19 + digits, digits))
     if exact is not None and len(exact):
         # A decimal is kept as a 128-bit integer of its last digit: with these digits, of nanoseconds.
         words = np.frombuffer(exact.buffers()[1], np.int64).reshape(-1, 2)[exact.offset : exact.offset + len(exact)]

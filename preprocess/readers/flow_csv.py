@@ -78,7 +78,7 @@ DIALECTS = (
         ("srcip", "dstip"),
         ("srcip", "dstip", "srcport", "dstport", "proto", "ts", "td", "pkt", "byt"),
         from_netshare,
-        integers=("srcport", "dstport", "pkt", "byt"),
+        integers=("ts", "srcport", "dstport", "pkt", "byt"),
     ),
     Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump,
             ("flg", "stos", "opkt", "obyt"), integers=("sp", "ipkt", "ibyt", "stos", "opkt", "obyt")),
@@ -153,7 +153,9 @@ def read_flow_csv(
         if twice:
             raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
         wanted = None if dialect.others is None else {*dialect.required, *dialect.others}
-        table = parse_csv(path, contents.buffer, names, delimiter, head.lines, wanted, dialect.integers)
+        table = parse_csv(
+            path, contents.buffer, names, delimiter, head.lines, wanted, _integers(dialect, names, head.first_row)
+        )
         header = list(table.texts) if len(table.texts) > len(header) else header
     details: dict[str, object] = {"header": header, "delimiter": delimiter}
     return _trace(path, contents, dialect, table, limit, details, kind_of(columns or {}))
@@ -189,6 +191,12 @@ def _trace(
         "packet" if kind == "packet" else "flow", flows.columns, categories=flows.categories, sources=[source]
     )
     return made if len(index) == table.rows else made.take(index)
+
+
+def _integers(dialect: Dialect, names: list[str], row: list[str]) -> tuple[str, ...]:
+    """The columns of the dialect's integers that hold one in this row."""
+    cells = dict(zip(names, row, strict=False))
+    return tuple(name for name in dialect.integers if cells.get(name, "").isdigit())
 
 
 def _recognise(path: str, head: Head) -> tuple[Head, Dialect, tuple[str, ...]]:

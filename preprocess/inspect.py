@@ -124,6 +124,8 @@ class _Facts:
         described["top_source_addresses"] = self._top_addresses("src")
         described["top_destination_ports"] = self._top_ports(records)
         for name, counts in self._texts.items():
+            if missing := records - sum(counts.values()):  # in files that have no such column
+                counts = {**counts, "(unset)": counts.get("(unset)", 0) + missing}
             most = sorted(counts.items(), key=lambda item: -item[1])
             shares = {text: {"records": count, "share": count / records} for text, count in most}
             described.setdefault("categories", {})[name] = shares

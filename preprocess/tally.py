@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-_WAITING = 1 << 18  # distinct keys of parts that wait to be merged, at least
+_WAITING = 1 << 16  # distinct keys of parts that wait to be merged, at least
 
 
 class Tally:

@@ -124,10 +124,6 @@ def test_cidds_and_ugr16_say_what_their_data_sets_say(tmp_path: Path):
     )
 
 
-def test_zeek_reads_the_log():
-    pytest.skip("Zeek has no Debian package here; its log's lines are checked against its documentation instead")
-
-
 def test_packets_become_records_with_timeouts():
     second = 1_000_000_000
     times = np.array([0, 1, 2, 30, 31]) * second

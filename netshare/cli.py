@@ -132,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
+    convert.add_argument(
+        "--max-bytes", type=_positive, metavar="N", help="what compressed data may hold; default: 4 GiB"
+    )
     privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
     add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
@@ -331,8 +334,16 @@ def _convert_series(options: Any) -> Any:
 
 def _convert_trace(options: Any) -> Any:
     from netshare.convert import convert
+    from preprocess.readers.contents import MAXIMUM_BYTES
 
-    return convert(options.files, options.output, to=options.to, limit=options.limit, snaplen=options.snaplen)
+    return convert(
+        options.files,
+        options.output,
+        to=options.to,
+        limit=options.limit,
+        snaplen=options.snaplen,
+        max_bytes=options.max_bytes or MAXIMUM_BYTES,
+    )
 
 
 def _schema(options: Any) -> None:

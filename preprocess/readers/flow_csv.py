@@ -70,7 +70,7 @@ _UNSW = Dialect(
     ("srcip", "sport", "dstip", "dsport", "proto", "dur", "sbytes", "dbytes", "spkts", "dpkts", "stime"),
     from_unsw,
 )
-_CICFLOWMETER = "cicflowmeter-csv"
+_CICFLOWMETER, _NFDUMP_SHORT = "cicflowmeter-csv", "nfdump-short-csv"
 DIALECTS = (
     _UNSW,
     Dialect(
@@ -83,7 +83,7 @@ DIALECTS = (
     Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump,
             ("flg", "stos", "opkt", "obyt"), integers=("sp", "ipkt", "ibyt", "stos", "opkt", "obyt")),
     Dialect(
-        "nfdump-short-csv",
+        _NFDUMP_SHORT,
         ("firstseen", "srcaddr"),
         ("firstseen", "proto", "srcaddr", "srcport", "dstaddr", "dstport", "packets", "bytes"),
         from_nfdump_names,
@@ -226,6 +226,8 @@ def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str]
         )
     missing = [name for name in dialect.required if name not in names]
     missing += cic_missing(names) if dialect.name == _CICFLOWMETER else []
+    if dialect.name == _NFDUMP_SHORT and not {"duration", "lastseen"} & set(names):
+        missing.append("duration (or lastSeen)")
     if missing:
         found = _shorten(", ".join(names))
         raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")

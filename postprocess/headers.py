@@ -63,6 +63,13 @@ _TCP = np.dtype(
         ("urgent", ">u2"),
     ]
 )
+_LONGEST_HEADERS = (  # of a packet that is as long as its headers ask for
+    rules.ETHERNET_HEADER
+    + rules.VLAN_TAG
+    + rules.IP_HEADER[6]
+    + rules.FRAGMENT_HEADER
+    + max(60, int(rules.ICMP_MINIMUM.max()), int(rules.ICMPV6_MINIMUM.max()))
+)
 _FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
 _PSEUDO_HEADER_PROTOCOLS = (89, 103)  # OSPF and PIM over IPv6: RFC 5340, RFC 7761
 _VRRP = 112
@@ -113,6 +120,8 @@ def _room(rows: Trace, link: np.ndarray, length: np.ndarray, snaplen: int | None
     if snaplen is None or bool((rows["protocol"] == SCTP).any()):
         return whole
     room = np.minimum(whole, snaplen)
+    if snaplen >= _LONGEST_HEADERS:
+        return room
     return room if bool((link + header_length(rows) <= room).all()) else whole
 
 

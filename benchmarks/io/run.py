@@ -74,10 +74,12 @@ def main() -> None:
 
     report = {**provenance(), "packets": options.packets, "repeat": options.repeat, "results": results}
     (options.output / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-    memory = options.output / "memory.json"
-    (options.output / "README.md").write_text(
-        _readme(report, json.loads(memory.read_text()) if memory.exists() else {})
-    )
+    memory, fuzzing = (_read_json(Path(__file__).with_name(name)) for name in ("memory.json", "fuzzing.json"))
+    (options.output / "README.md").write_text(_readme(report, memory, fuzzing))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _run_all(packets: int, repeat: int, folder: Path) -> list[dict[str, Any]]:

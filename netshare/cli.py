@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", _inspect, "tell what traces hold, and what was skipped and why")
     inspect.add_argument("files", nargs="+", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="as JSON")
+    inspect.add_argument(
+        "--max-bytes", type=_positive, metavar="N", help="what compressed data may hold; default: 4 GiB"
+    )
     _add_series_options(inspect)
     init = add("init", _init, "write a starter config for traces, and explain its choices")
     init.add_argument("files", nargs="+", metavar="FILE")
@@ -129,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--form", choices=("long", "wide", "list"), help="form of the table of time series to write")
     convert.add_argument("--limit", type=_positive, help="read at most so many records")
     convert.add_argument("--snaplen", type=_positive, help="captured bytes a packet")
+    convert.add_argument(
+        "--max-bytes", type=_positive, metavar="N", help="what compressed data may hold; default: 4 GiB"
+    )
     privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
     add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
@@ -169,9 +175,10 @@ def _inspect(options: Any) -> None:
         _inspect_series(options)
         return
     from netshare.inspection import format_description
-    from preprocess import describe_trace, read_trace
+    from preprocess import describe_files
+    from preprocess.readers.contents import MAXIMUM_BYTES
 
-    description = describe_trace(read_trace(options.files))
+    description = describe_files(options.files, max_bytes=options.max_bytes or MAXIMUM_BYTES)
     print(json.dumps(description, indent=2) if options.json else format_description(description))
 
 
@@ -327,8 +334,16 @@ def _convert_series(options: Any) -> Any:
 
 def _convert_trace(options: Any) -> Any:
     from netshare.convert import convert
+    from preprocess.readers.contents import MAXIMUM_BYTES
 
-    return convert(options.files, options.output, to=options.to, limit=options.limit, snaplen=options.snaplen)
+    return convert(
+        options.files,
+        options.output,
+        to=options.to,
+        limit=options.limit,
+        snaplen=options.snaplen,
+        max_bytes=options.max_bytes or MAXIMUM_BYTES,
+    )
 
 
 def _schema(options: Any) -> None:

@@ -19,6 +19,7 @@ from postprocess.repair import CONVENTIONS
 from postprocess.writers.write import format_of, kinds_of
 from preprocess import Trace, read_trace
 from preprocess.errors import InputError
+from preprocess.readers.contents import MAXIMUM_BYTES
 
 _MADE_UP = (
     "payloads, MAC addresses, TCP sequence numbers and options are made up: a trace keeps the other header fields"
@@ -39,6 +40,7 @@ def convert(
     snaplen: int | None = None,
     active_timeout: float = ACTIVE_TIMEOUT,
     inactive_timeout: float = INACTIVE_TIMEOUT,
+    max_bytes: int = MAXIMUM_BYTES,
 ) -> WriteReport:
     """Read traces, merge them, and write them in another format.
 
@@ -49,6 +51,7 @@ def convert(
         limit: read no more than so many records.
         link_type, nanoseconds, snaplen: of a capture, as `postprocess.write_trace` takes them.
         active_timeout, inactive_timeout: seconds after which a flow record ends, where packets become flow records.
+        max_bytes: how many bytes compressed inputs, or standard input, may hold.
 
     Returns:
         What was written, and line by line what of the input it does not hold.
@@ -59,7 +62,7 @@ def convert(
         NetshareError: the output cannot be written, or needs a program that is not installed.
     """
     format_of(output, None, to)  # an unknown format is said before anything is read
-    trace = read_trace(list(inputs), limit=limit)
+    trace = read_trace(list(inputs), limit=limit, max_bytes=max_bytes)
     chosen = format_of(output, trace.sources[0] if trace.sources else None, to)
     trace, changes = _fit(trace, chosen, output, active_timeout, inactive_timeout)
     report = write_trace(trace, output, format=chosen, link_type=link_type, nanoseconds=nanoseconds, snaplen=snaplen)

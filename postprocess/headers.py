@@ -11,7 +11,7 @@ layouts. A protocol without a builder of its own gets the body of `postprocess.p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,13 +19,13 @@ from postprocess import rules, sequence
 from postprocess.checksums import address_sums, crc32c, fold, word_sums
 from postprocess.icmp import icmp_headers
 from postprocess.link import LinkType, ethernet_headers, link_header_length
-from postprocess.payloads import BodyArrays, body_arrays, body_numbers, body_sums, write_bodies, write_words
+from postprocess.packet_plan import PacketPlan, header_length, is_fragment, plan_packets
+from postprocess.payloads import BodyArrays, body_numbers, body_sums, write_bodies, write_words
 from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from postprocess.tcp_connections import find_connections, service_ports
-from postprocess.tcp_numbers import tcp_numbers
-from postprocess.tcp_options import OptionValues, option_values, tcp_option_rows
-from preprocess.errors import FieldError
+from postprocess.tcp_options import tcp_option_rows
 from preprocess.trace import Trace
+
+__all__ = ["PacketPlan", "build_packets", "header_length", "is_fragment", "plan_packets", "scatter_rows"]
 
 _IPV4 = np.dtype(
     [
@@ -63,61 +63,16 @@ _TCP = np.dtype(
         ("urgent", ">u2"),
     ]
 )
+_LONGEST_HEADERS = (  # of a packet that is as long as its headers ask for
+    rules.ETHERNET_HEADER
+    + rules.VLAN_TAG
+    + rules.IP_HEADER[6]
+    + rules.FRAGMENT_HEADER
+    + max(60, int(rules.ICMP_MINIMUM.max()), int(rules.ICMPV6_MINIMUM.max()))
+)
 _FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
 _PSEUDO_HEADER_PROTOCOLS = (89, 103)  # OSPF and PIM over IPv6: RFC 5340, RFC 7761
 _VRRP = 112
-
-
-@dataclass(frozen=True)
-class PacketPlan:
-    """What packets need to know of the rest of the trace: one entry a row of the trace it was planned for."""
-
-    sequence: np.ndarray  # uint32, TCP
-    acknowledgement: np.ndarray  # uint32, TCP
-    options: OptionValues  # TCP
-    identifier: np.ndarray  # uint16, ICMP echo
-    echo_sequence: np.ndarray  # uint16, ICMP echo
-    datagram: np.ndarray  # int64, bytes after the IP header of the whole datagram
-    service: np.ndarray  # uint16, TCP: the port that is called, 0 where unknown
-    bodies: BodyArrays
-
-
-def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
-    """Compute what spans packets; `trace` is in the order in which its packets will be written.
-
-    Raises:
-        FieldError: packets are shorter than their headers (`repair` makes them valid).
-    """
-    if trace.kind != "packet":
-        raise FieldError("only a packet trace can become packets; this is a flow trace")
-    short = trace["length"] < header_length(trace)
-    if short.any():
-        raise FieldError(f"{int(short.sum())} packets are shorter than their headers; call repair() on the trace first")
-    connections = find_connections(trace)
-    return PacketPlan(
-        *tcp_numbers(trace, connections, seed=seed),
-        option_values(trace, connections, seed=seed),
-        *sequence.echo_numbers(trace),
-        sequence.datagram_lengths(trace),
-        service_ports(connections, trace),
-        body_arrays(),
-    )
-
-
-def header_length(trace: Trace) -> np.ndarray:
-    """int64[n]: bytes of IP, fragment, transport and ICMP headers that each packet holds at least."""
-    protocol, version = trace["protocol"], trace["ip_version"]
-    ip = rules.ip_header_length(version) + np.where(is_fragment(trace) & (version == 6), rules.FRAGMENT_HEADER, 0)
-    transport = np.where(
-        protocol == TCP, trace["tcp_header_length"], np.where((protocol == UDP) | (protocol == UDPLITE), 8, 0)
-    ).astype(np.int64)
-    transport = np.maximum(transport, rules.icmp_minimum(protocol, trace["icmp_type"]))
-    return ip + np.where(trace["fragment_offset"] == 0, transport, 0)
-
-
-def is_fragment(trace: Trace) -> np.ndarray:
-    """bool[n]: the packet is a fragment, first ones included."""
-    return (trace["fragment_offset"] > 0) | ((trace["ip_flags"] & rules.IP_MORE_FRAGMENTS) > 0)
 
 
 def build_packets(
@@ -142,18 +97,9 @@ def build_packets(
         buffer uint8[bytes] and offsets int64[packets + 1]; a frame starts `lead` bytes after its offset.
     """
     stop = len(trace) if stop is None else stop
-    rows = trace.take(np.arange(start, stop)) if (start, stop) != (0, len(trace)) else trace
     part = slice(start, stop)
-    sliced = PacketPlan(
-        plan.sequence[part],
-        plan.acknowledgement[part],
-        plan.options.take(part),
-        plan.identifier[part],
-        plan.echo_sequence[part],
-        plan.datagram[part],
-        plan.service[part],
-        plan.bodies,
-    )
+    rows = replace(trace, columns={name: values[part] for name, values in trace.columns.items()})
+    sliced = plan.part(part)
     link = link_header_length(link_type, rows["vlan"])
     length = rows["length"].astype(np.int64)
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
@@ -174,6 +120,8 @@ def _room(rows: Trace, link: np.ndarray, length: np.ndarray, snaplen: int | None
     if snaplen is None or bool((rows["protocol"] == SCTP).any()):
         return whole
     room = np.minimum(whole, snaplen)
+    if snaplen >= _LONGEST_HEADERS:
+        return room
     return room if bool((link + header_length(rows) <= room).all()) else whole
 
 

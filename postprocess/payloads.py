@@ -128,10 +128,12 @@ def write_bodies(
         return
     number, position, length, room = number[rows], position[rows], length[rows], room[rows]
     here = np.minimum(length, room)
-    _scatter_ragged(buffer, position, np.minimum(here, START), lambda row, column: bodies.start[number[row], column])
-    long = np.flatnonzero((here > START) & (bodies.fill[number] > 0))
-    fill = bodies.fill[number[long]]
-    _scatter_ragged(buffer, position[long] + START, here[long] - START, lambda row, column: fill[row])
+    _write_fillings(buffer, bodies.fill[number], position, here)
+    long = here >= START
+    _scatter_blocks(buffer, position[long], bodies.start[number[long]])
+    short = np.flatnonzero(~long)
+    row, column = _ragged(here[short])
+    buffer[position[short][row] + column] = bodies.start[number[short][row], column]
     offset = bodies.length_offset[number]
     field = np.flatnonzero((offset >= 0) & (length >= offset + 2))
     at, value = offset[field], length[field] - bodies.length_less[number[field]]
@@ -145,13 +147,32 @@ def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray, ro
     buffer[position[second] + 1] = values[second] & 0xFF
 
 
-def _scatter_ragged(buffer, position, length, value) -> None:  # type: ignore[no-untyped-def]
-    total = int(length.sum())
-    if not total:
-        return
+def _write_fillings(buffer: np.ndarray, fill: np.ndarray, position: np.ndarray, length: np.ndarray) -> None:
+    """The last block of each body that is longer than its start, then the whole blocks before it; the start, which the
+    last may overlap, is written after it."""
+    rows = np.flatnonzero((length > START) & (fill > 0))
+    last, blocks = position[rows] + length[rows] - START, np.repeat(fill[rows, None], START, axis=1)
+    _scatter_blocks(buffer, last, blocks)
+    at = position[rows] + START
+    while len(at):
+        more = at < last
+        at, last, blocks = at[more], last[more], blocks[more]
+        _scatter_blocks(buffer, at, blocks)
+        at = at + START
+
+
+def _scatter_blocks(buffer: np.ndarray, position: np.ndarray, blocks: np.ndarray) -> None:
+    """Copy uint8[n, START] to byte positions."""
+    if len(position):
+        block = np.dtype((np.void, START))
+        window = np.ndarray(len(buffer) - START + 1, dtype=block, buffer=buffer.data, strides=(1,))
+        window[position] = np.ascontiguousarray(blocks).view(block).ravel()
+
+
+def _ragged(length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of each element of a table whose rows have these lengths: int64[total] each."""
     row = np.repeat(np.arange(len(length)), length)
-    column = np.arange(total) - np.repeat(np.cumsum(length) - length, length)
-    buffer[position[row] + column] = value(row, column)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
 
 
 def _start(body: Body) -> bytes:

@@ -82,11 +82,10 @@ class Connections(Segments):
 
     def sides(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each segment, is any segment of its connection `chosen`, in its own direction and in the other: bool[n]."""
-        count = int(self.number[-1]) + 1 if len(self) else 0
-        found = np.zeros((2, count), dtype=bool)
-        found[self.forward[chosen].astype(np.intp), self.number[chosen]] = True
-        own = self.forward.astype(np.intp)
-        return found[own, self.number], found[1 - own, self.number]
+        side = self.number * 2 + self.forward
+        found = np.zeros(int(side[-1] | 1) + 1 if len(self) else 0, dtype=bool)
+        found[side[chosen]] = True
+        return found[side], found[side ^ 1]
 
     def initial(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """uint64[n]: where the sequence numbers of each segment's direction begin, and those of the other direction."""

@@ -145,14 +145,17 @@ def reflected(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndar
     position = np.arange(len(group))
     begins = np.ones(len(group), dtype=bool)
     begins[1:] = group[1:] != group[:-1]
-    rank = position - np.maximum.accumulate(np.where(begins, position, 0))
     high[begins] = low[begins]
+    begins[1:] |= (low[1:] >= high[:-1]) | (low[1:] == high[1:])  # there the value before does not count
+    high[begins] = low[begins]
+    rank = position - np.maximum.accumulate(np.where(begins, position, 0))
     active, stride = np.flatnonzero(rank >= 1), 1
     while len(active):
-        low_before, high_before = low[active - stride], high[active - stride]
+        before = active - stride
+        low_here, high_here = low[active], high[active]
         low[active], high[active] = (
-            np.clip(low_before, low[active], high[active]),
-            np.clip(high_before, low[active], high[active]),
+            np.minimum(np.maximum(low[before], low_here), high_here),
+            np.minimum(np.maximum(high[before], low_here), high_here),
         )
         stride *= 2
         active = active[rank[active] >= stride]
@@ -198,8 +201,9 @@ def _ends(found: Connections, moves: np.ndarray, ends: np.ndarray, count: np.nda
     """int64[n]: where the `count`-th moving segment of the other direction ends; what is unseen counts UNSEEN_BYTES."""
     acknowledged = count * UNSEEN_BYTES
     for direction in (found.forward, ~found.forward):
-        opposite = np.flatnonzero(moves & ~direction)
-        before = np.searchsorted(opposite, found.starts)
+        chosen = moves & ~direction
+        opposite = np.flatnonzero(chosen)
+        before = (np.cumsum(chosen) - chosen)[found.starts]
         chosen = np.flatnonzero(direction & (count > 0) & _within(found, opposite, before + count - 1))
         acknowledged[chosen] = ends[opposite[(before + count - 1)[chosen]]]
     return acknowledged

@@ -5,9 +5,9 @@ trace = read_trace("campus.pcap.gz")
 describe_trace(trace)["flows"]
 """
 
-from preprocess.inspect import describe_trace
+from preprocess.inspect import describe_files, describe_trace
 from preprocess.merge import merge_traces
 from preprocess.readers import read_trace
 from preprocess.trace import Trace, make_trace
 
-__all__ = ["Trace", "describe_trace", "make_trace", "merge_traces", "read_trace"]
+__all__ = ["Trace", "describe_files", "describe_trace", "make_trace", "merge_traces", "read_trace"]

@@ -126,11 +126,7 @@ class Trace:
     @property
     def skipped(self) -> dict[str, int]:
         """Records left out at reading, by reason, over all sources."""
-        total: dict[str, int] = {}
-        for source in self.sources:
-            for reason, count in source.skipped.items():
-                total[reason] = total.get(reason, 0) + count
-        return total
+        return skipped_of(self.sources)
 
     def take(self, index: np.ndarray) -> Trace:
         """The rows that `index` (integer positions, a boolean mask) selects, in its order."""
@@ -142,6 +138,15 @@ class Trace:
         if len(time) < 2 or bool(np.all(time[1:] >= time[:-1])):
             return self
         return self.take(np.argsort(time, kind="stable"))
+
+
+def skipped_of(sources: Sequence[Source]) -> dict[str, int]:
+    """Records left out at reading, by reason, over all of these sources."""
+    total: dict[str, int] = {}
+    for source in sources:
+        for reason, count in source.skipped.items():
+            total[reason] = total.get(reason, 0) + count
+    return total
 
 
 def required_columns(kind: Kind) -> dict[str, np.dtype]:

@@ -18,7 +18,7 @@ from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
 
-BATCH_PACKETS = 10_000
+BATCH_BYTES = 4 << 20  # a batch should stay in the processor's cache until it is written
 MAX_SNAPLEN = 262_144
 
 # (first packet, one after the last, bytes to leave free before each) -> the frames as `build_packets` returns them
@@ -51,7 +51,7 @@ def write_capture(
     link_type: LinkType,
     snaplen: int | None,
     seed: int,
-    batch_packets: int = BATCH_PACKETS,
+    batch_packets: int | None = None,
 ) -> int:
     """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
 
@@ -78,7 +78,7 @@ def write_frames(
     *,
     link_type: LinkType,
     snaplen: int | None = None,
-    batch_packets: int = BATCH_PACKETS,
+    batch_packets: int | None = None,
 ) -> int:
     """As `write_capture`, of frames that `build` makes; their sizes are those of the trace's packets."""
     container.check(trace["time"])
@@ -86,8 +86,9 @@ def write_frames(
     written = 0
     with atomic_output(path) as out:
         written += out.write(container.begin(limit, LINKTYPE_NUMBER[link_type]))
-        for start in range(0, len(trace), batch_packets):
-            stop = min(start + batch_packets, len(trace))
+        step = batch_packets or _batch(trace, limit)
+        for start in range(0, len(trace), step):
+            stop = min(start + step, len(trace))
             part = slice(start, stop)
             wire = link_header_length(link_type, trace["vlan"][part]) + trace["length"][part]
             captured = np.minimum(wire, limit)
@@ -98,6 +99,12 @@ def write_frames(
                 buffer = _cut(buffer, offsets, captured + lead)
             written += out.write(buffer.data) + out.write(end)
     return written
+
+
+def _batch(trace: Trace, limit: int) -> int:
+    """Packets to write at a time."""
+    mean = min(float(trace["length"].mean()), limit) if len(trace) else 0
+    return max(1024, int(BATCH_BYTES / (mean + 32)))
 
 
 def check_seconds(time: np.ndarray, last: int, name: str) -> None:

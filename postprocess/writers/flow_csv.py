@@ -1,6 +1,7 @@
 """Write flow records as text, a record a line, in the layouts of `flow_layouts`.
 
 netshare-csv, nfdump-csv, cidds-csv, ugr16-csv (without a header line), zeek-csv
+nfdump-short-csv, ton-iot-csv, cicflowmeter-csv, argus-csv    see `flow_dataset_layouts`
 zeek-tsv    Zeek's own conn.log, with its lines that begin with `#`
 zeek-json   the same, a JSON object a line
 """
@@ -17,12 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from postprocess.writers.flow_dataset_layouts import DATA_SET_LAYOUTS
 from postprocess.writers.flow_layouts import FLOW_LAYOUTS, UNITS, ZEEK_NAMES, Columns, Layout
 from postprocess.writers.output import atomic_output
 from preprocess.trace import Source, Trace
 
 BATCH_RECORDS = 200_000
-FLOW_TEXTS = (*FLOW_LAYOUTS, "zeek-json")
+_LAYOUTS = {**FLOW_LAYOUTS, **DATA_SET_LAYOUTS}
+FLOW_TEXTS = (*_LAYOUTS, "zeek-json")
 _LABELS = {"label": "label", "type": "attack_type", "detailed-label": "attack_type"}
 _ZEEK_TYPES = {
     "ts": "time", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port", "proto": "enum",
@@ -40,7 +43,9 @@ def write_flow_csv(trace: Trace, path: Path, *, layout_name: str, source: Source
         source: followed in header, delimiter, time unit and address format if its format is `layout_name`.
     """
     details: dict[str, Any] = source.details if source is not None and source.format == layout_name else {}
-    layout = FLOW_LAYOUTS["zeek-tsv" if layout_name == "zeek-json" else layout_name]
+    layout = _LAYOUTS["zeek-tsv" if layout_name == "zeek-json" else layout_name]
+    if layout_name in DATA_SET_LAYOUTS:
+        details = {}  # their publishers' files have columns that a trace does not know
     header = _header(trace, layout, layout_name, details)
     delimiter = details.get("delimiter", layout.delimiter)
     if layout_name == "zeek-json":
@@ -160,6 +165,12 @@ def _losses(trace: Trace, keys: list[str], details: dict[str, Any], layout_name:
     short = layout_name in ("cidds-csv", "ugr16-csv")
     if short and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0x3F).any():
         losses.append(f"tcp_flags: {layout_name} has no place for NS, CWR and ECE")
+    if layout_name == "nfdump-csv" and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0xFF).any():
+        losses.append("tcp_flags: nfdump-csv has no place for NS")
+    if layout_name == "zeek-json" and (trace["time"] % 1000 > 0).any():
+        losses.append("times are numbers, which most JSON readers (ours too) keep to a microsecond")
+    if layout_name == "cicflowmeter-csv":
+        losses.append("bytes: those of IP packets, where CICFlowMeter counts payloads")
     if len(trace) and (trace["epoch"] != trace["epoch"][0]).any():
         losses.append("epoch: the layout does not say which input a record belongs to")
     return losses

@@ -18,12 +18,13 @@ from preprocess.protocols import ICMP, ICMPV6, protocol_name
 from preprocess.trace import Trace
 
 
-def _words(text: str) -> tuple[str, ...]:
+def flow_words(text: str) -> tuple[str, ...]:
+    """The names of columns that have no blanks in them."""
     return tuple(text.split())
 
 
 _NETSHARE_HEADER = ("srcip", "dstip", "srcport", "dstport", "proto", "ts", "td", "pkt", "byt")
-_NFDUMP_HEADER = _words(
+_NFDUMP_HEADER = flow_words(
     "ts te td sa da sp dp pr flg fwd stos ipkt ibyt opkt obyt in out sas das smk dmk dtos dir nh nhb svln dvln ismc "
     "odmc idmc osmc mpls1 mpls2 mpls3 mpls4 mpls5 mpls6 mpls7 mpls8 mpls9 mpls10 cl sl al ra eng exid tr"
 )
@@ -34,22 +35,22 @@ _NFDUMP_UNSET = {
     **dict.fromkeys(("cl", "sl", "al"), "0.000"),
     "eng": "0/0",
 }
-_ZEEK_HEADER = _words(
+_ZEEK_HEADER = flow_words(
     "ts id.orig_h id.orig_p id.resp_h id.resp_p proto duration orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes label "
     "detailed-label"
 )
-_ZEEK_LOG_HEADER = _words(
+_ZEEK_LOG_HEADER = flow_words(
     "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes conn_state local_orig "
     "local_resp missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents"
 )
 _CIDDS_HEADER = tuple(
     name.replace("_", " ")
-    for name in _words(
+    for name in flow_words(
         "Date_first_seen Duration Proto Src_IP_Addr Src_Pt Dst_IP_Addr Dst_Pt Packets Bytes Flows Flags Tos class "
         "attackType attackID attackDescription"
     )
 )
-_UGR16_HEADER = _words("te td sa da sp dp pr flg fwd stos pkt byt label")  # the file has no header line
+_UGR16_HEADER = flow_words("te td sa da sp dp pr flg fwd stos pkt byt label")  # the file has no header line
 ZEEK_NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp"}
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _FLAG_LETTERS = "CEUAPRSF"  # nfdump: CWR, ECE, URG, ACK, PSH, RST, SYN, FIN
@@ -84,8 +85,8 @@ def _netshare(trace: Trace, details: dict[str, Any]) -> Columns:
     unit = details.get("time_unit", "us")
     names = trace["protocol"] if details.get("protocol_format") == "number" else protocol_name(trace["protocol"])
     columns: Columns = {
-        "srcip": pa.array(trace["src_lo"] if as_integers else _addresses(trace, "src")),
-        "dstip": pa.array(trace["dst_lo"] if as_integers else _addresses(trace, "dst")),
+        "srcip": pa.array(trace["src_lo"] if as_integers else addresses(trace, "src")),
+        "dstip": pa.array(trace["dst_lo"] if as_integers else addresses(trace, "dst")),
         "srcport": pa.array(trace["src_port"]),
         "dstport": pa.array(trace["dst_port"]),
         "proto": pa.array(names),
@@ -96,9 +97,9 @@ def _netshare(trace: Trace, details: dict[str, Any]) -> Columns:
     }
     header = [name.strip().lower() for name in details.get("header", ())]
     if header and "label" not in header:
-        columns["type"] = _texts(trace, "label", "")
+        columns["type"] = category_texts(trace, "label", "")
     else:
-        columns |= {"label": _texts(trace, "label", ""), "type": _texts(trace, "attack_type", "")}
+        columns |= {"label": category_texts(trace, "label", ""), "type": category_texts(trace, "attack_type", "")}
     return columns
 
 
@@ -106,11 +107,11 @@ def _nfdump(trace: Trace, details: dict[str, Any]) -> Columns:
     reverse = "packets_rev" in trace and "bytes_rev" in trace
     zeros = np.zeros(len(trace), dtype=np.int64)
     return {
-        "ts": _date_times(trace["time"]),
-        "te": _date_times(trace["time"] + trace["duration"]),
+        "ts": date_times(trace["time"]),
+        "te": date_times(trace["time"] + trace["duration"]),
         "td": seconds_text(trace["duration"], 3),
-        "sa": pa.array(_addresses(trace, "src")),
-        "da": pa.array(_addresses(trace, "dst")),
+        "sa": pa.array(addresses(trace, "src")),
+        "da": pa.array(addresses(trace, "dst")),
         "sp": pa.array(trace["src_port"]),
         "dp": pa.array(trace["dst_port"]),
         "pr": pa.array(protocol_name(trace["protocol"])),
@@ -120,7 +121,7 @@ def _nfdump(trace: Trace, details: dict[str, Any]) -> Columns:
         "ibyt": pa.array(trace["bytes"]),
         "opkt": pa.array(trace["packets_rev"] if reverse else zeros),
         "obyt": pa.array(trace["bytes_rev"] if reverse else zeros),
-        "tr": _date_times(trace["time"] + trace["duration"]),
+        "tr": date_times(trace["time"] + trace["duration"]),
     }
 
 
@@ -128,16 +129,16 @@ def _zeek(trace: Trace, details: dict[str, Any]) -> Columns:
     names = np.array([ZEEK_NAMES.get(number, "unknown_transport") for number in range(256)], dtype=object)
     columns: Columns = {
         "ts": seconds_text(trace["time"], 9),
-        "id.orig_h": pa.array(_addresses(trace, "src")),
+        "id.orig_h": pa.array(addresses(trace, "src")),
         "id.orig_p": pa.array(trace["src_port"]),
-        "id.resp_h": pa.array(_addresses(trace, "dst")),
+        "id.resp_h": pa.array(addresses(trace, "dst")),
         "id.resp_p": pa.array(trace["dst_port"]),
         "proto": pa.array(names[trace["protocol"]]),
         "duration": seconds_text(trace["duration"], 9),
         "orig_pkts": pa.array(trace["packets"]),
         "orig_ip_bytes": pa.array(trace["bytes"]),
-        "label": _texts(trace, "label", "-"),
-        "detailed-label": _texts(trace, "attack_type", "-"),
+        "label": category_texts(trace, "label", "-"),
+        "detailed-label": category_texts(trace, "attack_type", "-"),
     }
     if "packets_rev" in trace and "bytes_rev" in trace:
         columns |= {"resp_pkts": pa.array(trace["packets_rev"]), "resp_ip_bytes": pa.array(trace["bytes_rev"])}
@@ -147,20 +148,20 @@ def _zeek(trace: Trace, details: dict[str, Any]) -> Columns:
 def _cidds(trace: Trace, details: dict[str, Any]) -> Columns:
     zeros = np.zeros(len(trace), dtype=np.int64)
     return {
-        "date first seen": _date_times(trace["time"]),
+        "date first seen": date_times(trace["time"]),
         "duration": seconds_text(trace["duration"], 3),
         "proto": pc.utf8_rpad(pa.array(protocol_name(trace["protocol"])), 5, " "),
-        "src ip addr": pa.array(_addresses(trace, "src")),
+        "src ip addr": pa.array(addresses(trace, "src")),
         "src pt": pa.array(trace["src_port"]),
-        "dst ip addr": pa.array(_addresses(trace, "dst")),
-        "dst pt": _dotted_icmp(trace),
+        "dst ip addr": pa.array(addresses(trace, "dst")),
+        "dst pt": dotted_icmp(trace),
         "packets": pa.array(trace["packets"]),
         "bytes": pa.array(trace["bytes"]),
         "flows": pa.repeat("1", len(trace)),
         "flags": _flag_texts(trace.columns.get("tcp_flags", zeros), letters=6),
         "tos": pa.array(trace.columns.get("tos", zeros)),
-        "class": _texts(trace, "label", "---"),
-        "attacktype": _texts(trace, "attack_type", "---"),
+        "class": category_texts(trace, "label", "---"),
+        "attacktype": category_texts(trace, "attack_type", "---"),
     }
 
 
@@ -170,8 +171,8 @@ def _ugr16(trace: Trace, details: dict[str, Any]) -> Columns:
     return {
         "te": pc.replace_substring(pa.array(seconds), "T", " "),
         "td": seconds_text(trace["duration"], 3),
-        "sa": pa.array(_addresses(trace, "src")),
-        "da": pa.array(_addresses(trace, "dst")),
+        "sa": pa.array(addresses(trace, "src")),
+        "da": pa.array(addresses(trace, "dst")),
         "sp": pa.array(trace["src_port"]),
         "dp": pa.array(trace["dst_port"]),
         "pr": pa.array(protocol_name(trace["protocol"])),
@@ -179,7 +180,7 @@ def _ugr16(trace: Trace, details: dict[str, Any]) -> Columns:
         "stos": pa.array(trace.columns.get("tos", zeros)),
         "pkt": pa.array(trace["packets"]),
         "byt": pa.array(trace["bytes"]),
-        "label": _texts(trace, "label", "background"),
+        "label": category_texts(trace, "label", "background"),
     }
 
 
@@ -188,11 +189,13 @@ def _zeek_log(trace: Trace, details: dict[str, Any]) -> Columns:
     return {**_zeek(trace, details), "uid": pc.binary_join_element_wise("C", number, "")}
 
 
-def _addresses(trace: Trace, side: str) -> np.ndarray:
+def addresses(trace: Trace, side: str) -> np.ndarray:
+    """object[n]: texts of the addresses of a side, `src` or `dst`."""
     return format_addresses(trace["ip_version"], trace[f"{side}_hi"], trace[f"{side}_lo"])
 
 
-def _texts(trace: Trace, name: str, unset: str) -> pa.Array:
+def category_texts(trace: Trace, name: str, unset: str) -> pa.Array:
+    """Texts of a column of codes, `unset` where there is none."""
     if name not in trace:
         return pa.repeat(unset, len(trace))
     values = np.array([*trace.categories.get(name, ()), unset], dtype=object)
@@ -206,7 +209,8 @@ def seconds_text(nanoseconds: np.ndarray, digits: int) -> pa.Array:
     return pc.binary_join_element_wise(pa.array(seconds).cast(pa.string()), fraction, ".")
 
 
-def _date_times(time: np.ndarray) -> pa.Array:
+def date_times(time: np.ndarray) -> pa.Array:
+    """Texts such as `2015-09-08 14:49:59.123` of int64 ns."""
     texts = np.datetime_as_string((time // UNITS["ms"]).astype("datetime64[ms]"))
     return pc.replace_substring(pa.array(texts), "T", " ")
 
@@ -223,7 +227,7 @@ def _nfdump_unset(name: str) -> str:
     return _NFDUMP_UNSET.get(name, "0")
 
 
-def _dotted_icmp(trace: Trace) -> pa.Array:
+def dotted_icmp(trace: Trace) -> pa.Array:
     """Destination ports; of ICMP as `type.code`."""
     port = pa.array(trace["dst_port"]).cast(pa.string())
     icmp = np.isin(trace["protocol"], (ICMP, ICMPV6))
@@ -233,9 +237,9 @@ def _dotted_icmp(trace: Trace) -> pa.Array:
     return pc.if_else(pa.array(icmp), pc.binary_join_element_wise(kind, code, "."), port)
 
 
-_COMMON = ("time", "duration", "ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
+COMMON = ("time", "duration", "ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
 _ZEEK_HELD = {
-    **dict.fromkeys(_COMMON, "ts"),
+    **dict.fromkeys(COMMON, "ts"),
     "packets": "orig_pkts",
     "bytes": "orig_ip_bytes",
     "packets_rev": "resp_pkts",
@@ -248,13 +252,13 @@ FLOW_LAYOUTS: dict[str, Layout] = {
     "netshare-csv": Layout(
         _netshare,
         _NETSHARE_HEADER,
-        {**dict.fromkeys(_COMMON, "ts"), "packets": "pkt", "bytes": "byt", "label": "label", "attack_type": "type"},
+        {**dict.fromkeys(COMMON, "ts"), "packets": "pkt", "bytes": "byt", "label": "label", "attack_type": "type"},
     ),
     "nfdump-csv": Layout(
         _nfdump,
         _NFDUMP_HEADER,
         {
-            **dict.fromkeys(_COMMON, "ts"),
+            **dict.fromkeys(COMMON, "ts"),
             "packets": "ipkt",
             "bytes": "ibyt",
             "packets_rev": "opkt",
@@ -270,7 +274,7 @@ FLOW_LAYOUTS: dict[str, Layout] = {
         _cidds,
         _CIDDS_HEADER,
         {
-            **dict.fromkeys(_COMMON, "date first seen"),
+            **dict.fromkeys(COMMON, "date first seen"),
             "packets": "packets",
             "bytes": "bytes",
             "tcp_flags": "flags",
@@ -286,7 +290,7 @@ FLOW_LAYOUTS: dict[str, Layout] = {
         _ugr16,
         _UGR16_HEADER,
         {
-            **dict.fromkeys(_COMMON, "te"),
+            **dict.fromkeys(COMMON, "te"),
             "packets": "pkt",
             "bytes": "byt",
             "tcp_flags": "flg",

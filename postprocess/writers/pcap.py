@@ -13,7 +13,7 @@ import numpy as np
 
 from postprocess.headers import scatter_rows
 from postprocess.link import LinkType
-from postprocess.writers.capture import BATCH_PACKETS, check_seconds, write_capture
+from postprocess.writers.capture import check_seconds, write_capture
 from preprocess.trace import Trace
 
 _RECORD_HEADER = 16
@@ -60,7 +60,7 @@ def write_pcap(
     nanoseconds: bool,
     snaplen: int | None,
     seed: int,
-    batch_packets: int = BATCH_PACKETS,
+    batch_packets: int | None = None,
 ) -> int:
     """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from postprocess.headers import scatter_rows
 from postprocess.link import LinkType
-from postprocess.writers.capture import BATCH_PACKETS, check_seconds, write_capture
+from postprocess.writers.capture import check_seconds, write_capture
 from preprocess.trace import Trace
 
 _SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
@@ -79,7 +79,7 @@ def write_pcapng(
     nanoseconds: bool,
     snaplen: int | None,
     seed: int,
-    batch_packets: int = BATCH_PACKETS,
+    batch_packets: int | None = None,
 ) -> int:
     """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
 

@@ -8,57 +8,79 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.contents import Contents
+from preprocess.readers.contents import Stream
 from preprocess.readers.erf import scan_erf
-from preprocess.readers.frames import Frames
+from preprocess.readers.frames import Frames, distinct
 from preprocess.readers.ip import decode_packets
 from preprocess.readers.link import LINK_NAMES, network_layer
 from preprocess.readers.pcap import scan_pcap
 from preprocess.readers.pcapng import scan_pcapng
 from preprocess.readers.tunnels import decapsulate
+from preprocess.readers.window import Window
 from preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
-_SCANS: dict[str, Callable[[np.ndarray, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
+_MARGIN = 1.05
+_MOST_TIMES = 1000  # a file of a few packets before something else is not worth more memory
+
+_SCANS: dict[str, Callable[[Window, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
     "pcap": scan_pcap,
     "pcapng": scan_pcapng,
     "erf": scan_erf,
 }
 
 
-def scan_capture(contents: Contents, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
-    """Batches of a capture's frames; `notes` and `details` receive what the file's format tells of itself."""
-    return _SCANS[contents.format](contents.buffer, notes, details)
+def scan_capture(
+    window: Window, capture_format: str, notes: list[str], details: dict[str, Any]
+) -> Generator[Frames, None, None]:
+    """Batches of a capture's frames, in the window's buffer at that time; `notes` and `details` receive what the file's
+    format tells of itself."""
+    return _SCANS[capture_format](window, notes, details)
 
 
-def read_capture(path: str, contents: Contents, limit: int | None = None, *, inner: bool = False) -> Trace:
-    """The packets of a pcap, pcapng or ERF file, in file order, as a trace of one source.
+def read_capture(stream: Stream, limit: int | None = None, *, inner: bool = False) -> Trace:
+    """The packets of a pcap, pcapng or ERF file, in file order, as a trace of one source. See `capture_batches`."""
+    columns = _Columns(stream.size)
+    batches = capture_batches(stream, limit, inner=inner)
+    while True:
+        try:
+            columns.add(*next(batches))
+        except StopIteration as end:
+            return make_trace("packet", columns.filled(), sources=[end.value])
+
+
+def capture_batches(
+    stream: Stream, limit: int | None = None, *, inner: bool = False
+) -> Generator[tuple[dict[str, np.ndarray], int], None, Source]:
+    """Packet columns of a pcap, pcapng or ERF file (all but `epoch`) some thousands of packets at a time, and how many
+    bytes of the file have been read for them; returns what is known of the source in the end.
 
     With `inner`, a tunnel is replaced by the packet in it. What is no IP packet, or cut within its IP header, is
-    counted by reason in the source's `skipped`; with a limit, reading ends after that many packets. A capture without
-    any usable packet gives a trace of length 0.
+    counted by reason in the source's `skipped`; with a limit, reading ends after that many packets.
     """
-    notes = list(contents.notes)
+    notes = stream.notes
     details: dict[str, Any] = {}
     skipped: dict[str, int] = {}
-    parts: list[dict[str, np.ndarray]] = []
     link_types: list[int] = []
     records = cut_frames = cut_transport = opened = 0
-    with closing(scan_capture(contents, notes, details)) as batches:
+    window = stream.window()
+    with closing(scan_capture(window, stream.format, notes, details)) as batches:
         for frames in batches:
-            packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
+            buffer = window.buffer
+            packets = decode_packets(buffer, frames, network_layer(buffer, frames))
             if limit is not None and records + len(packets.rows) > limit:
                 frames = frames.first(int(packets.rows[limit - records - 1]) + 1)
-                packets = decode_packets(contents.buffer, frames, network_layer(contents.buffer, frames))
+                packets = decode_packets(buffer, frames, network_layer(buffer, frames))
             if inner:
-                packets, tunnels = decapsulate(contents.buffer, frames, packets)
+                packets, tunnels = decapsulate(buffer, frames, packets)
                 opened += tunnels
-            parts.append(packets.columns)
             records += len(packets.rows)
             for reason, count in packets.skipped.items():
                 skipped[reason] = skipped.get(reason, 0) + count
-            link_types += [value for value in np.unique(frames.link_type).tolist() if value not in (-1, *link_types)]
+            link_types += [value for value in distinct(frames.link_type) if value not in (-1, *link_types)]
             cut_frames += int(np.count_nonzero(frames.captured < frames.wire))
             cut_transport += packets.cut_transport
+            if len(packets.rows):
+                yield packets.columns, window.before + int(frames.offset[-1] + frames.captured[-1])
             if limit is not None and records >= limit:
                 break
     if cut_transport:
@@ -68,18 +90,41 @@ def read_capture(path: str, contents: Contents, limit: int | None = None, *, inn
     if opened:
         notes.append(f"{opened} packets are tunnels, what is in them was read")
     details.update(link_type_numbers=link_types, frames_cut=cut_frames)
-    columns = (
-        {name: np.concatenate([part[name] for part in parts]) for name in PACKET_COLUMNS if name != "epoch"}
-        if parts
-        else {"time": np.empty(0, np.int64)}
-    )
-    source = Source(
-        path=path,
-        format=contents.format,
+    return Source(
+        path=stream.name,
+        format=stream.format,
         records=records,
         link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, str(value)) for value in link_types)) or None,
         skipped=skipped,
         notes=tuple(notes),
         details=details,
     )
-    return make_trace("packet", columns, sources=[source])
+
+
+class _Columns:
+    """Packet columns that grow: into memory for as many packets as the file will hold if it goes on as it begins."""
+
+    def __init__(self, size: int | None) -> None:
+        self._size = size
+        self._rows = 0
+        self._columns = {name: np.empty(0, dtype) for name, dtype in PACKET_COLUMNS.items() if name != "epoch"}
+
+    def add(self, columns: dict[str, np.ndarray], read: int) -> None:
+        """More packets; `read` bytes of the file have been read by now."""
+        rows = self._rows + len(columns["time"])
+        if rows > len(self._columns["time"]):
+            likely = 0 if self._size is None else int(rows * min(self._size / read, _MOST_TIMES) * _MARGIN)
+            self._make_room(max(likely, 2 * self._rows, rows))
+        for name, values in columns.items():
+            self._columns[name][self._rows : rows] = values
+        self._rows = rows
+
+    def filled(self) -> dict[str, np.ndarray]:
+        """The columns, as long as there are packets."""
+        return {name: values[: self._rows] for name, values in self._columns.items()}
+
+    def _make_room(self, rows: int) -> None:
+        for name, values in self._columns.items():
+            larger = np.empty(rows, values.dtype)
+            larger[: self._rows] = values[: self._rows]
+            self._columns[name] = larger

@@ -5,27 +5,26 @@ Both are told by content, never by the file's name.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import mmap
+import stat
 import sys
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from preprocess.errors import InputError
+from preprocess.readers.compressed import COMPRESSED, Source, decompressed
 from preprocess.readers.erf import is_erf
 from preprocess.readers.export_messages import is_export
 from preprocess.readers.pcap import PCAP_MAGICS
 from preprocess.readers.pcapng import PCAPNG_MAGIC
+from preprocess.readers.window import Window
 
+_File = Any  # what `open` gives for binary files, with `readinto`
 Format = Literal["pcap", "pcapng", "erf", "netflow-export", "nfcapd", "parquet", "csv"]
 
 READABLE = (
@@ -34,7 +33,6 @@ READABLE = (
 )
 MAXIMUM_BYTES = 4 << 30
 STANDARD_INPUT = Path("-")
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _NFCAPD_MAGIC = b"\x0c\xa5"  # of both nfdump layouts, little-endian
 _KNOWN_OTHERS = {
     b"\xcf\x10": "a flow-tools file, turn it into NetFlow CSV with flow-export",
@@ -43,6 +41,7 @@ _KNOWN_OTHERS = {
     b"7z\xbc\xaf": "a 7-Zip archive, unpack it",
 }
 _CHUNK = 1 << 20
+_HEAD = 1 << 20  # bytes by which a format is told
 _LAYERS = 3  # a .gz in a .gz happens; endless nesting is an attack
 _FIRST_LINE = 1 << 16
 
@@ -60,28 +59,87 @@ class Contents:
     notes: tuple[str, ...]
 
 
-def open_contents(path: Path, max_bytes: int = MAXIMUM_BYTES) -> Contents:
-    """Read, decompress and recognise a file; `-` is standard input.
+@dataclass(frozen=True)
+class Stream:
+    """A file that is open, decompressed on the way.
+
+    Attributes:
+        name: as messages name it.
+        format: what its beginning shows it to be.
+        head: uint8[size], its first megabyte, or all of it.
+        notes: receives a line where compressed data end early.
+        size: bytes of all of it, None where that is not known.
+    """
+
+    name: str
+    format: Format
+    head: np.ndarray
+    notes: list[str]
+    size: int | None
+    _source: Source
+    _file: _File | None
+    _max_bytes: int
+
+    def window(self) -> Window:
+        """Its bytes from the beginning, block by block. Only one of `window` and `contents` can be used, once."""
+        return Window(self.head, self._source.readinto)
+
+    def contents(self) -> Contents:
+        """All of its bytes: mapped into memory where they lie in a file as they are, else read.
+
+        Raises:
+            InputError: it cannot be read or decompressed, or holds more than it may.
+        """
+        if self.size is not None and self._file is not None:
+            try:
+                mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{self.name}: cannot be read ({getattr(error, 'strerror', error)})") from None
+            return Contents(np.frombuffer(mapped, np.uint8), self.format, tuple(self.notes))
+        self._source.most = self._max_bytes
+        plain = bytearray(self.head.data)
+        while block := self._source.read(_CHUNK):
+            plain += block
+        return Contents(np.frombuffer(plain, np.uint8), self.format, tuple(self.notes))
+
+
+@contextmanager
+def open_stream(path: Path, max_bytes: int = MAXIMUM_BYTES, *, bounded_input: bool = True) -> Iterator[Stream]:
+    """Open, decompress and recognise a file; `-` is standard input.
 
     Args:
         path: the file.
-        max_bytes: how many bytes compressed data, or standard input, may hold.
+        max_bytes: how many bytes compressed data, a pipe or standard input may hold.
+        bounded_input: whether that also goes for a pipe or standard input that is not compressed, when it is read as a
+            window.
 
     Raises:
         InputError: it cannot be read, is empty, cannot be decompressed, holds more than `max_bytes`, or is in no
-            format that can be read.
+            format that can be read. Also from what reads the stream.
     """
-    notes: list[str] = []
     name = display_name(path)
-    buffer = _read_standard_input(max_bytes) if path == STANDARD_INPUT else _read(path)
-    for _ in range(_LAYERS):
-        plain = _decompress(name, buffer, notes, max_bytes)
-        if plain is None:
-            break
-        buffer = plain
-    if not len(buffer):
-        raise NotATraceError(f"{name}: the file is empty, expected {READABLE}")
-    return Contents(buffer, _recognise(name, buffer), tuple(notes))
+    with ExitStack() as stack:
+        notes: list[str] = []
+        file, size = _open(path)
+        if path != STANDARD_INPUT:
+            stack.enter_context(file)
+        source = Source(name, file.readinto, max_bytes if size is None and bounded_input else None)
+        mapped: _File | None = file
+        for _ in range(_LAYERS):
+            kind = next((kind for start, kind in COMPRESSED.items() if source.peek(6).startswith(start)), None)
+            if kind is None:
+                break
+            source, size, mapped = decompressed(name, kind, source, notes, max_bytes), None, None
+        head = np.frombuffer(source.read(_HEAD), np.uint8)
+        if not len(head):
+            raise InputError(f"{name}: {source.why_empty}, expected {READABLE}")
+        yield Stream(name, _recognise(name, head), head, notes, size, source, mapped, max_bytes)
+
+
+def open_contents(path: Path, max_bytes: int = MAXIMUM_BYTES) -> Contents:
+    """Read, decompress and recognise a file; `-` is standard input. See `open_stream`."""
+    with open_stream(path, max_bytes) as stream:
+        return stream.contents()
 
 
 def display_name(path: Path) -> str:
@@ -89,79 +147,20 @@ def display_name(path: Path) -> str:
     return "standard input" if path == STANDARD_INPUT else str(path)
 
 
-def _read(path: Path) -> np.ndarray:
+def _open(path: Path) -> tuple[_File, int | None]:
+    """An open file, and its size where that is known."""
+    if path == STANDARD_INPUT:
+        return sys.stdin.buffer, None
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                return np.frombuffer(file.read(), np.uint8)
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        file = path.open("rb", buffering=0)
+        status = path.stat()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason})") from None
-
-
-def _read_standard_input(max_bytes: int) -> np.ndarray:
-    plain = bytearray()
-    while block := sys.stdin.buffer.read(_CHUNK):
-        plain += block
-        _bound(display_name(STANDARD_INPUT), plain, max_bytes)
-    return np.frombuffer(plain, np.uint8)
-
-
-def _bound(name: str, plain: bytearray, max_bytes: int) -> None:
-    if len(plain) > max_bytes:
-        raise InputError(f"{name}: holds more than {max_bytes} bytes, raise max_bytes to read it")
-
-
-def _decompress(path: str, buffer: np.ndarray, notes: list[str], max_bytes: int) -> np.ndarray | None:
-    """What the buffer holds when decompressed, None where it is not compressed."""
-    magic = buffer[:6].tobytes()
-    name = next((name for start, name in _COMPRESSED.items() if magic.startswith(start)), None)
-    if name is None:
-        return None
-    plain = bytearray()
-    try:
-        with _OPENERS[name](buffer) as stream:
-            while block := stream.read1(_CHUNK):
-                plain += block
-                _bound(path, plain, max_bytes)
-    except EOFError:
-        notes.append(f"truncated: the {name} data end early, {len(plain)} bytes of what they hold were read")
-    except (OSError, zlib.error, lzma.LZMAError) as error:
-        if "Truncated compressed stream" in str(error):
-            notes.append(f"truncated: the {name} data end early, {len(plain)} bytes of what they hold were read")
-        else:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: damaged {name} data ({reason}), copy or compress the file again") from None
-    if not plain:
-        raise InputError(f"{path}: the {name} data hold nothing, expected {READABLE}")
-    return np.frombuffer(plain, np.uint8)
-
-
-class _Zstandard:
-    """Arrow's zstd stream, with the one method that is used here."""
-
-    def __init__(self, buffer: np.ndarray) -> None:
-        self._stream = pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(buffer)), "zstd")
-
-    def __enter__(self) -> _Zstandard:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def read1(self, size: int) -> bytes:
-        return self._stream.read(size)
-
-
-_OPENERS: dict[str, Callable[[np.ndarray], Any]] = {
-    "gzip": lambda buffer: gzip.GzipFile(fileobj=io.BytesIO(buffer.data)),
-    "bzip2": lambda buffer: bz2.BZ2File(io.BytesIO(buffer.data)),
-    "xz": lambda buffer: lzma.LZMAFile(io.BytesIO(buffer.data)),  # noqa: SIM115 (the caller closes it)
-    "zstd": _Zstandard,
-}
+    is_file = stat.S_ISREG(status.st_mode) and status.st_size > 0
+    return file, status.st_size if is_file else None
 
 
 def _recognise(path: str, buffer: np.ndarray) -> Format:

@@ -15,20 +15,31 @@ NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _UNIT_BELOW = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))  # of times since 1970: the years up to 5138
 _TCP_FLAG_LETTERS = 8  # CWR ECE URG ACK PSH RST SYN FIN, as nfdump prints them; older ones leave out the first two
 _LARGEST = 2**63 - 1
+_TRIED = 32  # rows
+_JUDGED = 1000  # rows by which a unit is told
 
 
 def numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """float64 values; int64 where all texts are integers."""
     for kind in (pa.int64(), pa.float64()):
-        try:
-            values = pc.cast(texts, kind)
-        except pa.ArrowInvalid:
-            continue
-        if values.null_count == 0:
+        values = cast_all(texts, kind)
+        if values is not None:
             found = values.to_numpy(zero_copy_only=False)
             return found, np.isfinite(found)
     values = pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(np.float64)
     return np.where(np.isfinite(values), values, 0.0), np.isfinite(values)
+
+
+def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """The texts as values of this type; None where one is none. What the first rows refute costs nothing."""
+    if texts.type == kind:
+        return texts
+    try:
+        pc.cast(texts[:_TRIED], kind)
+        values = pc.cast(texts, kind)
+    except pa.ArrowException:
+        return None
+    return values if values.null_count == 0 else None
 
 
 def counts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +93,12 @@ def ports_or_icmp(texts: pa.Array, is_icmp: np.ndarray) -> tuple[np.ndarray, np.
 
 def time_unit(texts: pa.Array) -> str:
     """The unit of times since 1970, by their magnitude: s, ms, us or ns."""
-    values, readable = numbers(texts)
+    some = (
+        texts
+        if len(texts) <= _JUDGED
+        else texts.take(pa.array(np.linspace(0, len(texts) - 1, _JUDGED, dtype=np.int64)))
+    )
+    values, readable = numbers(some)
     middle = float(np.median(np.abs(values[readable].astype(np.float64)))) if readable.any() else 0.0
     return next(unit for unit, bound in _UNIT_BELOW if middle < bound)
 
@@ -91,11 +107,8 @@ def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """int64 ns of decimal numbers in the given unit, exact where the texts are plain decimals."""
     factor = NANOSECONDS[unit]
     digits = {"s": 9, "ms": 6, "us": 3, "ns": 0}[unit]
-    try:
-        exact = pc.cast(texts, pa.decimal128(19 + digits, digits))
-    except pa.ArrowException:
-        exact = None
-    if exact is not None and len(exact) and exact.null_count == 0:
+    exact = None if texts.type == pa.int64() else cast_all(texts, pa.decimal128(19 + digits, digits))
+    if exact is not None and len(exact):
         # A decimal is kept as a 128-bit integer of its last digit: with these digits, of nanoseconds.
         words = np.frombuffer(exact.buffers()[1], np.int64).reshape(-1, 2)[exact.offset : exact.offset + len(exact)]
         if bool(np.all(words[:, 1] == words[:, 0] >> 63)):
@@ -115,12 +128,9 @@ def date_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """int64 ns since 1970 of `2015-09-08 14:49:59.123`, taken as UTC, or of numbers, their unit by magnitude."""
     if len(texts) and numbers(texts[:1])[1].all():
         return nanoseconds(texts, time_unit(texts))
-    try:
-        values = pc.cast(texts, pa.timestamp("ns"))
-        if values.null_count == 0:
-            return pc.cast(values, pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
-    except pa.ArrowException:
-        pass
+    stamps = cast_all(texts, pa.timestamp("ns"))
+    if stamps is not None:
+        return pc.cast(stamps, pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
     codes, distinct = pd.factorize(texts.to_pandas())
     parsed = _parse_times(pd.Series(distinct, dtype=object), "ISO8601")
     readable = np.append(parsed.notna().to_numpy(), False)[codes]

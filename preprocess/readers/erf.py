@@ -10,6 +10,7 @@ import numpy as np
 from preprocess.readers.frames import Frames, gather
 from preprocess.readers.link_wrappers import ERF, ERF_HEADER
 from preprocess.readers.pcap import BATCH
+from preprocess.readers.window import Window
 
 _HEADER = ERF_HEADER.itemsize
 _KINDS = (*range(1, 28), 48)  # TYPE_HDLC_POS to TYPE_META, padding
@@ -35,42 +36,62 @@ def is_erf(buffer: np.ndarray) -> bool:
     return at <= len(buffer)
 
 
-def scan_erf(buffer: np.ndarray, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
-    """Batches of the frames of an ERF file; each begins with its ERF header (LINKTYPE_ERF).
+def scan_erf(window: Window, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
+    """Batches of the frames of an ERF file, of the window's buffer each; each begins with its ERF header
+    (LINKTYPE_ERF).
 
     Args:
-        buffer: uint8[size], the whole file.
+        window: at the beginning of the file.
         notes: receives a line where the file is truncated or broken; what is whole before that is yielded.
         details: receives the time resolution.
     """
     details.update(time_resolution_ns=1, byte_order="little")
-    data, size, position, done = buffer.data, len(buffer), 0, 0
-    while position < size:
-        starts: list[int] = []
-        problem = ""
-        while position < size and len(starts) < BATCH:
-            length = data[position + 10] << 8 | data[position + 11] if position + _HEADER <= size else 0
-            if length < _HEADER or position + length > size:
-                kind = "truncated" if position + max(length, _HEADER) > size else "broken"
-                problem = f"{kind}: the record at offset {position} is not whole"
-                break
+    position = done = 0
+    while True:
+        starts, position, needed = _record_starts(window.buffer, position)
+        frames = _frames(window.buffer, starts)
+        done += len(frames)
+        if len(frames):
+            yield frames
+        if needed == 0:
+            continue
+        if needed >= _HEADER:
+            position, more = window.advance(position)
+            if more:
+                continue
+            if position == len(window.buffer):
+                return
+        kind = "truncated" if needed >= _HEADER else "broken"
+        notes.append(f"{kind}: the record at offset {window.before + position} is not whole, {done} whole records read")
+        return
+
+
+def _record_starts(buffer: np.ndarray, position: int) -> tuple[np.ndarray, int, int]:
+    """Offsets of the next whole records (int64[n]), a batch at most, where the one after them begins, and how many bytes
+    that one asks for if it is not whole (below a header's: it cannot be), else 0."""
+    data, size = buffer.data, len(buffer)
+    starts: list[int] = []
+    needed = 0
+    while not needed and len(starts) < BATCH:
+        length = data[position + 10] << 8 | data[position + 11] if position + _HEADER <= size else _HEADER
+        if length < _HEADER or position + length > size:
+            needed = max(length, 1)
+        else:
             starts.append(position)
             position += length
-        offset = np.array(starts, dtype=np.int64)
-        header = gather(buffer, offset, ERF_HEADER)
-        kept = header["type"] & 0x7F != _PADDING
-        offset, header = offset[kept], header[kept]
-        done += len(offset)
-        captured = header["length"].astype(np.int64)
-        fraction = header["fraction"].astype(np.int64) * 1_000_000_000 + (1 << 31) >> 32
-        if len(offset):
-            yield Frames(
-                offset=offset,
-                captured=captured,
-                wire=np.maximum(header["wire"].astype(np.int64) + _HEADER, captured),
-                time=header["seconds"].astype(np.int64) * 1_000_000_000 + fraction,
-                link_type=np.full(len(offset), ERF, np.int32),
-            )
-        if problem:
-            notes.append(f"{problem}, {done} whole records read")
-            return
+    return np.array(starts, dtype=np.int64), position, needed
+
+
+def _frames(buffer: np.ndarray, offset: np.ndarray) -> Frames:
+    header = gather(buffer, offset, ERF_HEADER)
+    kept = header["type"] & 0x7F != _PADDING
+    offset, header = offset[kept], header[kept]
+    captured = header["length"].astype(np.int64)
+    fraction = header["fraction"].astype(np.int64) * 1_000_000_000 + (1 << 31) >> 32
+    return Frames(
+        offset=offset,
+        captured=captured,
+        wire=np.maximum(header["wire"].astype(np.int64) + _HEADER, captured),
+        time=header["seconds"].astype(np.int64) * 1_000_000_000 + fraction,
+        link_type=np.full(len(offset), ERF, np.int32),
+    )

@@ -10,7 +10,7 @@ IPFIX files (RFC 5655) are payloads one after another and are read as such.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -25,13 +25,13 @@ from preprocess.readers.export_records import decode_records
 from preprocess.readers.frames import Frames
 from preprocess.readers.ip import decode_packets
 from preprocess.readers.link import network_layer
+from preprocess.readers.window import Window
 from preprocess.trace import Source, Trace, make_trace
 
 NetflowExports = Literal["auto"] | bool
 
 _UDP_HEADER = 8
 _LOOKED_AT = 2000  # packets by which a capture is judged
-_LOOKED_AT_BYTES = 1 << 20
 _NAMES = {5: "netflow-v5", 9: "netflow-v9", 10: "ipfix"}
 _NOT_UDP = "packets that are no UDP"
 _NO_EXPORTER = ""  # a file of payloads does not tell who sent them
@@ -47,18 +47,17 @@ class KnownTemplates:
     unsettled: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
 
 
-def holds_exports(contents: Contents) -> bool:
-    """Whether most of a capture's packets, by the first 2,000 in its first megabyte, are export packets."""
-    contents = replace(contents, buffer=contents.buffer[:_LOOKED_AT_BYTES])
-    with closing(scan_capture(contents, [], {})) as batches:
+def holds_exports(head: np.ndarray, capture_format: str) -> bool:
+    """Whether most of a capture's packets, by the first 2,000 in its first bytes, are export packets."""
+    with closing(scan_capture(Window(head), capture_format, [], {})) as batches:
         frames = next(batches, None)
     if frames is None:
         return False
     frames = frames.first(_LOOKED_AT)
-    starts, ends, _, _ = _udp_payloads(contents.buffer, frames)
+    starts, ends, _, _ = _udp_payloads(head, frames)
     if 2 * len(starts) <= len(frames):
         return False
-    found = sum(is_export(contents.buffer, *place) for place in zip(starts.tolist(), ends.tolist(), strict=True))
+    found = sum(is_export(head, *place) for place in zip(starts.tolist(), ends.tolist(), strict=True))
     return 2 * found > len(frames)
 
 
@@ -108,7 +107,7 @@ def read_exports(
 
 def _add_capture(exports: Exports, contents: Contents, notes: list[str]) -> None:
     """Take apart all export packets of a capture."""
-    with closing(scan_capture(contents, notes, {})) as batches:
+    with closing(scan_capture(Window(contents.buffer), contents.format, notes, {})) as batches:
         for frames in batches:
             starts, ends, exporters, others = _udp_payloads(contents.buffer, frames)
             for reason, count in others.items():

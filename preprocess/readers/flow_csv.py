@@ -52,22 +52,25 @@ _LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they 
 
 @dataclass(frozen=True)
 class Dialect:
-    """A layout of flow records: how it is known, what it must have, and how it becomes columns."""
+    """A layout of flow records: how it is known, what it must have, and how it becomes columns. `others` are columns that
+    are also read where they are there; None: any. `integers` are columns that hold nothing else in most files."""
 
     name: str
     known_by: tuple[str, ...]
     required: tuple[str, ...]
     convert: Callable[[dict[str, pa.Array]], FlowColumns]
+    others: tuple[str, ...] | None = None
+    integers: tuple[str, ...] = ()
 
 
-_UGR16 = Dialect("ugr16-csv", UGR16_COLUMNS, UGR16_COLUMNS, from_ugr16)
+_UGR16 = Dialect("ugr16-csv", UGR16_COLUMNS, UGR16_COLUMNS, from_ugr16, integers=("sp", "stos", "pkt", "byt"))
 _UNSW = Dialect(
     "unsw-nb15-csv",
     ("srcip", "dstip", "stime"),
     ("srcip", "sport", "dstip", "dsport", "proto", "dur", "sbytes", "dbytes", "spkts", "dpkts", "stime"),
     from_unsw,
 )
-_CICFLOWMETER = "cicflowmeter-csv"
+_CICFLOWMETER, _NFDUMP_SHORT = "cicflowmeter-csv", "nfdump-short-csv"
 DIALECTS = (
     _UNSW,
     Dialect(
@@ -75,10 +78,12 @@ DIALECTS = (
         ("srcip", "dstip"),
         ("srcip", "dstip", "srcport", "dstport", "proto", "ts", "td", "pkt", "byt"),
         from_netshare,
+        integers=("ts", "srcport", "dstport", "pkt", "byt"),
     ),
-    Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump),
+    Dialect("nfdump-csv", ("sa", "da"), ("ts", "td", "sa", "da", "sp", "dp", "pr", "ipkt", "ibyt"), from_nfdump,
+            ("flg", "stos", "opkt", "obyt"), integers=("sp", "ipkt", "ibyt", "stos", "opkt", "obyt")),
     Dialect(
-        "nfdump-short-csv",
+        _NFDUMP_SHORT,
         ("firstseen", "srcaddr"),
         ("firstseen", "proto", "srcaddr", "srcport", "dstaddr", "dstport", "packets", "bytes"),
         from_nfdump_names,
@@ -88,6 +93,7 @@ DIALECTS = (
         ("id.orig_h", "id.resp_h"),
         ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "duration", "orig_pkts"),
         from_zeek,
+        integers=("id.orig_p", "id.resp_p", "orig_pkts", "orig_ip_bytes"),
     ),
     Dialect(
         "cidds-csv",
@@ -146,7 +152,10 @@ def read_flow_csv(
         twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
         if twice:
             raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
-        table = parse_csv(path, contents.buffer, names, delimiter, head.lines)
+        wanted = None if dialect.others is None else {*dialect.required, *dialect.others}
+        table = parse_csv(
+            path, contents.buffer, names, delimiter, head.lines, wanted, _integers(dialect, names, head.first_row)
+        )
         header = list(table.texts) if len(table.texts) > len(header) else header
     details: dict[str, object] = {"header": header, "delimiter": delimiter}
     return _trace(path, contents, dialect, table, limit, details, kind_of(columns or {}))
@@ -181,7 +190,13 @@ def _trace(
     made = make_trace(
         "packet" if kind == "packet" else "flow", flows.columns, categories=flows.categories, sources=[source]
     )
-    return made.take(index)
+    return made if len(index) == table.rows else made.take(index)
+
+
+def _integers(dialect: Dialect, names: list[str], row: list[str]) -> tuple[str, ...]:
+    """The columns of the dialect's integers that hold one in this row."""
+    cells = dict(zip(names, row, strict=False))
+    return tuple(name for name in dialect.integers if cells.get(name, "").isdigit())
 
 
 def _recognise(path: str, head: Head) -> tuple[Head, Dialect, tuple[str, ...]]:
@@ -211,6 +226,8 @@ def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str]
         )
     missing = [name for name in dialect.required if name not in names]
     missing += cic_missing(names) if dialect.name == _CICFLOWMETER else []
+    if dialect.name == _NFDUMP_SHORT and not {"duration", "lastseen"} & set(names):
+        missing.append("duration (or lastSeen)")
     if missing:
         found = _shorten(", ".join(names))
         raise InputError(f"{path}: a {dialect.name} file without the columns {', '.join(missing)} (found {found})")

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from preprocess.addresses import parse_addresses
 from preprocess.readers.csv_columns import (
     abbreviated_counts,
     any_ports,
@@ -179,7 +180,7 @@ def from_unsw(texts: dict[str, pa.Array]) -> FlowColumns:
 
 def is_ugr16(row: list[str]) -> bool:
     """Whether a row without header is UGR16's."""
-    return len(row) == len(UGR16_COLUMNS) and _is_time(row[0]) and all(_has_dots(text) for text in row[2:4])
+    return len(row) == len(UGR16_COLUMNS) and _is_time(row[0]) and all(_is_address(text) for text in row[2:4])
 
 
 def unsw_columns(row: list[str]) -> list[str] | None:
@@ -203,6 +204,10 @@ def _ip_protocols(texts: pa.Array) -> pa.Array:
 
 def _is_time(text: str) -> bool:
     return not pd.isna(pd.to_datetime(text, format="ISO8601", errors="coerce")) and "-" in text
+
+
+def _is_address(text: str) -> bool:
+    return _has_dots(text) or bool(parse_addresses([text])[3].all() and ":" in text)
 
 
 def _has_dots(text: str) -> bool:

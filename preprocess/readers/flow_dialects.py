@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from preprocess.addresses import parse_addresses
 from preprocess.protocols import ICMP, ICMPV6, protocol_number
 from preprocess.readers.csv_columns import (
+    cast_all,
     category_codes,
     counts,
     date_times,
@@ -184,15 +185,15 @@ def put_duration(flows: FlowColumns, texts: pa.Array, source: str) -> None:
 
 def zero_where_unset(texts: pa.Array) -> pa.Array:
     """The texts with `0` where there is no value."""
+    if not pa.types.is_string(texts.type):
+        return texts
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(UNSET))), "0", texts)
 
 
 def _integers_or_texts(texts: pa.Array) -> np.ndarray | pd.Series:
     """int64 where every text is an integer."""
-    try:
-        return pc.cast(texts, pa.int64()).to_numpy()
-    except pa.ArrowException:
-        return texts.to_pandas()
+    integers = cast_all(texts, pa.int64())
+    return texts.to_pandas() if integers is None else integers.to_numpy()
 
 
 def _address_format(texts: pa.Array) -> str:

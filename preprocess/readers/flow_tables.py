@@ -65,38 +65,66 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
 
 
-def parse_csv(path: str, buffer: np.ndarray, names: list[str], delimiter: str, lines: int) -> TextTable:
-    """All rows after the first `lines` as texts. nfdump's summary at the end and Zeek's lines that begin with `#` are
-    no rows.
+def parse_csv(
+    path: str,
+    buffer: np.ndarray,
+    names: list[str],
+    delimiter: str,
+    lines: int,
+    wanted: set[str] | None = None,
+    integers: tuple[str, ...] = (),
+) -> TextTable:
+    """All rows after the first `lines` as texts, of all columns or of those that are `wanted`; `integers` are parsed as
+    such if every row allows it. nfdump's summary at the end and Zeek's lines that begin with `#` are no rows.
 
     Raises:
         InputError: the CSV cannot be parsed.
     """
+    # Positions as names: a header may name a column twice that nobody needs.
+    positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
+    kept = list(dict.fromkeys(name for name in names if wanted is None or name in wanted))
+    text = _as_utf8(buffer)
+    try:
+        try:
+            table, skipped = _rows(text, positions, kept, delimiter, lines, integers)
+        except pa.ArrowInvalid:
+            if not integers:
+                raise
+            table, skipped = _rows(text, positions, kept, delimiter, lines, ())
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
+            raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
+        table, skipped = pa.table({name: pa.array([], pa.string()) for name in kept}), {}
+    texts = {name: _trimmed(table.column(name)) for name in kept}
+    return TextTable(_split_labels(texts), table.num_rows, skipped)
+
+
+def _rows(
+    text: pa.Buffer, positions: list[str], kept: list[str], delimiter: str, lines: int, integers: tuple[str, ...]
+) -> tuple[pa.Table, dict[str, int]]:
+    """The table, and the rows that are none, by reason."""
     skipped: dict[str, int] = {}
     in_summary = False
 
     def leave_out(row: pa_csv.InvalidRow) -> str:
         nonlocal in_summary
-        text = row.text or ""
-        in_summary |= text.startswith(_NFDUMP_SUMMARY)
-        if not in_summary and not text.startswith("#"):
+        line = row.text or ""
+        in_summary |= line.startswith(_NFDUMP_SUMMARY)
+        if not in_summary and not line.startswith("#"):
             reason = f"{row.actual_columns} values where the header has {row.expected_columns}"
             skipped[reason] = skipped.get(reason, 0) + 1
         return "skip"
 
-    # Positions as names: a header may name a column twice that nobody needs.
-    positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
     read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=lines, block_size=_BLOCK)
     parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
-    convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False)
-    try:
-        table = pa_csv.read_csv(pa.BufferReader(_as_utf8(buffer)), read, parse, convert)
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
-            raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
-        table = pa.table({name: pa.array([], pa.string()) for name in positions})
-    texts = {name: _trimmed(table.column(name)) for name in dict.fromkeys(names)}
-    return TextTable(_split_labels(texts), table.num_rows, skipped)
+    convert = pa_csv.ConvertOptions(
+        column_types={name: pa.int64() if name in integers else pa.string() for name in positions},
+        include_columns=kept,
+        null_values=[],
+        strings_can_be_null=False,
+        check_utf8=False,  # the text is known to be UTF-8
+    )
+    return pa_csv.read_csv(pa.BufferReader(text), read, parse, convert), skipped
 
 
 def parse_json_lines(path: str, buffer: np.ndarray) -> TextTable:
@@ -139,9 +167,19 @@ def _from_table(table: pa.Table) -> TextTable:
 
 
 def _trimmed(column: pa.ChunkedArray) -> pa.Array:
+    """One array, texts without white space at their ends."""
     combined = column.combine_chunks()
     array = pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
-    return pc.utf8_trim_whitespace(array)
+    return pc.utf8_trim_whitespace(array) if pa.types.is_string(array.type) and _may_have_spaces(array) else array
+
+
+def _may_have_spaces(array: pa.Array) -> bool:
+    """Whether any of the texts holds a byte that is, or may be a part of, white space."""
+    data = array.buffers()[2]
+    if data is None:
+        return False
+    used = np.frombuffer(data, np.uint8)
+    return bool(len(used)) and (int(used.min()) <= ord(" ") or int(used.max()) > 127)
 
 
 def _split_labels(texts: dict[str, pa.Array]) -> dict[str, pa.Array]:

@@ -68,6 +68,13 @@ def gather(buffer: np.ndarray, offsets: np.ndarray, layout: np.dtype) -> np.ndar
     return rows.view(layout)
 
 
+def distinct(values: np.ndarray) -> list[int]:
+    """The distinct values of an array that mostly has one."""
+    if len(values) and bool((values == values[0]).all()):
+        return [int(values[0])]
+    return np.unique(values).tolist()
+
+
 def _windows(buffer: np.ndarray, width: int) -> np.ndarray:
     """Every run of `width` bytes of the buffer, as a view."""
     return np.ndarray((len(buffer) - width + 1,), dtype=f"V{width}", buffer=buffer.data, strides=(1,))

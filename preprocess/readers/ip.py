@@ -35,7 +35,11 @@ _FIRST_BYTE = np.dtype([("version_ihl", "u1")])
 
 DCCP, SCTP, UDP_LITE = 33, 132, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
-_EXTENSIONS = (HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION)
+_IS_EXTENSION = np.isin(np.arange(256), (HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION))
+_NO_KIND, _PORTS_ONLY, _TCP_KIND, _ICMP_KIND = range(4)
+_KIND = np.zeros(256, dtype=np.uint8)  # of upper layers, by protocol
+_KIND[[UDP, UDP_LITE, SCTP, DCCP]] = _PORTS_ONLY
+_KIND[TCP], _KIND[[ICMP, ICMPV6]] = _TCP_KIND, _ICMP_KIND
 
 TOO_SHORT = "captured too short for an IP header"
 WRONG_VERSION = "IP version is neither 4 nor 6"
@@ -165,7 +169,7 @@ def _decode_ipv6(
     protocol = header["next_header"].copy()
     transport = offset + IPV6.itemsize
     fragment = np.zeros(len(rows), dtype=np.uint16)
-    active = np.flatnonzero(np.isin(protocol, _EXTENSIONS))
+    active = np.flatnonzero(_IS_EXTENSION[protocol])
     while len(active):
         here = transport[active]
         extension = gather(buffer, here, EXTENSION)
@@ -180,7 +184,7 @@ def _decode_ipv6(
         fragment[active[is_fragment]] = extension["fragment"][is_fragment]
         protocol[active] = extension["next_header"]
         transport[active] += size
-        active = active[np.isin(protocol[active], _EXTENSIONS) & (fragment[active] >> 3 == 0)]
+        active = active[_IS_EXTENSION[protocol[active]] & (fragment[active] >> 3 == 0)]
     columns["protocol"][rows] = protocol
     columns["fragment_offset"][rows] = fragment >> 3
     columns["ip_flags"][rows] = fragment & 1  # more fragments
@@ -191,33 +195,37 @@ def _decode_transport(
     buffer: np.ndarray, transport: np.ndarray, end: np.ndarray, rows: np.ndarray, columns: dict[str, np.ndarray]
 ) -> int:
     """Fill ports, TCP flags, window and header length, ICMP type and code of the rows; returns how many are cut."""
-    protocol = columns["protocol"]
+    kinds = _KIND[columns["protocol"][rows]]
     available = end - transport
     cut = 0
 
-    def choose(numbers: tuple[int, ...], needed: int, minimum: int) -> np.ndarray:
-        """Rows of these protocols with at least `minimum` bytes; counts those that lack some of the `needed`."""
+    def choose(kind: int, needed: int, minimum: int) -> np.ndarray:
+        """Rows of this kind with at least `minimum` bytes; counts those that lack some of the `needed`."""
         nonlocal cut
-        chosen = rows[np.isin(protocol[rows], numbers)]
-        cut += int(np.count_nonzero(available[chosen] < needed))
-        return chosen[available[chosen] >= minimum]
+        chosen = rows[kinds == kind]
+        room = available[chosen]
+        if not len(chosen) or int(room.min()) >= needed:
+            return chosen
+        cut += int(np.count_nonzero(room < needed))
+        return chosen[room >= minimum]
 
-    chosen = choose((UDP, UDP_LITE, SCTP, DCCP), PORTS.itemsize, PORTS.itemsize)
+    chosen = choose(_PORTS_ONLY, PORTS.itemsize, PORTS.itemsize)
     ports = gather(buffer, transport[chosen], PORTS)
     columns["src_port"][chosen] = ports["src_port"]
     columns["dst_port"][chosen] = ports["dst_port"]
 
-    chosen = choose((TCP,), TCP_HEADER.itemsize, PORTS.itemsize)
+    chosen = choose(_TCP_KIND, TCP_HEADER.itemsize, PORTS.itemsize)
     header = gather(buffer, transport[chosen], TCP_HEADER)
     columns["src_port"][chosen] = header["src_port"]
     columns["dst_port"][chosen] = header["dst_port"]
     whole = available[chosen] >= TCP_HEADER.itemsize
-    chosen, header = chosen[whole], header[whole]
+    if not whole.all():
+        chosen, header = chosen[whole], header[whole]
     columns["tcp_flags"][chosen] = header["offset_flags"] & 0x1FF
     columns["tcp_header_length"][chosen] = (header["offset_flags"] >> 12) * 4
     columns["tcp_window"][chosen] = header["window"]
 
-    chosen = choose((ICMP, ICMPV6), ICMP_HEADER.itemsize, ICMP_HEADER.itemsize)
+    chosen = choose(_ICMP_KIND, ICMP_HEADER.itemsize, ICMP_HEADER.itemsize)
     header = gather(buffer, transport[chosen], ICMP_HEADER)
     columns["icmp_type"][chosen] = header["type"]
     columns["icmp_code"][chosen] = header["code"]

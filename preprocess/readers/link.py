@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.readers.frames import Frames, gather
+from preprocess.readers.frames import Frames, distinct, gather
 from preprocess.readers.link_wrappers import IEEE_802_11, WRAPPERS, ieee_802_11, unwrap
 
 # EtherTypes, and beyond 16 bits what is known in other ways.
@@ -105,12 +105,16 @@ def network_layer(buffer: np.ndarray, frames: Frames) -> NetworkLayer:
     end = frames.offset + frames.captured
     start, inner = frames.offset, frames.link_type
     padded = np.zeros(0, dtype=bool)
-    kinds = np.unique(inner).tolist()
+    length: np.ndarray | int
+    kinds = distinct(inner)
     if any(kind in (*WRAPPERS, IEEE_802_11) for kind in kinds):
         start, inner, padded = unwrap(buffer, start, end, inner)
-        kinds = np.unique(inner).tolist()
+        kinds = distinct(inner)
+    if len(kinds) == 1 and kinds[0] != IEEE_802_11:
+        protocol[:], length = _link_header(buffer, start, end - start, kinds[0])
+        np.add(start, length, out=offset)
+        kinds = []
     for link_type in kinds:
-        length: np.ndarray | int
         rows = inner == link_type
         if link_type == IEEE_802_11:
             protocol[rows], length = _wireless(buffer, start[rows], end[rows], padded[rows])
@@ -132,7 +136,8 @@ def walk(buffer: np.ndarray, protocol: np.ndarray, offset: np.ndarray, end: np.n
         end: int64[n], where what is captured ends.
         vlan: uint16[n], outermost VLAN identifier so far.
     """
-    rows = np.flatnonzero(np.isin(protocol, _WALKED))
+    rows = np.flatnonzero((protocol != IPV4_TYPE) & (protocol != IPV6_TYPE))
+    rows = rows[np.isin(protocol[rows], _WALKED)]
     while len(rows):
         _walk_one_layer(buffer, rows, protocol, offset, end, vlan)
         rows = rows[np.isin(protocol[rows], _WALKED)]

@@ -49,7 +49,8 @@ def read_nfcapd(path: str, contents: Contents, limit: int | None = None) -> Trac
     if done.returncode != 0 or (said and b"," not in done.stdout):
         reason = said[-1] if said else f"exit code {done.returncode}"
         raise InputError(f"{path}: nfdump cannot read this nfcapd file ({reason}), write it anew with nfcapd")
-    text = ",".join(_COLUMNS.split()).encode() + b"\n" + done.stdout
+    lines = b"" if done.stdout.startswith(b"No matching flows") else done.stdout
+    text = ",".join(_COLUMNS.split()).encode() + b"\n" + lines
     table = Contents(np.frombuffer(text, np.uint8), "csv", (*contents.notes, *said))
     trace = read_flow_csv(path, table, limit)
     source = trace.sources[0]

@@ -14,12 +14,16 @@ import numpy as np
 
 from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
 from preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
+from preprocess.readers.window import Window
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 _SECTION, _INTERFACE, _OBSOLETE_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _PACKET_BLOCKS = (_ENHANCED_PACKET, _SIMPLE_PACKET, _OBSOLETE_PACKET)
 _OPTION_END, _OPTION_TIME_RESOLUTION, _OPTION_TIME_OFFSET = 0, 9, 14
 _SMALLEST = {_SECTION: 28, _INTERFACE: 20, _ENHANCED_PACKET: 32, _OBSOLETE_PACKET: 32, _SIMPLE_PACKET: 16}
+_LARGEST_BLOCK = 256 << 20  # bytes; a packet has no more than 128 MiB, whatever its link type
+_MOST_INTERFACES = 65_536
+_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _LAST_SECOND = 9_223_372_035  # the last whole second that int64 nanoseconds hold
 
 
@@ -41,72 +45,88 @@ class _Section:
     types: list[int] = field(default_factory=list)
 
 
-def scan_pcapng(buffer: np.ndarray, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
-    """Batches of the frames of a pcapng file.
+def scan_pcapng(window: Window, notes: list[str], details: dict[str, Any]) -> Generator[Frames, None, None]:
+    """Batches of the frames of a pcapng file, of the window's buffer each.
 
     Args:
-        buffer: uint8[size], the whole file.
+        window: at the beginning of the file.
         notes: receives a line where the file is truncated or broken, and where packets have no time of their own.
         details: receives the number of sections and of interfaces, and the largest snap length.
     """
-    data, size = buffer.data, len(buffer)
     section, position, last_time = _Section(), 0, 0
     sections = interfaces = done = untimed = 0
-    snap_length = 0
-    resolution = 1
-    problem = ""
-    while position < size:
-        if position + 12 > size:
-            problem = f"truncated: {size - position} bytes of a block at the end"
-            break
-        if data[position : position + 4] == PCAPNG_MAGIC:
-            frames, last_time, missing = _frames(buffer, section, last_time)
-            done, untimed = done + len(frames), untimed + missing
-            if len(frames):
-                yield frames
-            order = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}.get(bytes(data[position + 8 : position + 12]))
-            if order is None:
-                problem = f"broken: a section header at offset {position} without byte-order magic"
+    snap_length, resolution = 0, 1
+    header_at = struct.Struct("<II").unpack_from
+    problem, is_over = "", False
+    while not is_over:
+        data, size = window.buffer.data, len(window.buffer)
+        starts, types = section.starts, section.types
+        wanted = 0
+        while not problem and len(starts) < BATCH:
+            if position + 12 > size:
+                wanted = 12
                 break
-            section = _Section(order)
-            header_at = struct.Struct(order + "II").unpack_from
-            sections += 1
-        block_type, length = header_at(data, position)
-        if length < _SMALLEST.get(block_type, 12) or length % 4:
-            problem = f"broken: a block at offset {position} has the length {length}"
-            break
-        if position + length > size:
-            problem = f"truncated: the last block, at offset {position}, is cut"
-            break
-        if block_type in _PACKET_BLOCKS:
-            section.starts.append(position)
-            section.types.append(block_type)
-            if len(section.starts) >= BATCH:
-                frames, last_time, missing = _frames(buffer, section, last_time)
-                done, untimed = done + len(frames), untimed + missing
-                yield frames
-        elif block_type == _INTERFACE:
-            interface = _read_interface(data, position, length, section.order)
-            section.interfaces.append(interface)
-            interfaces += 1
-            snap_length = max(snap_length, interface.snap_length)
-            resolution = max(resolution, interface.ticks_per_second)
-        position += length
-    frames, last_time, missing = _frames(buffer, section, last_time)
-    done, untimed = done + len(frames), untimed + missing
+            if data[position : position + 4] == PCAPNG_MAGIC:
+                if starts:
+                    break  # the pending blocks are of the section before
+                order = _ORDERS.get(bytes(data[position + 8 : position + 12]))
+                if order is None:
+                    problem = f"broken: a section header at offset {window.before + position} without byte-order magic"
+                    break
+                if position + _SMALLEST[_SECTION] > size:
+                    wanted = _SMALLEST[_SECTION]
+                    break
+                header_at = struct.Struct(order + "II").unpack_from
+            block_type, length = header_at(data, position)
+            if length < _SMALLEST.get(block_type, 12) or length % 4 or length > _LARGEST_BLOCK:
+                problem = f"broken: a block at offset {window.before + position} has the length {length}"
+                break
+            if position + length > size:
+                wanted = length
+                break
+            if block_type in _PACKET_BLOCKS:
+                starts.append(position)
+                types.append(block_type)
+            elif block_type == _SECTION:
+                section, sections = _Section(order or "<"), sections + 1
+                starts, types = section.starts, section.types
+            elif block_type == _INTERFACE:
+                interface = _read_interface(data, position, length, section.order)
+                section.interfaces.append(interface)
+                interfaces += 1
+                if len(section.interfaces) > _MOST_INTERFACES:
+                    problem = f"broken: a section of more than {_MOST_INTERFACES} interfaces"
+                    break
+                snap_length = max(snap_length, interface.snap_length)
+                resolution = max(resolution, interface.ticks_per_second)
+            position += length
+        details.update(
+            sections=sections,
+            interfaces=interfaces,
+            snap_length=snap_length,
+            byte_order="little" if section.order == "<" else "big",
+            time_resolution_ns=max(1, 1_000_000_000 // resolution),
+        )
+        frames, last_time, missing = _frames(window.buffer, section, last_time)
+        done, untimed = done + len(frames), untimed + missing
+        if len(frames):
+            yield frames
+        if wanted:
+            position, more = window.advance(position)
+            left = len(window.buffer) - position
+            if not more and left:
+                where = window.before + position
+                problem = (
+                    f"truncated: the last block, at offset {where}, is cut"
+                    if left >= 12
+                    else f"truncated: {left} bytes of a block at the end"
+                )
+            is_over = not more
+        is_over = is_over or bool(problem)
     if problem:
         notes.append(f"{problem}, {done} whole records read")
     if untimed:
         notes.append(f"{untimed} packets have no time (simple packet blocks) and took that of the packet before them")
-    details.update(
-        sections=sections,
-        interfaces=interfaces,
-        snap_length=snap_length,
-        byte_order="little" if section.order == "<" else "big",
-        time_resolution_ns=max(1, 1_000_000_000 // resolution),
-    )
-    if len(frames):
-        yield frames
 
 
 def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Frames, int, int]:
@@ -140,13 +160,21 @@ def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Fram
     ticks = blocks["time_hi"].astype(np.uint64) << np.uint64(32) | blocks["time_lo"].astype(np.uint64)
     time = np.zeros(len(starts), dtype=np.int64)
     link_type = np.full(len(starts), -1, dtype=np.int32)
-    for number in np.unique(interface):
-        if number >= len(section.interfaces):
-            continue
-        described = section.interfaces[int(number)]
-        rows = interface == number
-        link_type[rows] = described.link_type
-        time[rows] = _nanoseconds(ticks[rows], described)
+    described = interface < len(section.interfaces)
+    known = np.unique(interface[described])
+    if len(known) == 1:
+        only = section.interfaces[int(known[0])]
+        link_type[described] = only.link_type
+        time[described] = _nanoseconds(
+            ticks[described], np.uint64(only.ticks_per_second), np.int64(only.offset_seconds)
+        )
+    elif len(known):
+        found = [section.interfaces[number] for number in known.tolist()]
+        which = np.searchsorted(known, interface[described])
+        link_type[described] = np.array([one.link_type for one in found])[which]
+        per_second = np.array([one.ticks_per_second for one in found], np.uint64)[which]
+        offset_seconds = np.array([one.offset_seconds for one in found], np.int64)[which]
+        time[described] = _nanoseconds(ticks[described], per_second, offset_seconds)
     if simple.any():
         seen = np.where(simple, -1, np.arange(len(starts)))
         previous = np.maximum.accumulate(seen)
@@ -156,15 +184,15 @@ def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Fram
     return Frames(offset, captured, wire, time, link_type), last_time, int(simple.sum())
 
 
-def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:
-    """int64 ns of uint64 ticks."""
-    per_second = np.uint64(interface.ticks_per_second)
+def _nanoseconds(
+    ticks: np.ndarray, per_second: np.ndarray | np.uint64, offset_seconds: np.ndarray | np.int64
+) -> np.ndarray:
+    """int64 ns of uint64 ticks, of so many a second, since so many seconds after the epoch."""
     seconds, rest = np.divmod(ticks, per_second)
-    if interface.ticks_per_second <= 1_000_000_000:
-        fraction = rest * np.uint64(1_000_000_000) // per_second
-    else:
-        fraction = (rest.astype(np.float64) * (1e9 / interface.ticks_per_second)).astype(np.uint64)
-    whole = np.minimum(seconds, np.uint64(_LAST_SECOND)).astype(np.int64) + interface.offset_seconds
+    exact = np.minimum(rest, np.uint64(1_000_000_000)) * np.uint64(1_000_000_000) // per_second
+    rounded = (rest.astype(np.float64) * (1e9 / np.asarray(per_second, np.float64))).astype(np.uint64)
+    fraction = np.where(per_second <= np.uint64(1_000_000_000), exact, rounded)
+    whole = np.minimum(seconds, np.uint64(_LAST_SECOND)).astype(np.int64) + offset_seconds
     held = (seconds <= _LAST_SECOND) & (np.abs(whole) <= _LAST_SECOND)
     time = np.where(held, whole, 0) * 1_000_000_000 + fraction.astype(np.int64)
     return np.where(held, time, TIME_OUT_OF_RANGE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,21 +12,22 @@ import numpy as np
 from preprocess.errors import InputError
 from preprocess.merge import merge_traces
 from preprocess.parquet import parse_parquet
-from preprocess.readers.capture import read_capture
+from preprocess.readers.capture import capture_batches, read_capture
 from preprocess.readers.contents import (
     MAXIMUM_BYTES,
     READABLE,
     STANDARD_INPUT,
-    Contents,
     NotATraceError,
+    Stream,
     display_name,
     open_contents,
+    open_stream,
 )
 from preprocess.readers.export_messages import LateTemplates
 from preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
 from preprocess.readers.flow_csv import read_flow_csv
 from preprocess.readers.nfcapd import read_nfcapd
-from preprocess.trace import Source, Trace
+from preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
 
 _PATTERN = frozenset("*?[")
 _REASONS_SHOWN = 4
@@ -96,21 +97,77 @@ def read_trace(
         except NotATraceError as error:
             if not in_folder:
                 raise
-            left_out.append(f"{path.name} is left out of the folder: {str(error).partition(': ')[2]}")
+            left_out.append(_why_left_out(path, error))
             continue
         read += len(trace)
         traces.append(trace)
-    read += _read_again(traces, options, None if limit is None else limit - read)
+    if len(traces) > 1:
+        read += _read_again(traces, options, None if limit is None else limit - read)
     if not traces:
-        folder = files[0][0].parent
-        raise InputError(f"{folder}: none of the {len(files)} files in this folder is a trace, expected {READABLE}")
+        raise InputError(_no_traces(files))
     if read == 0:
-        raise InputError(_nothing_usable(traces))
+        raise InputError(_nothing_usable([source for trace in traces for source in trace.sources], traces[0].kind))
     if left_out:
-        first = traces[0].sources[0]
-        noted = replace(first, notes=(*first.notes, *left_out))
-        traces[0] = replace(traces[0], sources=(noted, *traces[0].sources[1:]))
+        traces[0] = replace(traces[0], sources=_noted(traces[0].sources, left_out))
     return merge_traces(traces)
+
+
+def read_parts(
+    source: str | Path | Sequence[str | Path], *, max_bytes: int = MAXIMUM_BYTES
+) -> Generator[Trace, None, tuple[Source, ...]]:
+    """The records of `read_trace(source)` in parts, of captures some thousands of packets each, as they stand in the
+    files, one after the other; returns the sources in the end. Captures are not in memory as a whole.
+
+    Args:
+        source: as `read_trace` takes it.
+        max_bytes: how many bytes compressed data may hold: more is an error. So is more of a standard input that is no
+            capture.
+
+    Raises:
+        InputError: as `read_trace` does.
+    """
+    files = _expand_all(source)
+    options = _Options("auto", max_bytes, False, None, KnownTemplates("auto"))
+    sources: list[tuple[Source, ...]] = []
+    left_out: list[str] = []
+    early: dict[int, Trace] = {}  # by place in `sources`: records whose templates may come in a file after them
+    named: dict[Kind, str] = {}
+    for path, in_folder in files:
+        try:
+            with open_stream(path, max_bytes, bounded_input=False) as stream:
+                if _is_capture(stream, "auto"):
+                    named.setdefault("packet", stream.name)
+                    sources.append((yield from _parts_of_capture(stream)))
+                    continue
+                trace = _note_oddities(_read_records(stream, None, options))
+        except NotATraceError as error:
+            if not in_folder:
+                raise
+            left_out.append(_why_left_out(path, error))
+            continue
+        named.setdefault(trace.kind, display_name(path))
+        if len(named) > 1:
+            raise InputError(
+                f"{named['packet']} holds packets and {named['flow']} holds flow records, which cannot be one trace: "
+                "read them apart"
+            )
+        if display_name(path) in options.known.unsettled:
+            early[len(sources)] = trace
+        else:
+            yield trace
+        sources.append(trace.sources)
+    late = list(early.values())
+    if len(sources) > 1:
+        _read_again(late, options, None)
+    for at, trace in zip(early, late, strict=True):
+        sources[at] = trace.sources
+        yield trace
+    if not sources:
+        raise InputError(_no_traces(files))
+    found = tuple(one for some in sources for one in some)
+    if sum(one.records for one in found) == 0:
+        raise InputError(_nothing_usable(found, "packet" if "packet" in named else "flow"))
+    return _noted(found, left_out)
 
 
 def list_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -152,26 +209,32 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
 
 
 def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
-    contents = open_contents(path, options.max_bytes)
-    name = display_name(path)
+    with open_stream(path, options.max_bytes) as stream:
+        if _is_capture(stream, options.netflow_exports):
+            return _note_oddities(read_capture(stream, limit, inner=options.decapsulate))
+        return _note_oddities(_read_records(stream, limit, options))
+
+
+def _read_records(stream: Stream, limit: int | None, options: _Options) -> Trace:
+    """What is no capture of packets: flow records, or packets in Parquet."""
+    name, contents = stream.name, stream.contents()
     if options.columns is not None and contents.format in ("csv", "parquet"):
-        trace = read_flow_csv(name, contents, limit, options.columns)
-    elif contents.format == "parquet":
+        return read_flow_csv(name, contents, limit, options.columns)
+    if contents.format == "parquet":
         trace = parse_parquet(name, contents.buffer)
-        trace = trace if limit is None else _first_records(trace, limit)
-    elif contents.format == "csv":
-        trace = read_flow_csv(name, contents, limit)
-    elif contents.format == "nfcapd":
-        trace = read_nfcapd(name, contents, limit)
-    elif contents.format == "netflow-export" or _as_exports(contents, options.netflow_exports):
-        trace = read_exports(name, contents, options.known, limit)
-    else:
-        trace = read_capture(name, contents, limit, inner=options.decapsulate)
-    return _note_oddities(trace)
+        return trace if limit is None else _first_records(trace, limit)
+    if contents.format == "csv":
+        return read_flow_csv(name, contents, limit)
+    if contents.format == "nfcapd":
+        return read_nfcapd(name, contents, limit)
+    return read_exports(name, contents, options.known, limit)
 
 
-def _as_exports(contents: Contents, netflow_exports: NetflowExports) -> bool:
-    return netflow_exports is True or (netflow_exports == "auto" and holds_exports(contents))
+def _is_capture(stream: Stream, netflow_exports: NetflowExports) -> bool:
+    """Whether packets shall be read, rather than records of flows."""
+    if stream.format not in ("pcap", "pcapng", "erf") or netflow_exports is True:
+        return False
+    return netflow_exports is False or not holds_exports(stream.head, stream.format)
 
 
 def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> int:
@@ -180,7 +243,7 @@ def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> in
     unsettled = options.known.unsettled
     for at, trace in enumerate(traces):
         path = trace.sources[0].path if trace.sources else ""
-        if len(traces) == 1 or path not in unsettled or Path(path) == STANDARD_INPUT:
+        if path not in unsettled or Path(path) == STANDARD_INPUT:
             continue
         room = None if limit is None else limit - gained + len(trace)
         contents = open_contents(Path(path), options.max_bytes)
@@ -198,34 +261,61 @@ def _first_records(trace: Trace, limit: int) -> Trace:
     )
 
 
+def _parts_of_capture(stream: Stream) -> Generator[Trace, None, tuple[Source, ...]]:
+    """The packets of a capture in parts; returns its source, with notes as `_note_oddities` makes them."""
+    batches = capture_batches(stream)
+    backwards, last = 0, -(2**63)
+    while True:
+        try:
+            columns, _ = next(batches)
+        except StopIteration as end:
+            return (_with_oddities(end.value, backwards),)
+        time = columns["time"]
+        backwards += int(np.count_nonzero(np.diff(time) < 0)) + int(time[0] < last)
+        last = int(time[-1])
+        yield make_trace("packet", columns)
+
+
 def _note_oddities(trace: Trace) -> Trace:
     """The trace of one file, with a note where it has no records or they go back in time."""
     if len(trace.sources) != 1:
         return trace
     backwards = int(np.count_nonzero(np.diff(trace["time"]) < 0))
+    return replace(trace, sources=(_with_oddities(trace.sources[0], backwards),))
+
+
+def _with_oddities(source: Source, backwards: int) -> Source:
     if backwards:
         note = f"{backwards} records are earlier than the record before them, sorted by time"
-    elif not len(trace):
+    elif not source.records:
         note = _NO_RECORDS
     else:
-        return trace
-    source = trace.sources[0]
-    return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
+        return source
+    return replace(source, notes=(*source.notes, note))
 
 
-def _nothing_usable(traces: Sequence[Trace]) -> str:
+def _noted(sources: Sequence[Source], notes: Sequence[str]) -> tuple[Source, ...]:
+    """The sources, with notes on what was left out at the first."""
+    return (replace(sources[0], notes=(*sources[0].notes, *notes)), *sources[1:])
+
+
+def _why_left_out(path: Path, error: NotATraceError) -> str:
+    return f"{path.name} is left out of the folder: {str(error).partition(': ')[2]}"
+
+
+def _no_traces(files: Sequence[tuple[Path, bool]]) -> str:
+    return f"{files[0][0].parent}: none of the {len(files)} files in this folder is a trace, expected {READABLE}"
+
+
+def _nothing_usable(sources: Sequence[Source], kind: Kind) -> str:
     """One line on why no file gave a record."""
-    sources: list[Source] = [source for trace in traces for source in trace.sources]
     where = sources[0].path if len(sources) == 1 else f"{sources[0].path} and {len(sources) - 1} more files"
-    kind = "packets" if traces[0].kind == "packet" else "flow records"
-    reasons: dict[str, int] = {}
-    for source in sources:
-        for reason, count in source.skipped.items():
-            reasons[reason] = reasons.get(reason, 0) + count
+    what = "packets" if kind == "packet" else "flow records"
+    reasons = skipped_of(sources)
     notes = [note for source in sources for note in source.notes if note != _NO_RECORDS]
     most = sorted(reasons.items(), key=lambda item: -item[1])
     told = [f"{count} skipped: {reason}" for reason, count in most[:_REASONS_SHOWN]]
     if len(most) > _REASONS_SHOWN:
         told.append(f"{sum(count for _, count in most[_REASONS_SHOWN:])} skipped for other reasons")
     told += notes[:1]
-    return f"{where}: no usable {kind} ({'; '.join(told) or _NO_RECORDS}), give a trace that holds IP {kind}"
+    return f"{where}: no usable {what} ({'; '.join(told) or _NO_RECORDS}), give a trace that holds IP {what}"

@@ -65,6 +65,8 @@ def test_what_cannot_be_converted_says_why(sample_netflow: Path, tmp_path: Path)
         convert([str(sample_netflow)], tmp_path / "out.pcap")
     with pytest.raises(InputError, match="unknown format 'netflow-v7', choose one of pcap"):
         convert(["missing.pcap"], tmp_path / "out.pcap", to="netflow-v7")
+    with pytest.raises(InputError, match="raise max_bytes"):
+        convert([str(sample_netflow)], tmp_path / "out.parquet", max_bytes=1000)
     with pytest.raises(InputError, match="unknown suffix"):
         convert(["missing.pcap"], tmp_path / "out.docx")
     with pytest.raises(InputError, match="no such file"):

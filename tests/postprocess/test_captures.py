@@ -84,6 +84,16 @@ def test_other_tools_accept_it(command: list[str], name: str, tmp_path: Path):
     assert done.returncode == 0, done.stderr
 
 
+def test_zeek_reads_it(tmp_path: Path):
+    if shutil.which("zeek") is None:
+        pytest.skip("needs Zeek, which is not installed (no package of it in Debian 12 or on PyPI)")
+    trace, _ = repair(random_packets(2000, seed=6))
+    write_trace(trace.take(~is_fragment(trace)), tmp_path / "out.pcap", nanoseconds=False)
+    done = subprocess.run(["zeek", "-r", "out.pcap"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(read_trace(tmp_path / "conn.log")) > 0
+
+
 def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
     columns = {"time": np.arange(3), "length": np.array([1500, 1500, 60]), "fragment_offset": np.array([0, 185, 370])}
     columns |= {"ip_flags": np.array([1, 1, 0]), "src_port": np.array([9999, 0, 0]), "dst_port": np.array([53, 0, 0])}

@@ -148,3 +148,20 @@ def _as_nfdump_prints(trace: Trace) -> list[str]:
         trace.columns.get("bytes_rev", zeros),
     ]
     return sorted(",".join(map(str, row)) for row in zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize("format", ["netflow-v9", "ipfix", "nfcapd", "parquet"])
+def test_records_read_back_but_for_what_the_report_says(format: str, tmp_path: Path):
+    if format == "nfcapd" and not (shutil.which("nfcapd") and shutil.which("nfdump")):
+        pytest.skip("needs nfcapd and nfdump, which are not installed")
+    trace = _flows(2000)
+    report = write_trace(trace, tmp_path / "out", format=format)
+    back = read_trace(tmp_path / "out", late_templates=True)
+    said = " ".join(report.lossy)
+    for name in ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "protocol", "packets", "bytes", "tos"):
+        assert sorted(back[name].tolist()) == sorted(trace[name].tolist()), (name, said)
+    for name in ("time", "duration"):
+        step = 1 if format == "parquet" else MS
+        np.testing.assert_array_equal(np.sort(back[name] // step), np.sort(trace[name] // step))
+    if format == "parquet":
+        assert [name for name in trace if not np.array_equal(trace[name], back[name])] == []

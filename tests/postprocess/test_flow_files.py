@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from postprocess import flows_from_packets, repair, write_trace
+from postprocess.writers.flow_csv import FLOW_TEXTS
 from preprocess.addresses import format_addresses
 from preprocess.readers.read import read_trace
 from preprocess.trace import FLOW_COLUMNS, make_trace
@@ -24,19 +25,48 @@ def test_a_real_csv_reads_back_in_its_own_layout(name: str, development_traces: 
     assert [column for column in trace if not np.array_equal(trace[column], back[column])] == []
 
 
-@pytest.mark.parametrize("layout", ["netshare-csv", "nfdump-csv", "zeek-csv"])
+CSV_LAYOUTS = [name for name in FLOW_TEXTS if name.endswith("-csv")]
+
+
+@pytest.mark.parametrize("layout", [name for name in FLOW_TEXTS if name != "ugr16-csv"])
 def test_random_records_read_back_but_for_what_the_report_says(layout: str, tmp_path: Path):
     trace, _ = repair(random_flows(3000, seed=1))
     usual = np.isin(trace["protocol"], (1, 6, 17)) & (trace["ip_version"] == 4)
     trace = trace.take(usual)
+    random = np.random.default_rng(2)
+    labels = {name: random.integers(0, 2, len(trace)) for name in ("label", "attack_type")}
+    categories = {"label": ("background", "DoS, slow"), "attack_type": ("none", "hulk")}
+    trace = make_trace("flow", {**trace.columns, **labels}, categories=categories)
     report = write_trace(trace, tmp_path / "out.csv", format=layout)
     back = read_trace(tmp_path / "out.csv")
     assert len(back) == len(trace)
+    assert back.sources[0].format == {"zeek-tsv": "zeek-csv"}.get(layout, layout)
     cut = {"times": "time", "durations": "duration"}
     lost = {cut.get(line.split(":")[0].split(" ")[0], line.split(":")[0]) for line in report.lossy}
-    for column in FLOW_COLUMNS:
-        if column not in lost:
-            assert np.array_equal(trace[column], back[column]), column
+    if "time" in lost:  # which may change the order
+        trace, back = (
+            some.take(np.lexsort([some[name] for name in FLOW_COLUMNS if name not in lost])) for some in (trace, back)
+        )
+    for column in trace:
+        if column in lost or column == "epoch" or (column not in back and not trace[column].any()):
+            continue
+        assert np.array_equal(_plain(trace, column), _plain(back, column)), column
+
+
+def _plain(trace, column: str) -> np.ndarray:
+    """Texts of what is coded."""
+    if column not in trace.categories:
+        return trace[column]
+    return np.array([*trace.categories[column], ""], dtype=object)[trace[column]]
+
+
+@pytest.mark.parametrize("layout", CSV_LAYOUTS)
+def test_what_was_read_is_written_in_its_own_layout(layout: str, sample_netflow: Path, tmp_path: Path):
+    write_trace(read_trace(sample_netflow, limit=500), tmp_path / "a.csv", format=layout)
+    report = write_trace(read_trace(tmp_path / "a.csv"), tmp_path / "b.csv")
+    assert report.format == layout
+    first, again = read_trace(tmp_path / "a.csv"), read_trace(tmp_path / "b.csv")
+    assert [name for name in first if not np.array_equal(first[name], again[name])] == []
 
 
 def test_zeeks_own_log_reads_back(development_traces: Path, tmp_path: Path):
@@ -92,10 +122,6 @@ def test_cidds_and_ugr16_say_what_their_data_sets_say(tmp_path: Path):
     assert (tmp_path / "ugr16.csv").read_text() == (
         "2017-07-14 02:40:02,2.500,10.0.0.1,10.0.0.2,0,769,ICMP,.AP.SF,0,8,3,300,normal\n"
     )
-
-
-def test_zeek_reads_the_log():
-    pytest.skip("Zeek has no Debian package here; its log's lines are checked against its documentation instead")
 
 
 def test_packets_become_records_with_timeouts():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.tcp.notes import tcp_notes
-from postprocess import broken_conventions, repair, write_trace
+from postprocess import broken_conventions, packet_plan, repair, write_trace
 from postprocess.headers import PacketPlan, plan_packets
 from postprocess.tcp_numbers import reflected
 from preprocess.readers.read import read_trace
@@ -239,3 +239,15 @@ def assert_nothing_missed(trace: Trace, folder: Path) -> None:
         "lost_segment": 0,
         "ack_lost_segment": 0,
     }
+
+
+def test_numbers_do_not_depend_on_how_many_conversations_are_planned_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    trace, _ = repair(disorderly_streams(np.arange(8000, 8100), segments=30, seed=5))
+    whole = plan_packets(trace)
+    monkeypatch.setattr(packet_plan, "_BLOCK", 200)
+    assert len(list(packet_plan._whole_conversations(trace))) > 3
+    parts = plan_packets(trace)
+    for name in ("sequence", "acknowledgement", "service"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    for name in ("clock", "echoed", "shift"):
+        np.testing.assert_array_equal(getattr(parts.options, name), getattr(whole.options, name))

@@ -1,10 +1,16 @@
 """The description of a trace: known answers on a small one, and facts of real ones."""
 
+import gzip
 import json
+import struct
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
-from preprocess import describe_trace, make_trace, read_trace
+from preprocess import describe_files, describe_trace, make_trace, read_trace
+from preprocess.errors import InputError
 from preprocess.trace import Source
 
 
@@ -50,3 +56,54 @@ def test_real_traces(development_traces):
     enterprise = describe_trace(read_trace(development_traces / "n3_enterprise-v9.csv.gz"))
     assert enterprise["flows"] == 18_173 and enterprise["packets"] == 2_753_084
     json.dumps([isp, iot, enterprise])
+
+
+def test_files_read_in_passing_give_the_same_facts(development_traces, sample_capture):
+    export = development_traces / "export"
+    for files in (
+        [sample_capture],
+        [development_traces / "p2_iot-sentinel.pcap.gz", development_traces / "p0_caida-small.pcapng.gz"],
+        [development_traces / "odd" / "lpi.erf.gz"],
+        [development_traces / "odd" / "ng-le-test018.pcapng"],
+        [development_traces / "n1_ugr16-small.csv.gz", development_traces / "n2_iot23.csv.gz"],
+        [export / "akv-icmp-data.pcap", export / "akv-icmp-template.pcap"],
+    ):
+        in_passing, whole = describe_files(files), describe_trace(read_trace(files))
+        for name in ("top_source_addresses", "top_destination_ports"):
+            counts = [[entry["records"] for entry in described.pop(name)] for described in (in_passing, whole)]
+            assert counts[0] == counts[1]  # those that come equally often may differ
+        assert in_passing == whole
+    with pytest.raises(InputError, match="read them apart"):
+        describe_files([sample_capture, development_traces / "n2_iot23.csv.gz"])
+    with pytest.raises(InputError, match="no usable packets"):
+        describe_files(development_traces / "odd" / "qinq-tcpdump.pcap")
+
+
+def test_compressed_captures_are_bounded_in_passing(tmp_path):
+    bomb = tmp_path / "bomb.pcap.gz"
+    header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    bomb.write_bytes(gzip.compress(gzip.compress(header + bytes(64 << 20))))
+    with pytest.raises(InputError, match="holds more than 1048576 bytes, raise max_bytes"):
+        describe_files(bomb, max_bytes=1 << 20)
+    with pytest.raises(InputError, match="no usable packets"):
+        describe_files(bomb, max_bytes=1 << 27)
+
+
+def test_memory_does_not_grow_with_a_captures_length(sample_capture):
+    """The same packets ten times as often, through a pipe: megabytes of the reading process at its highest."""
+    program = (
+        "import sys; from preprocess import describe_files; print(describe_files('-')['records']);"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    content = gzip.decompress(sample_capture.read_bytes())
+    peaks = []
+    for times in (40, 200):
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+            reader.stdin.write(content[:24])
+            for _ in range(times):
+                reader.stdin.write(content[24:])
+            reader.stdin.close()
+            records, kilobytes = reader.stdout.read().split()
+        assert int(records) == times * len(read_trace(sample_capture))
+        peaks.append(int(kilobytes) // 1024)
+    assert times * len(content) > 100 << 20 and peaks[1] < peaks[0] + 25

@@ -247,6 +247,14 @@ def test_unknown_layouts_name_the_way_out(read):
         read('{"a": 1', '{"b"')
 
 
+def test_nfdumps_newer_csv_without_any_duration_is_one_line(read):
+    with pytest.raises(InputError, match=r"nfdump-short-csv file without the columns duration .or lastSeen."):
+        read(
+            "firstSeen,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes",
+            "2026-11-21 02:07:05,TCP,10.0.0.1,1,10.0.0.2,2,1,60",
+        )
+
+
 def test_dates_that_nanoseconds_do_not_hold_are_counted(read):
     lines = [
         f"{year}-03-15 00:01:16,0.003,TCP,10.0.0.1,445,10.0.0.2,58844,1,40,1,......,0,a,,," for year in (2017, 9017)

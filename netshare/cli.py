@@ -121,6 +121,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the config's name + '-compare'")
     compare.add_argument("--fresh", action="store_true", help="forget what the folder holds")
+    membership = add(
+        "membership",
+        _membership,
+        "retrain on parts of a trace, and attack the releases: which flows were in?",
+        on_config,
+    )
+    membership.add_argument(
+        "--methods", metavar="A,B,...", default="autoregressive", help="as for compare; default: autoregressive"
+    )
+    membership.add_argument("--sizes", metavar="N,N,...", help="conversations to train on; default: three sizes")
+    membership.add_argument("--shadows", type=_positive, default=2, help="models of the attacker a release; default: 2")
+    membership.add_argument(
+        "--budget", type=float, default=20.0, metavar="CPU_SECONDS", help="training time a model; default: 20"
+    )
+    membership.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: the config's name + '-membership'"
+    )
+    membership.add_argument("--fresh", action="store_true", help="forget what the folder holds")
     convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
     convert.add_argument("files", nargs="+", metavar="IN")
     convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
@@ -297,6 +315,31 @@ def _compare(options: Any) -> None:
     print(format_table(result))
     for path in result.outputs:
         print(_relative(path))
+
+
+def _membership(options: Any) -> None:
+    from netshare.baselines import choose_methods
+    from netshare.comparison.membership import format_membership, membership
+    from netshare.config import load_config
+    from netshare.progress import Console
+
+    sizes = None
+    if options.sizes is not None:
+        texts = [text.strip() for text in options.sizes.split(",")]
+        if wrong := [text for text in texts if not text.isdecimal()]:
+            raise InputError(f"--sizes: found {wrong[0]!r}, give whole numbers of conversations, such as 100,400")
+        sizes = [int(text) for text in texts]
+    found = membership(
+        load_config(options.config, options.overrides, work_dir=options.work_dir),
+        methods=choose_methods(options.methods),
+        sizes=sizes,
+        shadows=options.shadows,
+        budget=options.budget,
+        folder=options.output,
+        fresh=options.fresh,
+        console=Console(quiet=options.quiet),
+    )
+    print(format_membership(found, options.budget, options.shadows), end="")
 
 
 def _convert(options: Any) -> None:

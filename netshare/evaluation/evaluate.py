@@ -34,7 +34,7 @@ from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.intervals import Interval, distance_intervals
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks import TASKS, run_tasks
+from netshare.evaluation.tasks import GIVEN_AWAY, TASKS, run_tasks
 from preprocess.errors import ConfigError, InputError
 from preprocess.trace import Trace
 
@@ -127,15 +127,15 @@ def evaluate(
         repairs=dict(repairs or {}),
         extra=dict(extra or {}),
         charts=charts_of(train.kind, specs, values, frame, categories),
-        tasks=run_tasks(compared, tasks if holdout is not None else _without_neighbours(tasks), seed, whole),
+        tasks=run_tasks(compared, tasks if holdout is not None else _without_given_away(tasks), seed, whole),
         ratio_interval=overall,
     )
 
 
-def _without_neighbours(tasks: Collection[str] | str | None) -> Collection[str] | None:
-    """Nearness to the training flows means nothing where B was trained on too."""
+def _without_given_away(tasks: Collection[str] | str | None) -> Collection[str] | None:
+    """What S gives away of A says nothing where B was trained on too."""
     chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
-    return [name for name in chosen if name != "neighbours"]
+    return [name for name in chosen if name not in GIVEN_AWAY]
 
 
 def _check(train: Trace, synthetic: Trace, holdout: Trace | None, before: Trace | None, bootstrap: int) -> None:

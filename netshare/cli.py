@@ -150,7 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
     add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
-    schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
+    form = schema.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
+    form.add_argument("--report", action="store_true", help="of evaluate's JSON report instead")
     return parser
 
 
@@ -377,7 +379,11 @@ def _convert_trace(options: Any) -> Any:
 def _schema(options: Any) -> None:
     from netshare.config import config_schema
     from netshare.config_docs import config_markdown
+    from netshare.evaluation.report_schema import report_schema
 
+    if options.report:
+        print(json.dumps(report_schema(), indent=2))
+        return
     print(config_markdown() if options.markdown else json.dumps(config_schema(), indent=2))
 
 

@@ -106,12 +106,14 @@ def evaluate(
         notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
     distances, overall = _our_distances(specs, values, copies, frame), None
+    papers = _paper_distances(specs, values, copies)
     if redraws:
         intervals, deviation = distance_intervals(specs, compared, values, frame, redraws, seed)
-        distances = [_with_interval(row, intervals[key]) for row, key in zip(distances, intervals, strict=True)]
+        found = list(intervals.values())
+        distances = [_with_interval(row, each) for row, each in zip(distances, found, strict=False)]
         ratio = geometric_mean([row.ratio for row in distances])
         overall = Interval(0.0, deviation).around_ratio(ratio)
-    papers = _paper_distances(specs, values, copies)
+        papers = [_with_interval(row, each) for row, each in zip(papers, found[len(distances) :], strict=True)]
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}
     return Report(
         kind=train.kind,

@@ -17,6 +17,7 @@ from netshare.evaluation.curves import Chart
 from netshare.evaluation.fields import MEASURE_TEXT
 from netshare.evaluation.html_table import SCRIPT, table
 from netshare.evaluation.html_tasks import task_section, uses
+from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.report import DistanceRow, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
 from preprocess.atomic import write_text
@@ -154,9 +155,9 @@ def _copying(report: Report) -> str:
     rows = [
         [
             copy.name,
-            f"{percent(copy.share)}",
+            _with_bounds(copy.share, copy.synthetic_found, copy.synthetic_total),
             f"{copy.synthetic_found:,} of {copy.synthetic_total:,}",
-            f"{percent(copy.holdout_share)}",
+            _with_bounds(copy.holdout_share, copy.holdout_found, copy.holdout_total),
             f"{copy.holdout_found:,} of {copy.holdout_total:,}",
             "more than real" if copy.suspicious else "",
         ]
@@ -168,7 +169,12 @@ def _copying(report: Report) -> str:
         "measurement epoch and IP identification. Where A and B were split by flow they share no five-tuple, and so "
         "no record, by construction: hosts and triples are then the fair comparison.</p>"
     )
-    return text + table(["", "synthetic", "found", "held-back real", "found", ""], rows, numeric_from=1)
+    return text + table(["", "synthetic (95%)", "found", "held-back real (95%)", "found", ""], rows, numeric_from=1)
+
+
+def _with_bounds(share: float, found: int, total: int) -> str:
+    bounds = share_interval(found, total)
+    return percent(share) + ("" if bounds is None else f" ({percent(bounds[0])} to {percent(bounds[1])})")
 
 
 def _consistency(report: Report) -> str:

@@ -196,13 +196,17 @@ def _consistency(report: Report) -> str:
 def _repairs(report: Report) -> str:
     if not report.repairs:
         return ""
-    rows = []
+    rows, kept = [], 0
     for rule, found in report.repairs.items():
         counts = found if isinstance(found, Mapping) else {"before": found}
+        if not counts.get("before") and not counts.get("after"):
+            kept += 1
+            continue
         figures = [f"{counts[when]:,}" if isinstance(counts.get(when), int) else "" for when in ("before", "after")]
-        rows.append([str(rule), str(counts.get("rule", "")), *figures])
-    text = "<p>Records that broke a rule, before and after repair.</p>"
-    return f"<h3>Repairs</h3>{text}" + table(["Rule", "", "before", "after"], rows, numeric_from=2)
+        rows.append([str(rule).replace("_", " "), str(counts.get("rule", "")), *figures])
+    never = f" {kept} further rules were checked and never broken." if kept else ""
+    text = f"<p>Records that broke a rule, before and after repair.{never}</p>"
+    return f"<h3>Repairs</h3>{text}" + (table(["Rule", "", "before", "after"], rows, numeric_from=2) if rows else "")
 
 
 def _papers(report: Report) -> str:
@@ -212,7 +216,7 @@ def _papers(report: Report) -> str:
         [
             row.title,
             row.measure + (f" ({row.unit})" if row.unit else ""),
-            f"{row.synthetic:.4g}",
+            f"{row.synthetic:.4g}" + ("" if row.interval is None else " ({:.4g} to {:.4g})".format(*row.interval)),
             f"{row.floor:.4g}",
             "" if row.bootstrap is None else f"{row.bootstrap:.4g}",
             "" if row.to_train is None else f"{row.to_train:.4g}",
@@ -292,7 +296,8 @@ summary{cursor:pointer;font-weight:600;margin:.5rem 0}
 pre{overflow-x:auto;background:var(--card);padding:.6rem;font-size:.85rem}
 thead th[tabindex]{cursor:pointer}thead th[tabindex]:hover{text-decoration:underline}
 th[aria-sort=ascending]::after{content:" ▲"}th[aria-sort=descending]::after{content:" ▼"}
-.uses ul{padding-left:1.1rem;margin:.3rem 0;font-size:.92rem}.uses h3{margin:0}
+.uses .cards{grid-template-columns:1fr}.uses li{break-inside:avoid;margin-bottom:.35rem}
+.uses ul{columns:2 24rem;column-gap:2.2rem;padding-left:1.1rem;margin:.4rem 0 0;font-size:.92rem}.uses h3{margin:0}
 @media print{:root{--bg:#fff;--fg:#000;--muted:#444;--line:#bbb;--card:#fff;--train:#0072b2;--holdout:#6e7781;
 --synthetic:#d55e00}main{max-width:none;padding:0}details{display:block}.scroll{overflow:visible}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}}

@@ -59,7 +59,7 @@ def share_interval(found: int, total: int) -> tuple[float, float] | None:
     share, spread = found / total, Z**2 / total
     middle = (share + spread / 2) / (1 + spread)
     half = Z / (1 + spread) * (share * (1 - share) / total + spread / (4 * total)) ** 0.5
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return middle - half if found else 0.0, middle + half if found < total else 1.0
 
 
 def distance_intervals(

@@ -34,8 +34,8 @@ def draw_ratios(rows: list[tuple[str, float, float | None]]) -> str:
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.
     """
-    left, step = 226.0, 17.0
-    width, height = 400.0, step * len(rows) + 30
+    left, step = 246.0, 17.0
+    width, height = 430.0, step * len(rows) + 30
     values = [value for _, ratio, boot in rows for value in (ratio, boot) if value is not None]
     low, high = np.log10(min(0.5, *values)), np.log10(max(4.0, *values) * 1.15)
 

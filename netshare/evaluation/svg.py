@@ -5,7 +5,7 @@ Every trace has a class (`train`, `holdout`, `synthetic`) that the page colours;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -29,7 +29,7 @@ def draw(chart: Chart) -> str:
     return _bars(chart) if chart.kind == "bars" else _lines(chart)
 
 
-def draw_ratios(rows: list[tuple[str, float, float | None]]) -> str:
+def draw_ratios(rows: Sequence[tuple[str, float, float | None]]) -> str:
     """Dots on a logarithmic axis, one row a distance: (name, ratio to the floor, the bootstrap's ratio or None).
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.

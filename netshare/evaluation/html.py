@@ -18,7 +18,7 @@ from netshare.evaluation.fields import MEASURE_TEXT
 from netshare.evaluation.html_table import SCRIPT, table
 from netshare.evaluation.html_tasks import task_section, uses
 from netshare.evaluation.intervals import share_interval
-from netshare.evaluation.report import DistanceRow, Report, percent
+from netshare.evaluation.report import DistanceRow, Finding, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
 from preprocess.atomic import write_text
 
@@ -85,10 +85,15 @@ def _verdict(report: Report) -> str:
         "of five-tuples copied",
         "pass the consistency test that most fail",
     ]
+    return verdict_cards(report.verdict(), figures, captions)
+
+
+def verdict_cards(findings: Sequence[Finding], figures: Sequence[str], captions: Sequence[str]) -> str:
+    """One card a finding: its heading, a figure with what it counts, and the sentence."""
     cards = [
         f'<div class="card{" warn" if finding.warns else ""}"><h2>{finding.heading}</h2>'
         f'<p class="figure">{escape(figure)}</p><p class="muted">{caption}</p><p>{escape(finding.sentence)}</p></div>'
-        for finding, figure, caption in zip(report.verdict(), figures, captions, strict=True)
+        for finding, figure, caption in zip(findings, figures, captions, strict=True)
     ]
     return f'<section class="cards">{"".join(cards)}</section>'
 

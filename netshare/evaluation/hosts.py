@@ -11,11 +11,13 @@ day" (USENIX Security 2022), 3.2, who wants a secret attribute of a target; its 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.copying import CopyShare
 from netshare.evaluation.flows import destination_keys, hash_columns, source_keys
+from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
 from preprocess.protocols import TCP, UDP
 from preprocess.trace import Trace
@@ -36,7 +38,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     claims = {role: claims_of(trace) for role, trace in traces.items()}
     known = np.unique(np.concatenate([source_keys(traces["train"]), destination_keys(traces["train"])]))
     rows: list[tuple[Cell, ...]] = []
-    figures: dict[str, dict[str, float | int | bool]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     told: list[str] = []
     judged = 0
     for name in claims["train"]:
@@ -56,7 +58,9 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         rows.append((name, share.share, share.holdout_share, by_chance, covered, len(ours[0]), len(held[0])))
         figures[name] = {
             "true": share.share,
+            "interval": share_interval(right, len(ours[0])),
             "true_holdout": share.holdout_share,
+            "interval_holdout": share_interval(right_held, len(held[0])),
             "true_at_random": by_chance,
             "of_training_told": covered,
             "claims": len(ours[0]),

@@ -62,6 +62,32 @@ def share_interval(found: int, total: int) -> tuple[float, float] | None:
     return middle - half if found else 0.0, middle + half if found < total else 1.0
 
 
+def median_ratio_interval(
+    one: np.ndarray, other: np.ndarray, rng: np.random.Generator, redraws: int = 200
+) -> tuple[float, float]:
+    """95% interval of median(one) / median(other), values drawn again on both sides: the percentiles of the ratios."""
+    medians = (np.median(each[rng.integers(0, len(each), (redraws, len(each)))], axis=1) for each in (one, other))
+    above, below = medians
+    ratios = above / np.where(below > 0, below, np.nan)
+    low, high = np.nanquantile(ratios, [0.025, 0.975]) if np.isfinite(ratios).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+class FlowRedraws:
+    """Whole flows of a trace, drawn again and again with replacement, as weights of its records."""
+
+    def __init__(self, trace: Trace) -> None:
+        grouped = group_by_flow(trace)
+        self.flows = len(grouped)
+        self.of_record = np.empty(len(trace), np.int64)
+        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """float64[n_records]: how often each record was drawn."""
+        drawn = np.bincount(rng.integers(0, self.flows, self.flows), minlength=self.flows)
+        return drawn.astype(np.float64)[self.of_record]
+
+
 def distance_intervals(
     specs: list[FieldSpec],
     traces: Mapping[str, Trace],
@@ -103,14 +129,12 @@ def distance_intervals(
 Distances = Callable[[Mapping[str, np.ndarray]], tuple[float, float]]  # flow weights by role -> d(S, B), d(A, B)
 
 
-class _Owners:
+class _Owners(FlowRedraws):
     """Which flow each value of a field belongs to."""
 
     def __init__(self, trace: Trace, frame: TimeFrame) -> None:
+        super().__init__(trace)
         grouped = group_by_flow(trace)
-        self.flows = len(grouped)
-        self.of_record = np.empty(len(trace), np.int64)
-        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
         self._between = np.repeat(np.arange(self.flows), grouped.sizes - 1)
         self._tcp = trace["protocol"] == TCP
         self._with_packets = trace["packets"] > 0 if trace.kind == "flow" else None

@@ -3,7 +3,20 @@ import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.evaluation.fields import extract, frame_of, measure, paper_measure, shared_fields
-from netshare.evaluation.intervals import PAPER, Interval, _Owners, _prepare, distance_intervals, share_interval
+from netshare.evaluation.hosts import hosts
+from netshare.evaluation.intervals import (
+    PAPER,
+    Interval,
+    _Owners,
+    _prepare,
+    distance_intervals,
+    median_ratio_interval,
+    share_interval,
+)
+from netshare.evaluation.neighbours import neighbours
+from netshare.evaluation.pairs import pairs
+from netshare.evaluation.series import series
+from netshare.evaluation.sketching import sketching
 from preprocess.errors import ConfigError
 from preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace
@@ -84,3 +97,30 @@ def test_a_shares_interval_is_wilsons() -> None:
     assert share_interval(0, 0) is None
     assert share_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
     assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, method 3
+
+
+def test_the_ratio_of_medians_is_held_and_its_interval_shrinks() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (100, 10_000):
+        low, high = median_ratio_interval(rng.normal(10, 1, count), rng.normal(5, 1, count), rng)
+        assert low < 2 < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5  # a tenth is due
+
+
+def test_tasks_hold_their_figures_within_intervals() -> None:
+    traces = three_parts(2400)
+    figures = pairs(traces).figures
+    low, high = figures["geometric_mean_ratio_interval"]
+    assert low < figures["geometric_mean_ratio"] < high < 2 * low
+    figures = neighbours(traces).figures
+    assert figures["median_ratio_interval"][0] <= figures["median_ratio"] <= figures["median_ratio_interval"][1]
+    assert figures["membership_interval"][0] < figures["membership_success"] < figures["membership_interval"][1]
+    figures = sketching(traces).figures
+    assert figures["relative_error_interval"][0] <= figures["relative_error"] <= figures["relative_error_interval"][1]
+    for rate in series(traces).figures.values():
+        low, high = rate["synthetic_intervals"]["peak over mean"]
+        assert low < rate["peak_over_mean"]["synthetic"] < high
+    for claim in hosts(traces).figures.values():
+        assert claim["interval"][0] <= claim["true"] <= claim["interval"][1]

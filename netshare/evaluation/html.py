@@ -31,7 +31,7 @@ _SHORT_MEASURE = {
     MEASURE_TEXT["emd_log"]: "EMD of log",
     MEASURE_TEXT["share"]: "share",
 }
-ROLE_NAMES = {"train": "training trace A", "holdout": "held-back real B", "synthetic": "synthetic S"}
+ROLE_NAMES = {"train": "training data A", "holdout": "held-back real B", "synthetic": "synthetic S"}
 
 
 def write_html(report: Report, path: Path | str) -> None:
@@ -122,17 +122,19 @@ def _ratio_chart(report: Report) -> str:
 
 def distance_table(rows: Iterable[DistanceRow]) -> str:
     """Every distance with its floor, folded open."""
-    figures = ["ratio (95%)", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
-    heads = ["Field", "Distance", *figures, "values S / A / B"]
-    figures_table = table(heads, (_distance_cells(row) for row in rows), numeric_from=2)
+    rows = list(rows)
+    copied = any(row.bootstrap is not None for row in rows)
+    boot = ["bootstrap d(A*, B)"] if copied else []
+    heads = ["Field", "Distance", "ratio (95%)", "d(S, B)", "floor d(A, B)", *boot, "values S / A / B"]
+    figures_table = table(heads, (_distance_cells(row, copied) for row in rows), numeric_from=2)
     return f"<details open><summary>All figures</summary>{figures_table}</details>"
 
 
-def _distance_cells(row: DistanceRow) -> list[str]:
-    boot = "" if row.bootstrap is None else f"{row.bootstrap:.4f}"
+def _distance_cells(row: DistanceRow, copied: bool) -> list[str]:
+    boot = [] if not copied else ["" if row.bootstrap is None else f"{row.bootstrap:.4f}"]
     counts = f"{row.n_synthetic:,} / {row.n_train:,} / {row.n_holdout:,}"
     within = "" if row.ratio_interval is None else " ({:.2f} to {:.2f})".format(*row.ratio_interval)
-    figures = [f"{row.ratio:.2f}{within}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", boot]
+    figures = [f"{row.ratio:.2f}{within}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", *boot]
     return [row.title, row.measure, *figures, counts]
 
 

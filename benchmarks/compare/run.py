@@ -122,6 +122,8 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
         "bar |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    if not done:
+        return "\n".join([*lines[:-2], "Not run yet."]) + "\n"
     for results in done:
         found = verdict(results)
         first = f"first {results['limit']:,}" if results["limit"] else f"all {results['records']:,}"
@@ -145,9 +147,8 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {method} | " + " | ".join(_cell(rows.get(method)) for rows in by_trace) + " |")
     for results in done:
         lines += ["", f"![{results['name']}: mean distance of every method]({results['name']}.svg)"]
-    if done:
-        shape = done[-1]
-        lines += ["", f"{shape['date']}, {shape['processor']}, {shape['cores']} cores, {shape['memory_gib']} GiB."]
+    shape = done[-1]
+    lines += ["", f"{shape['date']}, {shape['processor']}, {shape['cores']} cores, {shape['memory_gib']} GiB."]
     return "\n".join(lines) + "\n"
 
 

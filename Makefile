@@ -28,6 +28,7 @@ format: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed
 	$(BIN)/netshare schema --markdown > docs/config.md
+	$(BIN)/netshare schema --report > docs/report.schema.json
 	$(BIN)/netshare schema > configs/schema.json
 
 $(VENV)/bin/python:

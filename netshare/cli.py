@@ -124,6 +124,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: the config's name + '-compare'")
     compare.add_argument("--fresh", action="store_true", help="forget what the folder holds")
+    membership = add(
+        "membership",
+        _membership,
+        "retrain on parts of a trace, and attack the releases: which flows were in?",
+        on_config,
+    )
+    membership.add_argument(
+        "--methods", metavar="A,B,...", default="autoregressive", help="as for compare; default: autoregressive"
+    )
+    membership.add_argument("--sizes", metavar="N,N,...", help="conversations to train on; default: three sizes")
+    membership.add_argument("--shadows", type=_positive, default=2, help="models of the attacker a release; default: 2")
+    membership.add_argument(
+        "--budget", type=float, default=20.0, metavar="CPU_SECONDS", help="training time a model; default: 20"
+    )
+    membership.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: the config's name + '-membership'"
+    )
+    membership.add_argument("--fresh", action="store_true", help="forget what the folder holds")
     convert = add("convert", _convert, "read any trace and write it in another format; packets can become flow records")
     convert.add_argument("files", nargs="+", metavar="IN")
     convert.add_argument("output", type=Path, metavar="OUT", help="its suffix names the format, unless --to does")
@@ -138,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     privacy = add("privacy", lambda _: None, "plan, state and audit differential privacy")
     add_privacy_commands(privacy, shared, on_config)
     schema = add("schema", _schema, "print the JSON Schema of a config, for editors")
-    schema.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
+    form = schema.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="as the table of docs/config.md")
+    form.add_argument("--report", action="store_true", help="of evaluate's JSON report instead")
     return parser
 
 
@@ -306,6 +326,31 @@ def _compare(options: Any) -> None:
         print(_relative(path))
 
 
+def _membership(options: Any) -> None:
+    from netshare.baselines import choose_methods
+    from netshare.comparison.membership import format_membership, membership
+    from netshare.config import load_config
+    from netshare.progress import Console
+
+    sizes = None
+    if options.sizes is not None:
+        texts = [text.strip() for text in options.sizes.split(",")]
+        if wrong := [text for text in texts if not text.isdecimal()]:
+            raise InputError(f"--sizes: found {wrong[0]!r}, give whole numbers of conversations, such as 100,400")
+        sizes = [int(text) for text in texts]
+    found = membership(
+        load_config(options.config, options.overrides, work_dir=options.work_dir),
+        methods=choose_methods(options.methods),
+        sizes=sizes,
+        shadows=options.shadows,
+        budget=options.budget,
+        folder=options.output,
+        fresh=options.fresh,
+        console=Console(quiet=options.quiet),
+    )
+    print(format_membership(found, options.budget, options.shadows), end="")
+
+
 def _convert(options: Any) -> None:
     series = _is_of_series(options) or options.form is not None or options.output.suffix == ".npz"
     report = _convert_series(options) if series else _convert_trace(options)
@@ -349,7 +394,11 @@ def _convert_trace(options: Any) -> Any:
 def _schema(options: Any) -> None:
     from netshare.config import config_schema
     from netshare.config_docs import config_markdown
+    from netshare.evaluation.report_schema import report_schema
 
+    if options.report:
+        print(json.dumps(report_schema(), indent=2))
+        return
     print(config_markdown() if options.markdown else json.dumps(config_schema(), indent=2))
 
 

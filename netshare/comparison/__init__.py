@@ -5,6 +5,7 @@ print(format_table(result))
 """
 
 from netshare.comparison.compare import Comparison, compare
+from netshare.comparison.membership import membership
 from netshare.comparison.table import format_table
 
-__all__ = ["Comparison", "compare", "format_table"]
+__all__ = ["Comparison", "compare", "format_table", "membership"]

@@ -77,7 +77,7 @@ def compare(
     """
     console = console or Console.silent()
     chosen = tuple(methods or all_methods())
-    _check(chosen, budget, config)
+    check_methods(chosen, budget, config)
     path = Path(folder) if folder is not None else _default_folder(config)
     files = [(each.name, file_fingerprint(each)) for each in list_files(config.input.files)]
     trace = read_input(config.input).sorted_by_time()
@@ -88,13 +88,13 @@ def compare(
                 f"{config.input.files[0]}: half of its {len(group_flows(trace))} flows are too few to compare "
                 f"generators on; give a trace of at least {4 * FEWEST_FLOWS} flows"
             )
-    key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *_settings(config))
+    key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *settings_of(config))
     with RunFolder.open(path, fresh=fresh):
         (path / "methods").mkdir(exist_ok=True)
         rows = []
         for number, name in enumerate(chosen, 1):
             where = path / "methods" / f"{name}.json"
-            row = _finished(where, key)
+            row = finished_row(where, key)
             console.say(f"{number} of {len(chosen)}: {name}" + (" is done already" if row else " ..."))
             if row is None:
                 row = _measure(name, halves, config, budget) | {"fingerprint": key}
@@ -125,6 +125,40 @@ def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ordered = sorted(rows, key=place)
     clean = [row["method"] for row in ordered if place(row)[0] == 0]
     return [{**row, "rank": clean.index(row["method"]) + 1 if row["method"] in clean else None} for row in ordered]
+
+
+def check_methods(methods: Sequence[str], budget: float, config: Config) -> None:
+    """Refuse what no comparison can be made of.
+
+    Raises:
+        ConfigError: a private config, one of time series, an unknown method, or no budget.
+    """
+    if config.privacy.epsilon is not None:
+        raise ConfigError(
+            "privacy.epsilon is set, but this measures the input, and no baseline is private; leave it out here"
+        )
+    if config.preset == "timeseries":
+        raise ConfigError("preset is timeseries, but methods are compared on traces only; give a PCAP or NetFlow input")
+    unknown = [name for name in methods if name not in all_methods()]
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")
+    if not (budget > 0 and math.isfinite(budget)):
+        raise ConfigError(f"--budget is {budget}; give CPU seconds, more than 0")
+
+
+def finished_row(path: Path, key: str) -> dict[str, Any] | None:
+    """The row of an earlier call under the same fingerprint; one that failed is tried again."""
+    try:
+        row = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return row if row.get("fingerprint") == key and "failed" not in row else None
+
+
+def settings_of(config: Config) -> list[Any]:
+    """The settings that results depend on, for a fingerprint."""
+    parts = ("fields", "chunks", "ip2vec", "generator", "generate", "postprocess")
+    return [_plain(getattr(config, part)) for part in parts]
 
 
 def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: float) -> dict[str, Any]:
@@ -163,29 +197,6 @@ def _figures(report: Report) -> dict[str, Any]:
     }
 
 
-def _check(methods: Sequence[str], budget: float, config: Config) -> None:
-    if config.privacy.epsilon is not None:
-        raise ConfigError(
-            "privacy.epsilon is set, but compare measures the input, and no baseline is private; leave it out here"
-        )
-    if config.preset == "timeseries":
-        raise ConfigError("preset is timeseries, but compare is built for traces only; give a PCAP or NetFlow input")
-    unknown = [name for name in methods if name not in all_methods()]
-    if unknown:
-        raise ConfigError(f"{unknown[0]} is no method; choose of {', '.join(all_methods())}")
-    if not (budget > 0 and math.isfinite(budget)):
-        raise ConfigError(f"--budget is {budget}; give CPU seconds, more than 0")
-
-
-def _finished(path: Path, key: str) -> dict[str, Any] | None:
-    """The row of an earlier call under the same fingerprint; one that failed is tried again."""
-    try:
-        row = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return row if row.get("fingerprint") == key and "failed" not in row else None
-
-
 def _line(row: dict[str, Any]) -> str:
     if "failed" in row:
         return f"  failed: {row['failed']}"
@@ -197,11 +208,6 @@ def _default_folder(config: Config) -> Path:
     assert config.output.folder is not None
     path = Path(config.output.folder)
     return path.with_name(path.name.removesuffix("-run") + "-compare")
-
-
-def _settings(config: Config) -> list[Any]:
-    parts = ("fields", "chunks", "ip2vec", "generator", "generate", "postprocess")
-    return [_plain(getattr(config, part)) for part in parts]
 
 
 def _plain(section: Any, *left_out: str) -> Any:

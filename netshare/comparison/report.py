@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from netshare.comparison.table import EXPLAINED, HEADS, cells, format_markdown, mean_emd, summary
-from netshare.evaluation.html import STYLE
-from netshare.evaluation.html_table import SCRIPT, table
+from netshare.evaluation.html import page, section
+from netshare.evaluation.html_table import table
 from netshare.evaluation.svg import draw_ratios
 from netshare.run_folder import versions
 from preprocess.atomic import write_text
@@ -36,18 +36,12 @@ def to_html(result: Comparison) -> str:
         [
             f"<header><h1>{escape(title)}</h1>{_sizes(result)}</header>",
             f"<section>{''.join(f'<p>{escape(line)}</p>' for line in summary(result))}</section>",
-            _section("Mean distance to held-back real traffic", _plot(result)),
-            _section("Table", f"<p>{escape(EXPLAINED)}</p>" + table(HEADS, cells(result), numeric_from=3)),
-            _section("Every distance, as a multiple of the floor", _distances(result)),
+            section("Mean distance to held-back real traffic", _plot(result)),
+            section("Table", f"<p>{escape(EXPLAINED)}</p>" + table(HEADS, cells(result), numeric_from=3)),
+            section("Every distance, as a multiple of the floor", _distances(result)),
         ]
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
-    )
+    return page(title, body)
 
 
 def _sizes(result: Comparison) -> str:
@@ -74,7 +68,3 @@ def _distances(result: Comparison) -> str:
     names = list(done[0]["distances"]) if done else []
     rows = [[name, *(f"{row['distances'][name]['ratio']:.2f}" for row in done)] for name in names]
     return table(["Distance", *(row["method"] for row in done)], rows, numeric_from=1) if names else ""
-
-
-def _section(title: str, inner: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{inner}</section>"

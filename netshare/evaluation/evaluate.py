@@ -34,7 +34,7 @@ from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.intervals import Interval, distance_intervals
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks import TASKS, run_tasks
+from netshare.evaluation.tasks import GIVEN_AWAY, TASKS, run_tasks
 from preprocess.errors import ConfigError, InputError
 from preprocess.trace import Trace
 
@@ -106,12 +106,14 @@ def evaluate(
         notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
     distances, overall = _our_distances(specs, values, copies, frame), None
+    papers = _paper_distances(specs, values, copies)
     if redraws:
         intervals, deviation = distance_intervals(specs, compared, values, frame, redraws, seed)
-        distances = [_with_interval(row, intervals[key]) for row, key in zip(distances, intervals, strict=True)]
+        found = list(intervals.values())
+        distances = [_with_interval(row, each) for row, each in zip(distances, found, strict=False)]
         ratio = geometric_mean([row.ratio for row in distances])
         overall = Interval(0.0, deviation).around_ratio(ratio)
-    papers = _paper_distances(specs, values, copies)
+        papers = [_with_interval(row, each) for row, each in zip(papers, found[len(distances) :], strict=True)]
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}
     return Report(
         kind=train.kind,
@@ -127,15 +129,15 @@ def evaluate(
         repairs=dict(repairs or {}),
         extra=dict(extra or {}),
         charts=charts_of(train.kind, specs, values, frame, categories),
-        tasks=run_tasks(compared, tasks if holdout is not None else _without_neighbours(tasks), seed, whole),
+        tasks=run_tasks(compared, tasks if holdout is not None else _without_given_away(tasks), seed, whole),
         ratio_interval=overall,
     )
 
 
-def _without_neighbours(tasks: Collection[str] | str | None) -> Collection[str] | None:
-    """Nearness to the training flows means nothing where B was trained on too."""
+def _without_given_away(tasks: Collection[str] | str | None) -> Collection[str] | None:
+    """What S gives away of A says nothing where B was trained on too."""
     chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
-    return [name for name in chosen if name != "neighbours"]
+    return [name for name in chosen if name not in GIVEN_AWAY]
 
 
 def _check(train: Trace, synthetic: Trace, holdout: Trace | None, before: Trace | None, bootstrap: int) -> None:

@@ -17,7 +17,8 @@ from netshare.evaluation.curves import Chart
 from netshare.evaluation.fields import MEASURE_TEXT
 from netshare.evaluation.html_table import SCRIPT, table
 from netshare.evaluation.html_tasks import task_section, uses
-from netshare.evaluation.report import DistanceRow, Report, percent
+from netshare.evaluation.intervals import share_interval
+from netshare.evaluation.report import DistanceRow, Finding, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
 from preprocess.atomic import write_text
 
@@ -30,7 +31,7 @@ _SHORT_MEASURE = {
     MEASURE_TEXT["emd_log"]: "EMD of log",
     MEASURE_TEXT["share"]: "share",
 }
-ROLE_NAMES = {"train": "training trace A", "holdout": "held-back real B", "synthetic": "synthetic S"}
+ROLE_NAMES = {"train": "training data A", "holdout": "held-back real B", "synthetic": "synthetic S"}
 
 
 def write_html(report: Report, path: Path | str) -> None:
@@ -84,10 +85,15 @@ def _verdict(report: Report) -> str:
         "of five-tuples copied",
         "pass the consistency test that most fail",
     ]
+    return verdict_cards(report.verdict(), figures, captions)
+
+
+def verdict_cards(findings: Sequence[Finding], figures: Sequence[str], captions: Sequence[str]) -> str:
+    """One card a finding: its heading, a figure with what it counts, and the sentence."""
     cards = [
         f'<div class="card{" warn" if finding.warns else ""}"><h2>{finding.heading}</h2>'
         f'<p class="figure">{escape(figure)}</p><p class="muted">{caption}</p><p>{escape(finding.sentence)}</p></div>'
-        for finding, figure, caption in zip(report.verdict(), figures, captions, strict=True)
+        for finding, figure, caption in zip(findings, figures, captions, strict=True)
     ]
     return f'<section class="cards">{"".join(cards)}</section>'
 
@@ -116,17 +122,19 @@ def _ratio_chart(report: Report) -> str:
 
 def distance_table(rows: Iterable[DistanceRow]) -> str:
     """Every distance with its floor, folded open."""
-    figures = ["ratio (95%)", "d(S, B)", "floor d(A, B)", "bootstrap d(A*, B)"]
-    heads = ["Field", "Distance", *figures, "values S / A / B"]
-    figures_table = table(heads, (_distance_cells(row) for row in rows), numeric_from=2)
+    rows = list(rows)
+    copied = any(row.bootstrap is not None for row in rows)
+    boot = ["bootstrap d(A*, B)"] if copied else []
+    heads = ["Field", "Distance", "ratio (95%)", "d(S, B)", "floor d(A, B)", *boot, "values S / A / B"]
+    figures_table = table(heads, (_distance_cells(row, copied) for row in rows), numeric_from=2)
     return f"<details open><summary>All figures</summary>{figures_table}</details>"
 
 
-def _distance_cells(row: DistanceRow) -> list[str]:
-    boot = "" if row.bootstrap is None else f"{row.bootstrap:.4f}"
+def _distance_cells(row: DistanceRow, copied: bool) -> list[str]:
+    boot = [] if not copied else ["" if row.bootstrap is None else f"{row.bootstrap:.4f}"]
     counts = f"{row.n_synthetic:,} / {row.n_train:,} / {row.n_holdout:,}"
     within = "" if row.ratio_interval is None else " ({:.2f} to {:.2f})".format(*row.ratio_interval)
-    figures = [f"{row.ratio:.2f}{within}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", boot]
+    figures = [f"{row.ratio:.2f}{within}", f"{row.synthetic:.4f}", f"{row.floor:.4f}", *boot]
     return [row.title, row.measure, *figures, counts]
 
 
@@ -154,9 +162,9 @@ def _copying(report: Report) -> str:
     rows = [
         [
             copy.name,
-            f"{percent(copy.share)}",
+            _with_bounds(copy.share, copy.synthetic_found, copy.synthetic_total),
             f"{copy.synthetic_found:,} of {copy.synthetic_total:,}",
-            f"{percent(copy.holdout_share)}",
+            _with_bounds(copy.holdout_share, copy.holdout_found, copy.holdout_total),
             f"{copy.holdout_found:,} of {copy.holdout_total:,}",
             "more than real" if copy.suspicious else "",
         ]
@@ -168,7 +176,12 @@ def _copying(report: Report) -> str:
         "measurement epoch and IP identification. Where A and B were split by flow they share no five-tuple, and so "
         "no record, by construction: hosts and triples are then the fair comparison.</p>"
     )
-    return text + table(["", "synthetic", "found", "held-back real", "found", ""], rows, numeric_from=1)
+    return text + table(["", "synthetic (95%)", "found", "held-back real (95%)", "found", ""], rows, numeric_from=1)
+
+
+def _with_bounds(share: float, found: int, total: int) -> str:
+    bounds = share_interval(found, total)
+    return percent(share) + ("" if bounds is None else f" ({percent(bounds[0])} to {percent(bounds[1])})")
 
 
 def _consistency(report: Report) -> str:
@@ -190,13 +203,17 @@ def _consistency(report: Report) -> str:
 def _repairs(report: Report) -> str:
     if not report.repairs:
         return ""
-    rows = []
+    rows, kept = [], 0
     for rule, found in report.repairs.items():
         counts = found if isinstance(found, Mapping) else {"before": found}
+        if not counts.get("before") and not counts.get("after"):
+            kept += 1
+            continue
         figures = [f"{counts[when]:,}" if isinstance(counts.get(when), int) else "" for when in ("before", "after")]
-        rows.append([str(rule), str(counts.get("rule", "")), *figures])
-    text = "<p>Records that broke a rule, before and after repair.</p>"
-    return f"<h3>Repairs</h3>{text}" + table(["Rule", "", "before", "after"], rows, numeric_from=2)
+        rows.append([str(rule).replace("_", " "), str(counts.get("rule", "")), *figures])
+    never = f" {kept} further rules were checked and never broken." if kept else ""
+    text = f"<p>Records that broke a rule, before and after repair.{never}</p>"
+    return f"<h3>Repairs</h3>{text}" + (table(["Rule", "", "before", "after"], rows, numeric_from=2) if rows else "")
 
 
 def _papers(report: Report) -> str:
@@ -206,7 +223,7 @@ def _papers(report: Report) -> str:
         [
             row.title,
             row.measure + (f" ({row.unit})" if row.unit else ""),
-            f"{row.synthetic:.4g}",
+            f"{row.synthetic:.4g}" + ("" if row.interval is None else " ({:.4g} to {:.4g})".format(*row.interval)),
             f"{row.floor:.4g}",
             "" if row.bootstrap is None else f"{row.bootstrap:.4g}",
             "" if row.to_train is None else f"{row.to_train:.4g}",
@@ -286,7 +303,8 @@ summary{cursor:pointer;font-weight:600;margin:.5rem 0}
 pre{overflow-x:auto;background:var(--card);padding:.6rem;font-size:.85rem}
 thead th[tabindex]{cursor:pointer}thead th[tabindex]:hover{text-decoration:underline}
 th[aria-sort=ascending]::after{content:" ▲"}th[aria-sort=descending]::after{content:" ▼"}
-.uses ul{padding-left:1.1rem;margin:.3rem 0;font-size:.92rem}.uses h3{margin:0}
+.uses .cards{grid-template-columns:1fr}.uses li{break-inside:avoid;margin-bottom:.35rem}
+.uses ul{columns:2 24rem;column-gap:2.2rem;padding-left:1.1rem;margin:.4rem 0 0;font-size:.92rem}.uses h3{margin:0}
 @media print{:root{--bg:#fff;--fg:#000;--muted:#444;--line:#bbb;--card:#fff;--train:#0072b2;--holdout:#6e7781;
 --synthetic:#d55e00}main{max-width:none;padding:0}details{display:block}.scroll{overflow:visible}
 figure,tr,.card{break-inside:avoid}h2,h3{break-after:avoid}}

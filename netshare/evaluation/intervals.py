@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from preprocess.trace import Trace
 
 Z = 1.96  # 95% of a normal distribution
 ROLES = ("synthetic", "train", "holdout")
+PaperMeasure = Literal["paper jsd", "paper jsd_rank", "paper emd"]
+PAPER: dict[str, PaperMeasure] = {"jsd": "paper jsd", "jsd_rank": "paper jsd_rank", "emd": "paper emd"}
+Key = tuple[str, Measure | PaperMeasure]  # field and measure
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,42 @@ class Interval:
         return ratio / factor, ratio * factor
 
 
+def share_interval(found: int, total: int) -> tuple[float, float] | None:
+    """95% interval of a share (Wilson's): a bootstrap's, but not empty where all or none are found; None of nothing."""
+    if total == 0:
+        return None
+    share, spread = found / total, Z**2 / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * (share * (1 - share) / total + spread / (4 * total)) ** 0.5
+    return middle - half if found else 0.0, middle + half if found < total else 1.0
+
+
+def median_ratio_interval(
+    one: np.ndarray, other: np.ndarray, rng: np.random.Generator, redraws: int = 200
+) -> tuple[float, float]:
+    """95% interval of median(one) / median(other), values drawn again on both sides: the percentiles of the ratios."""
+    medians = (np.median(each[rng.integers(0, len(each), (redraws, len(each)))], axis=1) for each in (one, other))
+    above, below = medians
+    ratios = above / np.where(below > 0, below, np.nan)
+    low, high = np.nanquantile(ratios, [0.025, 0.975]) if np.isfinite(ratios).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+class FlowRedraws:
+    """Whole flows of a trace, drawn again and again with replacement, as weights of its records."""
+
+    def __init__(self, trace: Trace) -> None:
+        grouped = group_by_flow(trace)
+        self.flows = len(grouped)
+        self.of_record = np.empty(len(trace), np.int64)
+        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """float64[n_records]: how often each record was drawn."""
+        drawn = np.bincount(rng.integers(0, self.flows, self.flows), minlength=self.flows)
+        return drawn.astype(np.float64)[self.of_record]
+
+
 def distance_intervals(
     specs: list[FieldSpec],
     traces: Mapping[str, Trace],
@@ -55,8 +95,9 @@ def distance_intervals(
     frame: TimeFrame,
     redraws: int,
     seed: int = 0,
-) -> tuple[dict[tuple[str, Measure], Interval], float]:
-    """The interval of every field's every distance, and the log deviation of the ratios' geometric mean.
+) -> tuple[dict[Key, Interval], float]:
+    """The interval of every field's every distance, of the papers' after all of ours (by `PAPER`), and the log deviation
+    of our ratios' geometric mean.
 
     Args:
         specs: the fields that are compared.
@@ -68,7 +109,9 @@ def distance_intervals(
     """
     rng = np.random.default_rng(seed)
     groups = {role: _Owners(traces[role], frame) for role in ROLES}
-    measures = [(spec.name, name) for spec in specs for name in spec.measures]
+    measures: list[Key] = [(spec.name, name) for spec in specs for name in spec.measures]
+    ours = len(measures)
+    measures += [(spec.name, PAPER[spec.paper]) for spec in specs if spec.paper is not None]
     prepared = {each: _prepare(*each, values, groups, frame) for each in measures}
     found = {each: np.empty((redraws, 2)) for each in measures}
     for draw in range(redraws):
@@ -78,7 +121,7 @@ def distance_intervals(
     ratios = {
         each: np.log(np.maximum(d[:, 0], RATIO_FLOOR) / np.maximum(d[:, 1], RATIO_FLOOR)) for each, d in found.items()
     }
-    overall = float(np.mean(list(ratios.values()), axis=0).std(ddof=1)) if ratios else 0.0
+    overall = float(np.mean([ratios[each] for each in measures[:ours]], axis=0).std(ddof=1)) if ours else 0.0
     intervals = {e: Interval(float(found[e][:, 0].std(ddof=1)), float(ratios[e].std(ddof=1))) for e in measures}
     return intervals, overall
 
@@ -86,14 +129,12 @@ def distance_intervals(
 Distances = Callable[[Mapping[str, np.ndarray]], tuple[float, float]]  # flow weights by role -> d(S, B), d(A, B)
 
 
-class _Owners:
+class _Owners(FlowRedraws):
     """Which flow each value of a field belongs to."""
 
     def __init__(self, trace: Trace, frame: TimeFrame) -> None:
+        super().__init__(trace)
         grouped = group_by_flow(trace)
-        self.flows = len(grouped)
-        self.of_record = np.empty(len(trace), np.int64)
-        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
         self._between = np.repeat(np.arange(self.flows), grouped.sizes - 1)
         self._tcp = trace["protocol"] == TCP
         self._with_packets = trace["packets"] > 0 if trace.kind == "flow" else None
@@ -115,7 +156,7 @@ class _Owners:
 
 def _prepare(
     field: str,
-    name: Measure,
+    name: Measure | PaperMeasure,
     values: Mapping[str, Mapping[str, np.ndarray]],
     groups: Mapping[str, _Owners],
     frame: TimeFrame,
@@ -142,7 +183,7 @@ def _rate_distances(groups: Mapping[str, _Owners], bins: int) -> Distances:
 
 
 def _codes(
-    values: Mapping[str, np.ndarray], name: Measure, frame: TimeFrame
+    values: Mapping[str, np.ndarray], name: Measure | PaperMeasure, frame: TimeFrame
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Each role's values as codes into one ascending support, and the support."""
     if name == "jsd_time":
@@ -157,24 +198,33 @@ def _codes(
     return dict(zip(ROLES, parts, strict=True)), support
 
 
-def _measure(name: Measure, support: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
-    if name == "jsd_rank":
-        return lambda p, q: jensen_shannon(np.sort(p)[::-1], np.sort(q)[::-1])
+def _measure(name: Measure | PaperMeasure, support: np.ndarray) -> Callable[[np.ndarray, np.ndarray], float]:
+    if name in ("jsd_rank", "paper jsd_rank"):
+        base = 2.0 if name == "jsd_rank" else np.e
+        return lambda p, q: jensen_shannon(np.sort(p)[::-1], np.sort(q)[::-1], base)
+    if name == "paper jsd":
+        return lambda p, q: jensen_shannon(p, q, np.e)
     if name == "share":
         true = support != 0
         return lambda p, q: abs(float(_shares(p)[true].sum()) - float(_shares(q)[true].sum()))
-    if name in ("emd", "emd_log"):
+    if name in ("emd", "emd_log", "paper emd"):
         points = support.astype(np.float64)
         gaps = np.diff(points)
+        if name == "paper emd":
+            return lambda p, q: _moved(_shares(p), _shares(q), gaps)
         return lambda p, q: _earth_mover(_shares(p), _shares(q), points, gaps)
     return jensen_shannon
 
 
 def _earth_mover(p: np.ndarray, q: np.ndarray, points: np.ndarray, gaps: np.ndarray) -> float:
-    moved = float(np.sum(np.abs(np.cumsum(p - q)[:-1]) * gaps))
+    moved = _moved(p, q, gaps)
     mean = float(q @ points)
     spread = float(np.sqrt(q @ (points - mean) ** 2))
     return moved / (spread if spread > 1e-9 else max(abs(mean), 1.0))
+
+
+def _moved(p: np.ndarray, q: np.ndarray, gaps: np.ndarray) -> float:
+    return float(np.sum(np.abs(np.cumsum(p - q)[:-1]) * gaps))
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ import numpy as np
 
 from netshare.evaluation.curves import Chart, cumulative
 from netshare.evaluation.flows import count_flows, group_by_flow
-from netshare.evaluation.section import Section, Table, Verdict, not_possible
+from netshare.evaluation.intervals import median_ratio_interval, share_interval
+from netshare.evaluation.section import Section, Table, Verdict, not_possible, said
 from preprocess.trace import Trace
 
 MOST_FLOWS = 4000  # whose neighbours are sought
@@ -50,6 +51,7 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     to_train = {role: nearest(vectors[role][:MOST_FLOWS], among["train"]) for role in ("synthetic", "holdout")}
     medians = {role: float(np.median(each)) for role, each in to_train.items()}
     ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
+    within = median_ratio_interval(to_train["synthetic"], to_train["holdout"], rng)
     fifth = {role: float(np.quantile(each, 0.05)) for role, each in to_train.items()}
     identical = {role: float(np.mean(each < 1e-6)) for role, each in to_train.items()}
     success, members, error = _membership(among, rng)
@@ -62,7 +64,8 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
             ("share at distance 0", identical["synthetic"], identical["holdout"]),
             ("flows", len(to_train["synthetic"]), len(to_train["holdout"])),
         ),
-        f"Median of S over median of B: {ratio:.2f}; well below 1 says that training flows were repeated.",
+        f"Median of S over median of B: {ratio:.2f} ({said(within[0])} to {said(within[1])}); well below "
+        f"1 says that training flows were repeated.",
     )
     guesses = Table(
         "Membership inference from the released trace alone",
@@ -74,11 +77,13 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     chart = Chart("nearest", "Distance to the nearest training flow", "steps", label, "share at or below", points)
     figures = {
         "median_ratio": ratio,
+        "median_ratio_interval": within,
         "median": medians,
         "fifth_percentile": fifth,
         "identical": identical,
         "membership_success": success,
         "membership_standard_error": error,
+        "membership_interval": share_interval(round(success * 2 * members), 2 * members),
         "candidates": 2 * members,
     }
     verdict = _verdict(ratio, success, error)

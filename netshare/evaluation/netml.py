@@ -20,6 +20,7 @@ import numpy as np
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.flows import group_by_flow
+from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from preprocess.protocols import TCP, UDP
 from preprocess.trace import Trace
@@ -194,7 +195,8 @@ def _section(
         rows.append(("rank correlation with B", rank["train"], None, rank["synthetic"], None, None))
         heads = ("Mode", "share in A", "share in B", "share in S", "relative error S", "relative error A")
         tables.append(Table(title, heads, tuple(rows), "Relative to the share in B."))
-        figures[name] = {"shares": shares, "relative_error": mean, "rank_correlation": rank}
+        within = {r: {m: share_interval(round(shares[r][m] * flows[r]), flows[r]) for m in MODES} for r in ROLES}
+        figures[name] = {"shares": shares, "intervals": within, "relative_error": mean, "rank_correlation": rank}
         relative[name], ranks[name] = mean, rank
     position = np.arange(len(MODES), dtype=np.float64)
     series = {role: (position, np.array([ours[role][mode] for mode in MODES])) for role in ROLES}

@@ -14,10 +14,12 @@ import numpy as np
 
 from netshare.evaluation.distances import geometric_mean, jensen_shannon, ratio_to_floor
 from netshare.evaluation.flows import destination_keys, group_by_flow, source_keys
+from netshare.evaluation.intervals import FlowRedraws, Interval
 from netshare.evaluation.section import Section, Table, Verdict
 from preprocess.trace import Trace
 
 CELLS = 30
+REDRAWS = 10  # of the flows, for the confidence interval
 GOOD = 1.5  # times the floor, on the geometric mean; records torn apart stand at about 2, fresh real ones at 1
 TITLE, USE = "Pairs of fields", "analyses that relate fields"
 # fields whose values are names
@@ -40,7 +42,7 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
 
     Args:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S.
-        seed: not used; every task takes one.
+        seed: of the bootstrap.
     """
     columns = {role: _columns(trace) for role, trace in traces.items()}
     names = [n for n in columns["holdout"] if all(n in each for each in columns.values())]
@@ -51,17 +53,16 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
             cells[role][name] = codes
     rows = []
     for one, other in combinations(names, 2):
-        joint = {role: _joint(each[one], each[other]) for role, each in cells.items()}
-        size = max(len(each) for each in joint.values())
-        joint = {role: np.pad(each, (0, size - len(each))) for role, each in joint.items()}
-        distance, floor = (jensen_shannon(joint[role], joint["holdout"]) for role in ("synthetic", "train"))
+        distance, floor = _distances({role: _joint(each[one], each[other]) for role, each in cells.items()})
         rows.append((f"{one}, {other}", distance, floor, ratio_to_floor(distance, floor)))
     ratio = geometric_mean([row[3] for row in rows])
+    within = _interval(traces, cells, names, seed).around_ratio(ratio)
     rows.sort(key=lambda row: -row[3])
     heads = ("Fields", "JSD S, B", "JSD A, B", "ratio")
     table = Table("Joint distributions of two fields", heads, tuple(rows), "The furthest off come first.")
     figures = {
         "geometric_mean_ratio": ratio,
+        "geometric_mean_ratio_interval": within,
         "pairs": {row[0]: {"synthetic": row[1], "floor": row[2], "ratio": row[3]} for row in rows},
         "n_synthetic": len(traces["synthetic"]),
         "n_train": len(traces["train"]),
@@ -70,8 +71,8 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     verdict = Verdict(
         USE,
         ratio <= GOOD,
-        f"distances of {len(rows)} joint distributions are {ratio:.2f} times those of two real traces, on the "
-        f"geometric mean; good is at most {GOOD}",
+        f"distances of {len(rows)} joint distributions are {ratio:.2f} ({within[0]:.2f} to {within[1]:.2f}) "
+        f"times those of two real traces, on the geometric mean; good is at most {GOOD}",
     )
     return Section("pairs", TITLE, _TEXT, (table,), (), (verdict,), figures)
 
@@ -105,8 +106,29 @@ def _position(values: np.ndarray, frequent: np.ndarray) -> np.ndarray:
     return np.where(frequent[at] == values, at, len(frequent)).astype(np.int64)
 
 
-def _joint(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.bincount(one * (CELLS + 2) + other)
+def _joint(one: np.ndarray, other: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    return np.bincount(one * (CELLS + 2) + other, weights, minlength=(CELLS + 2) ** 2)
+
+
+def _distances(joint: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """d(S, B) and d(A, B)."""
+    ours, floor = (jensen_shannon(joint[role], joint["holdout"]) for role in ("synthetic", "train"))
+    return ours, floor
+
+
+def _interval(traces: Mapping[str, Trace], cells: Mapping[str, Columns], names: list[str], seed: int) -> Interval:
+    """Deviation of the log geometric mean, whole flows drawn again in all three traces."""
+    rng = np.random.default_rng(seed)
+    redraws = {role: FlowRedraws(trace) for role, trace in traces.items()}
+    means = []
+    for _ in range(REDRAWS):
+        weights = {role: each.draw(rng) for role, each in redraws.items()}
+        ratios = [
+            ratio_to_floor(*_distances({r: _joint(each[one], each[other], weights[r]) for r, each in cells.items()}))
+            for one, other in combinations(names, 2)
+        ]
+        means.append(np.log(geometric_mean(ratios)))
+    return Interval(0.0, float(np.std(means, ddof=1)))
 
 
 def _columns(trace: Trace) -> Columns:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.curves import Chart
+from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, spearman
 from preprocess.trace import CATEGORY_COLUMNS, Trace
 
@@ -116,6 +117,10 @@ class Cut:
         """The same by name."""
         return {
             "accuracy": {r: {c: self.scores[r][c][0] for c in self.classifiers} for r in ROLES},
+            "accuracy_interval": {
+                r: {c: share_interval(round(self.scores[r][c][0] * self.tested), self.tested) for c in self.classifiers}
+                for r in ROLES
+            },
             "mean_accuracy": {r: self.mean(r) for r in ROLES},
             "mean_balanced_accuracy": {r: self.mean(r, 1) for r in ROLES},
             "majority": self.majority,

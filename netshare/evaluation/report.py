@@ -18,6 +18,7 @@ from netshare.evaluation.consistency import TestResult
 from netshare.evaluation.copying import CopyShare
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import geometric_mean
+from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.section import Section, Verdict
 from preprocess.atomic import write_text
 
@@ -121,7 +122,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON-able values (charts are left to the HTML); a figure that does not exist is null."""
-        return _plain(
+        return as_json(
             {
                 "schema_version": SCHEMA_VERSION,
                 "kind": self.kind,
@@ -136,11 +137,20 @@ class Report:
                 "paper_distances": [asdict(row) for row in self.paper_distances],
                 "paper_means": [asdict(mean) for mean in self.paper_means],
                 "copying": [
-                    {**asdict(c), "share": c.share, "holdout_share": c.holdout_share, "suspicious": c.suspicious}
+                    {
+                        **asdict(c),
+                        "share": c.share,
+                        "interval": share_interval(c.synthetic_found, c.synthetic_total),
+                        "holdout_share": c.holdout_share,
+                        "holdout_interval": share_interval(c.holdout_found, c.holdout_total),
+                        "suspicious": c.suspicious,
+                    }
                     for c in self.copying
                 ],
                 "consistency": {
-                    role: [{**asdict(result), "share": result.share} for result in results]
+                    role: [
+                        {**asdict(r), "share": r.share, "interval": share_interval(r.passed, r.tested)} for r in results
+                    ]
                     for role, results in self.consistency.items()
                 },
                 "tasks": {section.name: section.to_json() for section in self.tasks},
@@ -288,14 +298,14 @@ def _lower(title: str) -> str:
     return title if title[:2].isupper() else title[0].lower() + title[1:]
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """NumPy scalars, paths and the like as JSON-able values, NaN and infinities as None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [as_json(each) for each in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return as_json(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -12,10 +12,12 @@ Poisson process) and the highest rate over the mean one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.curves import Chart
+from netshare.evaluation.intervals import FlowRedraws, Z
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
 from preprocess.trace import Trace
 
@@ -25,6 +27,8 @@ LEAST_RECORDS = 200
 GOOD_ERROR, GOOD_HURST = 0.01, 0.1  # mean squared error of the autocorrelation; difference of exponents
 TITLE, USE = "Rate over time", "studying bursts and load over time"
 ROLES = ("train", "holdout", "synthetic")
+REDRAWS = 20  # of the synthetic trace's flows, for the confidence intervals
+MEASURES = ("autocorrelation, mean squared error to B", "Hurst exponent", "index of dispersion", "peak over mean")
 
 
 def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
@@ -32,27 +36,27 @@ def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
 
     Args:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S.
-        seed: not used; every task takes one.
+        seed: of the bootstrap.
     """
     if min(len(trace) for trace in traces.values()) < LEAST_RECORDS:
         return not_possible("series", TITLE, USE, f"a trace has fewer than {LEAST_RECORDS} records")
     what = "packets" if traces["train"].kind == "packet" else "records"
     rates = {role: dict(zip((what, "bytes"), rates_of(trace), strict=True)) for role, trace in traces.items()}
+    again = _redrawn(traces["synthetic"], traces["holdout"], what, seed)
     rows: list[tuple[Cell, ...]] = []
-    charts, figures = [], {}
+    charts: list[Chart] = []
+    figures: dict[str, dict[str, Any]] = {}
     for name in (what, "bytes"):
         lagged = {role: autocorrelation(rates[role][name], LAGS) for role in ROLES}
         errors = {role: float(np.mean((lagged[role] - lagged["holdout"])[1:] ** 2)) for role in ROLES}
+        intervals: dict[str, tuple[float, float]] = {}
         hurst = {role: hurst_exponent(rates[role][name]) for role in ROLES}
         dispersion = {role: index_of_dispersion(rates[role][name]) for role in ROLES}
         peak = {role: float(rates[role][name].max() / rates[role][name].mean()) for role in ROLES}
-        for title, values in (
-            ("autocorrelation, mean squared error to B", errors),
-            ("Hurst exponent", hurst),
-            ("index of dispersion", dispersion),
-            ("peak over mean", peak),
-        ):
-            rows.append((f"{name}: {title}", *(values[role] for role in ROLES)))
+        for title, values in zip(MEASURES, (errors, hurst, dispersion, peak), strict=True):
+            within = _within(values["synthetic"], [each[name][title] for each in again])
+            rows.append((f"{name}: {title}", *(values[role] for role in ROLES), f"{within[0]:.3g} to {within[1]:.3g}"))
+            intervals[title] = within
         points = {role: (np.arange(LAGS + 1, dtype=np.float64), lagged[role]) for role in ROLES}
         title = f"Autocorrelation of {name} a time bin"
         charts.append(
@@ -63,19 +67,22 @@ def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
             "hurst_exponent": hurst,
             "index_of_dispersion": dispersion,
             "peak_over_mean": peak,
+            "synthetic_intervals": intervals,
         }
-    table = Table("Rates", ("", "A", "B", "S"), tuple(rows))
+    table = Table("Rates", ("", "A", "B", "S", "S, 95%"), tuple(rows), _NOTE)
     verdict = _verdict(figures[what]["autocorrelation_error"], figures[what]["hurst_exponent"])
     return Section("series", TITLE, _TEXT, (table,), tuple(charts), (verdict,), figures)
 
 
-def rates_of(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-    """float64[BINS] twice: records, and bytes, in each of `BINS` equal bins from the first record to the last."""
+def rates_of(trace: Trace, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """float64[BINS] twice: records, and bytes, in each of `BINS` equal bins from the first record to the last; each record
+    counted as often as `weights` says."""
+    weights = np.ones(len(trace)) if weights is None else weights
     time = trace["time"]
     since = (time - time.min()).astype(np.float64)
     code = np.minimum((since / max(since.max(), 1.0) * BINS).astype(np.int64), BINS - 1)
     volume = trace["length" if trace.kind == "packet" else "bytes"].astype(np.float64)
-    return np.bincount(code, minlength=BINS).astype(np.float64), np.bincount(code, volume, minlength=BINS)
+    return np.bincount(code, weights, minlength=BINS), np.bincount(code, volume * weights, minlength=BINS)
 
 
 def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
@@ -105,6 +112,32 @@ def hurst_exponent(values: np.ndarray) -> float:
 def index_of_dispersion(counts: np.ndarray) -> float:
     """Variance over mean."""
     return float(counts.var() / counts.mean()) if counts.mean() else float("nan")
+
+
+_NOTE = "The interval is of S alone: its flows drawn again, plus and minus 1.96 standard deviations."
+
+
+def _redrawn(synthetic: Trace, holdout: Trace, what: str, seed: int) -> list[dict[str, dict[str, float]]]:
+    """Every measure of either rate, by redraw of the synthetic flows."""
+    rng, flows = np.random.default_rng(seed), FlowRedraws(synthetic)
+    names = (what, "bytes")
+    real = {n: autocorrelation(v, LAGS) for n, v in zip(names, rates_of(holdout), strict=True)}
+    found = []
+    for _ in range(REDRAWS):
+        rates = zip(names, rates_of(synthetic, flows.draw(rng)), strict=True)
+        found.append({name: _measures(values, real[name]) for name, values in rates})
+    return found
+
+
+def _measures(values: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    error = float(np.mean((autocorrelation(values, LAGS) - real)[1:] ** 2))
+    peak = float(values.max() / values.mean())
+    return dict(zip(MEASURES, (error, hurst_exponent(values), index_of_dispersion(values), peak), strict=True))
+
+
+def _within(value: float, redrawn: list[float]) -> tuple[float, float]:
+    spread = Z * float(np.std(redrawn, ddof=1))
+    return value - spread, value + spread
 
 
 _TEXT = (

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from textwrap import shorten
 
-from netshare.evaluation.html import ROLE_NAMES, charts, distance_table, legend, page, section
+from netshare.evaluation.html import ROLE_NAMES, charts, distance_table, legend, page, section, verdict_cards
 from netshare.evaluation.html_tasks import task_section
 from netshare.evaluation.series_report import SeriesReport
 from netshare.evaluation.svg import draw_ratios
@@ -49,12 +49,7 @@ def write_series_html(report: SeriesReport, path: Path | str) -> None:
 def _cards(report: SeriesReport) -> str:
     figures = [f"{report.ratio:.2f}×", f"{report.neighbours.figures['median_ratio']:.2f}"]
     captions = ["the floor (1 = as close as real to real)", "times as far from training series as real ones are"]
-    cards = [
-        f'<div class="card{" warn" if finding.warns else ""}"><h2>{finding.heading}</h2>'
-        f'<p class="figure">{escape(figure)}</p><p class="muted">{caption}</p><p>{escape(finding.sentence)}</p></div>'
-        for finding, figure, caption in zip(report.verdict(), figures, captions, strict=True)
-    ]
-    return f'<section class="cards">{"".join(cards)}</section>'
+    return verdict_cards(report.verdict(), figures, captions)
 
 
 def _settings(report: SeriesReport) -> str:

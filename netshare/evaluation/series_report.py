@@ -7,15 +7,16 @@ trained on, and what lies nearer to A than real series do was copied.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.curves import Chart
-from netshare.evaluation.distances import geometric_mean, ratio_to_floor
+from netshare.evaluation.distances import RATIO_FLOOR, geometric_mean, ratio_to_floor
+from netshare.evaluation.intervals import Interval
 from netshare.evaluation.neighbours import nearest
-from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Finding, TraceSize, percent
+from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Finding, TraceSize, as_json, percent
 from netshare.evaluation.section import Section, Table
 from netshare.evaluation.series_charts import nearest_chart, series_charts
 from netshare.evaluation.series_features import MEASURE_TEXT, Feature, distance, features_of, with_common_categories
@@ -39,6 +40,7 @@ class SeriesReport:
     neighbours: Section
     charts: tuple[Chart, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    ratio_interval: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float:
@@ -75,7 +77,7 @@ class SeriesReport:
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON-able values; a figure that does not exist is null."""
-        return _plain(
+        return as_json(
             {
                 "schema_version": SCHEMA_VERSION,
                 "kind": "series",
@@ -89,6 +91,7 @@ class SeriesReport:
                 },
                 "notes": list(self.notes),
                 "geometric_mean_ratio": self.ratio,
+                "geometric_mean_ratio_interval": self.ratio_interval,
                 "distances": [asdict(row) for row in self.distances],
                 "autocorrelation_errors": self.autocorrelation_errors,
                 "neighbours": self.neighbours.to_json(),
@@ -114,6 +117,7 @@ def evaluate_series(
     *,
     extra: Mapping[str, Any] | None = None,
     seed: int = 0,
+    redraws: int = 20,
 ) -> SeriesReport:
     """All figures about synthetic series.
 
@@ -122,7 +126,9 @@ def evaluate_series(
         synthetic: the synthetic ones.
         holdout: real series B that the model has not seen; without them A is halved, and distances are flattering.
         extra: settings, training figures and the like, shown as they are.
-        seed: of the draws that make the sets equally large.
+        seed: of the draws that make the sets equally large, and of the bootstrap.
+        redraws: how often whole series are drawn again, with replacement, for the distances' confidence intervals; 0
+            for no intervals.
 
     Raises:
         InputError: there are no series, or they have other columns than the training series.
@@ -142,6 +148,8 @@ def evaluate_series(
     if fewest < 100:
         notes.append(f"Only {fewest} series of each set are compared: every distance is unsteady.")
     features = {role: features_of(each, compared["holdout"]) for role, each in compared.items()}
+    rows = tuple(_row(features, name) for name in features["holdout"])
+    rows, within = _with_intervals(rows, compared, redraws, rng)
     neighbours, chart = _neighbours(whole["all"], compared["holdout"], compared["synthetic"], rng)
     return SeriesReport(
         seed=seed,
@@ -150,11 +158,40 @@ def evaluate_series(
             for role, each in compared.items()
         },
         notes=tuple(notes),
-        distances=tuple(_row(features, name) for name in features["holdout"]),
+        distances=rows,
         neighbours=neighbours,
         charts=(*series_charts(features, compared["holdout"].categories), chart),
         extra=dict(extra or {}),
+        ratio_interval=within,
     )
+
+
+def _with_intervals(
+    rows: tuple[DistanceRow, ...], compared: Mapping[str, TimeSeries], redraws: int, rng: np.random.Generator
+) -> tuple[tuple[DistanceRow, ...], tuple[float, float] | None]:
+    """The rows with 95% intervals, and that of the ratios' geometric mean, by drawing series again in all three sets.
+
+    As for traces, an interval is made of the standard deviation of the redrawn distances (see `intervals`).
+    """
+    if redraws == 0:
+        return rows, None
+    found = np.full((redraws, len(rows), 2), np.nan)
+    for draw in range(redraws):
+        again = {role: each.take(rng.integers(0, len(each), len(each))) for role, each in compared.items()}
+        features = {role: features_of(each, compared["holdout"]) for role, each in again.items()}
+        for i, row in enumerate(rows):
+            if all(row.field in each for each in features.values()):
+                redrawn = _row(features, row.field)
+                found[draw, i] = redrawn.synthetic, redrawn.floor
+    logs = np.log(np.maximum(found[:, :, 0], RATIO_FLOOR) / np.maximum(found[:, :, 1], RATIO_FLOOR))
+    deviations, log_deviations = np.nanstd(found[:, :, 0], axis=0, ddof=1), np.nanstd(logs, axis=0, ddof=1)
+    told = [Interval(float(d), float(log)) for d, log in zip(deviations, log_deviations, strict=True)]
+    overall = Interval(0.0, float(np.nanstd(np.nanmean(logs, axis=1), ddof=1)))
+    whole = tuple(
+        replace(row, interval=each.around(row.synthetic), ratio_interval=each.around_ratio(row.ratio))
+        for row, each in zip(rows, told, strict=True)
+    )
+    return whole, overall.around_ratio(geometric_mean([row.ratio for row in rows]))
 
 
 def _check(name: str, series: TimeSeries, train: TimeSeries) -> None:
@@ -243,15 +280,3 @@ def _segments(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     low = offsets[:-1, None] + lengths[:, None] * np.arange(SEGMENTS) // SEGMENTS
     high = np.maximum(offsets[:-1, None] + lengths[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS, low + 1)
     return (total[high] - total[low]) / (high - low)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value

@@ -28,6 +28,7 @@ from preprocess.trace import Trace
 
 THRESHOLD = 0.001  # share of packets from which a key is a heavy hitter (the paper's)
 RUNS = 10  # the paper's
+REDRAWS = 200  # of the runs, for the confidence interval
 KEYS_A_COUNTER = 4
 MINIMUM_MEMORY = 8192  # bytes
 GOOD = 0.5  # a relative error below it, or below 1.5 times the real traces' own, is good
@@ -53,11 +54,13 @@ class SketchErrors:
         """Mean error over the runs."""
         return float(self.errors[role].mean())
 
-    def relative(self, role: str) -> float:
-        """Mean over the runs of |error - error_real| / error_real; NaN where the sketch is exact on the real trace."""
-        real = self.errors["holdout"]
+    def relative(self, role: str, runs: np.ndarray | None = None) -> float:
+        """Mean over the runs (those named, or all) of |error - error_real| / error_real; NaN where the sketch is exact on
+        the real trace."""
+        chosen = np.arange(RUNS) if runs is None else runs
+        real, own = self.errors["holdout"][chosen], self.errors[role][chosen]
         known = real > 0
-        return float(np.mean(np.abs(self.errors[role] - real)[known] / real[known])) if known.any() else float("nan")
+        return float(np.mean(np.abs(own - real)[known] / real[known])) if known.any() else float("nan")
 
 
 def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
@@ -109,6 +112,7 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     )
     figures = {
         "relative_error": relative,
+        "relative_error_interval": _interval(results, seed),
         "relative_error_train": floor,
         "rank_correlation": rank,
         "rank_correlation_train": rank_floor,
@@ -167,6 +171,14 @@ def _mean(values: list[float]) -> float:
 def _median(values: list[float]) -> float:
     known = [value for value in values if value == value]
     return float(np.median(known)) if known else float("nan")
+
+
+def _interval(results: list[SketchErrors], seed: int) -> tuple[float, float]:
+    """95% interval of the median relative error of S: percentiles over the runs drawn again."""
+    drawn = np.random.default_rng(seed).integers(0, RUNS, (REDRAWS, RUNS))
+    medians = [_median([e.relative("synthetic", runs) for e in results]) for runs in drawn]
+    low, high = np.nanquantile(medians, [0.025, 0.975]) if np.isfinite(medians).any() else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _limit(floor: float) -> float:

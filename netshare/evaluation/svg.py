@@ -5,7 +5,7 @@ Every trace has a class (`train`, `holdout`, `synthetic`) that the page colours;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -29,13 +29,13 @@ def draw(chart: Chart) -> str:
     return _bars(chart) if chart.kind == "bars" else _lines(chart)
 
 
-def draw_ratios(rows: list[tuple[str, float, float | None]]) -> str:
+def draw_ratios(rows: Sequence[tuple[str, float, float | None]]) -> str:
     """Dots on a logarithmic axis, one row a distance: (name, ratio to the floor, the bootstrap's ratio or None).
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.
     """
-    left, step = 226.0, 17.0
-    width, height = 400.0, step * len(rows) + 30
+    left, step = 246.0, 17.0
+    width, height = 430.0, step * len(rows) + 30
     values = [value for _, ratio, boot in rows for value in (ratio, boot) if value is not None]
     low, high = np.log10(min(0.5, *values)), np.log10(max(4.0, *values) * 1.15)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from netshare.evaluation.connections import connections
+from netshare.evaluation.hosts import hosts
 from netshare.evaluation.neighbours import neighbours
 from netshare.evaluation.netml import netml
 from netshare.evaluation.pairs import pairs
@@ -28,8 +29,10 @@ TASKS: dict[str, Task] = {
     "sketches": sketching,
     "netml": netml,
     "neighbours": neighbours,
+    "hosts": hosts,
 }
-_OF_WHOLE_TRACES = ("connections", "neighbours")
+GIVEN_AWAY = ("neighbours", "hosts")  # what S gives away: says nothing where B was trained on too
+_OF_WHOLE_TRACES = ("connections", *GIVEN_AWAY)
 
 
 def run_tasks(

@@ -8,81 +8,30 @@ import torch
 
 from netshare.baselines import BASELINES, Method
 from netshare.baselines.rows import cut_rows
-from netshare.training.checkpoint import load_checkpoint, save_checkpoint, save_tensors
+from netshare.training.checkpoint import save_tensors
 from netshare.training.trainer import load_weights
 from postprocess.assemble import assemble
 from preprocess import read_trace
 from preprocess.chunks import cut_series, plan_chunks
 from preprocess.codec import Codec
-from preprocess.encoded import Column, Encoded, Schema
+from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 from preprocess.flows import group_flows
-
-SCHEMA = Schema(
-    metadata=(
-        Column("src_ip.bit0", "src_ip", "categorical", 2),
-        Column("src_ip.bit1", "src_ip", "categorical", 2),
-        Column("port.0", "port", "continuous"),
-        Column("only", "only", "categorical", 1),
-        Column("protocol", "protocol", "categorical", 4),
-    ),
-    measurements=(
-        Column("size", "size", "continuous"),
-        Column("constant", "constant", "continuous"),
-        Column("flag", "flag", "categorical", 2),
-        Column("kind", "kind", "categorical", 3),
-        Column("size.gated", "size", "continuous", 0, "kind", (1,)),
-    ),
-    max_length=10,
+from tests.netshare.generator_contract import (
+    SCHEMA,
+    assert_interruption_changes_nothing,
+    assert_same,
+    assert_valid,
+    random_series,
 )
+from tests.netshare.generator_contract import trained as trained_for
+
 STEPS = 4
 every_method = pytest.mark.parametrize("method", BASELINES.values(), ids=BASELINES.keys())
 
 
-def random_series(n: int, schema: Schema = SCHEMA, *, longest: int | None = None) -> Encoded:
-    random = np.random.default_rng(0)
-    offsets = np.concatenate([[0], np.cumsum(random.integers(1, (longest or schema.max_length) + 1, n))])
-
-    def values(columns: tuple[Column, ...], rows: int) -> np.ndarray:
-        drawn = [random.integers(c.cardinality, size=rows) if c.cardinality else random.random(rows) for c in columns]
-        array = np.stack(drawn, 1).astype(np.float32)
-        for i, column in enumerate(columns):
-            if column.name == "constant":
-                array[:, i] = 0.25
-            if column.gate is not None:
-                gate = [other.name for other in columns].index(column.gate)
-                array[~np.isin(array[:, gate], column.gate_values), i] = 0
-        return array
-
-    return Encoded(values(schema.metadata, n), values(schema.measurements, int(offsets[-1])), offsets, schema)
-
-
 def trained(method: Method, data: Encoded, steps: int = STEPS):
-    generator = method.create(data.schema)
-    generator.prepare(data, seed=3, steps=steps)
-    while not generator.done:
-        assert np.isfinite(list(generator.step().values())).all()
-    return generator
-
-
-def assert_valid(encoded: Encoded, n: int) -> None:
-    schema = encoded.schema
-    assert encoded.metadata.shape == (n, len(schema.metadata))
-    assert encoded.measurements.shape == (encoded.offsets[-1], len(schema.measurements))
-    assert encoded.metadata.dtype == encoded.measurements.dtype == np.float32
-    assert encoded.offsets.dtype == np.int64
-    assert n == 0 or (encoded.lengths.min() >= 1 and encoded.lengths.max() <= schema.max_length)
-    for columns, array in ((schema.metadata, encoded.metadata), (schema.measurements, encoded.measurements)):
-        for i, column in enumerate(columns):
-            if column.kind == "categorical":
-                assert set(np.unique(array[:, i])) <= set(range(column.cardinality)), column.name
-            else:
-                assert np.all((array[:, i] >= 0) & (array[:, i] <= 1)), column.name
-
-
-def assert_same(first: Encoded, second: Encoded) -> None:
-    for name in ("metadata", "measurements", "offsets"):
-        assert np.array_equal(getattr(first, name), getattr(second, name)), name
+    return trained_for(method.create, data, steps)
 
 
 @every_method
@@ -133,23 +82,7 @@ def test_measurements_follow_given_metadata(method):
 
 @every_method
 def test_an_interrupted_training_ends_in_the_same_weights(method, tmp_path: Path):
-    data = random_series(60)
-    undisturbed = trained(method, data)
-    first = method.create(SCHEMA)
-    first.prepare(data, seed=3, steps=STEPS)
-    for _ in range(STEPS // 2):
-        if not first.done:
-            first.step()
-    save_checkpoint(tmp_path, *first.training_state())
-    torch.manual_seed(123)
-    resumed = method.create(SCHEMA)
-    resumed.prepare(data, seed=3, steps=STEPS)
-    resumed.restore(*load_checkpoint(tmp_path))
-    while not resumed.done:
-        resumed.step()
-    expected, found = undisturbed.sampling_weights(), resumed.sampling_weights()
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert_interruption_changes_nothing(method.create, STEPS, tmp_path)
 
 
 @every_method

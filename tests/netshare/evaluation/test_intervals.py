@@ -2,8 +2,21 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.fields import extract, frame_of, measure, shared_fields
-from netshare.evaluation.intervals import Interval, _Owners, _prepare, distance_intervals
+from netshare.evaluation.fields import extract, frame_of, measure, paper_measure, shared_fields
+from netshare.evaluation.hosts import hosts
+from netshare.evaluation.intervals import (
+    PAPER,
+    Interval,
+    _Owners,
+    _prepare,
+    distance_intervals,
+    median_ratio_interval,
+    share_interval,
+)
+from netshare.evaluation.neighbours import neighbours
+from netshare.evaluation.pairs import pairs
+from netshare.evaluation.series import series
+from netshare.evaluation.sketching import sketching
 from preprocess.errors import ConfigError
 from preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace
@@ -27,6 +40,10 @@ def test_with_every_flow_drawn_once_the_distances_are_the_distances() -> None:
             b = values["holdout"][spec.name]
             want = [measure(name, values[role][spec.name], b, frame) for role in ("synthetic", "train")]
             assert got == pytest.approx(want, abs=1e-9), (spec.name, name)
+        if spec.paper is not None:
+            got = _prepare(spec.name, PAPER[spec.paper], values, groups, frame)(once)
+            want = [paper_measure(spec.paper, values[role][spec.name], b) for role in ("synthetic", "train")]
+            assert got == pytest.approx(want, rel=1e-9), (spec.name, spec.paper)
 
 
 def test_the_deviation_of_a_share_is_the_binomial_one() -> None:
@@ -48,7 +65,7 @@ def test_intervals_hold_their_figures_and_shrink_with_the_traces() -> None:
     for flows in (300, 4800):
         parts = three_parts(flows)
         report = evaluate(parts["train"], parts["synthetic"], parts["holdout"], bootstrap=0, tasks=None, redraws=20)
-        for row in report.distances:
+        for row in (*report.distances, *report.paper_distances):
             assert row.interval is not None
             assert row.ratio_interval is not None
             assert 0 <= row.interval[0] <= row.synthetic <= row.interval[1]
@@ -74,3 +91,36 @@ def test_intervals_can_be_left_out_and_one_redraw_is_refused() -> None:
     assert all(row.interval is None for row in report.distances)
     with pytest.raises(ConfigError, match="redraws: found 1"):
         evaluate(trace, trace, tasks=None, redraws=1)
+
+
+def test_a_shares_interval_is_wilsons() -> None:
+    assert share_interval(0, 0) is None
+    assert share_interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, method 3
+
+
+def test_the_ratio_of_medians_is_held_and_its_interval_shrinks() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (100, 10_000):
+        low, high = median_ratio_interval(rng.normal(10, 1, count), rng.normal(5, 1, count), rng)
+        assert low < 2 < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5  # a tenth is due
+
+
+def test_tasks_hold_their_figures_within_intervals() -> None:
+    traces = three_parts(2400)
+    figures = pairs(traces).figures
+    low, high = figures["geometric_mean_ratio_interval"]
+    assert low < figures["geometric_mean_ratio"] < high < 2 * low
+    figures = neighbours(traces).figures
+    assert figures["median_ratio_interval"][0] <= figures["median_ratio"] <= figures["median_ratio_interval"][1]
+    assert figures["membership_interval"][0] < figures["membership_success"] < figures["membership_interval"][1]
+    figures = sketching(traces).figures
+    assert figures["relative_error_interval"][0] <= figures["relative_error"] <= figures["relative_error_interval"][1]
+    for rate in series(traces).figures.values():
+        low, high = rate["synthetic_intervals"]["peak over mean"]
+        assert low < rate["peak_over_mean"]["synthetic"] < high
+    for claim in hosts(traces).figures.values():
+        assert claim["interval"][0] <= claim["true"] <= claim["interval"][1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation.hosts import claims_of, hosts
 from netshare.evaluation.neighbours import nearest, neighbours
 from netshare.evaluation.pairs import coarsened, pairs
 from netshare.evaluation.prediction import prediction
@@ -251,3 +252,50 @@ def test_odd_traces_do_not_break_a_task(task: str, rows: int) -> None:
                 continue
             section = TASKS[task]({"train": same, "holdout": same, "synthetic": synthetic}, 0)
             assert section.verdicts
+
+
+def of_hosts(conversations: int, seed: int) -> Trace:
+    """Hosts each of which uses services of its own, one flow a conversation."""
+    rng = np.random.default_rng(seed)
+    host = rng.integers(0, 300, conversations)
+    trace = flow_trace(conversations, seed)
+    columns = {
+        "src_lo": (0x0A000000 + host).astype(np.uint64),
+        "dst_lo": (0x0A010000 + rng.integers(0, 5000, conversations)).astype(np.uint64),
+        "src_port": rng.integers(20_000, 60_000, conversations).astype(np.uint16),
+        "dst_port": (1000 + rng.integers(0, 40, conversations) * 7 + host % 7).astype(np.uint16),
+    }
+    return replace(trace, columns={**trace.columns, **columns})
+
+
+def test_a_copied_host_is_given_away_and_fresh_traffic_gives_nothing_away() -> None:
+    traces = parts(of_hosts(4000, 0))
+    fresh = hosts(traces)
+    assert fresh.verdicts[0].good is True
+    uses = fresh.figures["uses service"]
+    assert uses["true"] == pytest.approx(uses["true_holdout"], abs=0.06)
+    copied = hosts({**traces, "synthetic": traces["train"]})
+    assert copied.verdicts[0].good is False
+    assert {name for name, row in copied.figures.items() if row["suspicious"]} >= {"talks to", "uses service"}
+    assert copied.figures["uses service"]["true"] == copied.figures["uses service"]["of_training_told"] == 1
+
+
+def test_claims_of_hosts_are_what_the_records_say() -> None:
+    trace = make_trace(
+        "flow",
+        {
+            "time": np.array([0, 1, 2]), "duration": np.zeros(3, int), "ip_version": np.full(3, 4),
+            "src_lo": np.array([1, 2, 1]), "dst_lo": np.array([2, 1, 3]), "src_port": np.array([5000, 80, 0]),
+            "dst_port": np.array([80, 5000, 0]), "protocol": np.array([6, 6, 1]), "packets": np.ones(3, int),
+            "bytes": np.full(3, 60),
+        },
+    )  # fmt: skip
+    found = {name: len(pairs[0]) for name, pairs in claims_of(trace).items()}
+    assert found == {"talks to": 4, "offers service": 1, "uses service": 1}
+
+
+def test_tables_without_hosts_in_common_are_not_judged() -> None:
+    one = flow_trace(200)
+    other = replace(one, columns={**one.columns, "src_lo": one["src_lo"] + 10**6, "dst_lo": one["dst_lo"] + 10**6})
+    section = hosts({"train": one, "holdout": other, "synthetic": other})
+    assert section.verdicts[0].good is None

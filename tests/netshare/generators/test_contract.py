@@ -11,8 +11,17 @@ from netshare.generators.autoregressive import AutoregressiveGenerator, Autoregr
 from netshare.generators.base import Generator, metadata_only
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
-from preprocess.encoded import Column, Encoded, Schema
+from preprocess.encoded import Encoded, Schema
 from preprocess.errors import FieldError, TrainingError
+from tests.netshare.generator_contract import (
+    SCHEMA,
+    Build,
+    assert_interruption_changes_nothing,
+    assert_same,
+    assert_valid,
+    random_series,
+)
+from tests.netshare.generator_contract import trained as trained_for
 
 SMALL = {"batch_size": 16, "metadata_units": 16, "lstm_units": 12, "critic_units": 16, "critic_layers": 2}
 
@@ -30,76 +39,13 @@ GENERATORS: dict[str, Callable[[Schema], Generator]] = {
     ),
 }
 
-SCHEMA = Schema(
-    metadata=(
-        Column("address.bit0", "address", "categorical", 2),
-        Column("address.bit1", "address", "categorical", 2),
-        Column("port.0", "port", "continuous"),
-        Column("only", "only", "categorical", 1),
-        Column("protocol", "protocol", "categorical", 4),
-        Column("label", "label", "categorical", 4),
-    ),
-    measurements=(
-        Column("size", "size", "continuous"),
-        Column("constant", "constant", "continuous"),
-        Column("flag", "flag", "categorical", 2),
-        Column("kind", "kind", "categorical", 3),
-        Column("size.gated", "size", "continuous", 0, "kind", (1,)),
-    ),
-    max_length=10,
-)
 STEPS = 6
 
 pytestmark = pytest.mark.parametrize("build", GENERATORS.values(), ids=GENERATORS.keys())
 
 
-def random_series(n: int, schema: Schema = SCHEMA, *, longest: int | None = None, seed: int = 0) -> Encoded:
-    """Series of random values that are valid by `schema`."""
-    random = np.random.default_rng(seed)
-    offsets = np.concatenate([[0], np.cumsum(random.integers(1, (longest or schema.max_length) + 1, n))])
-
-    def values(columns: tuple[Column, ...], rows: int) -> np.ndarray:
-        drawn = [random.integers(c.cardinality, size=rows) if c.cardinality else random.random(rows) for c in columns]
-        array = np.stack(drawn, 1).astype(np.float32)
-        for i, column in enumerate(columns):
-            if column.name == "constant":
-                array[:, i] = 0.25
-            if column.gate is not None:
-                gate = [other.name for other in columns].index(column.gate)
-                array[~np.isin(array[:, gate], column.gate_values), i] = 0
-        return array
-
-    return Encoded(values(schema.metadata, n), values(schema.measurements, int(offsets[-1])), offsets, schema)
-
-
-def trained(build: Callable[[Schema], Generator], data: Encoded, steps: int = STEPS, **arguments) -> Generator:
-    generator = build(data.schema)
-    generator.prepare(data, seed=3, steps=steps, **arguments)
-    while not generator.done:
-        generator.step()
-    return generator
-
-
-def assert_valid(encoded: Encoded, n: int) -> None:
-    schema = encoded.schema
-    assert encoded.metadata.shape == (n, len(schema.metadata))
-    assert encoded.measurements.shape == (encoded.offsets[-1], len(schema.measurements))
-    assert encoded.metadata.dtype == encoded.measurements.dtype == np.float32
-    assert encoded.offsets.dtype == np.int64
-    assert encoded.offsets[0] == 0
-    assert n == 0 or (encoded.lengths.min() >= 1 and encoded.lengths.max() <= schema.max_length)
-    for columns, array in ((schema.metadata, encoded.metadata), (schema.measurements, encoded.measurements)):
-        for i, column in enumerate(columns):
-            if column.kind == "categorical":
-                assert set(np.unique(array[:, i])) <= set(range(column.cardinality)), column.name
-            else:
-                assert np.all((array[:, i] >= 0) & (array[:, i] <= 1)), column.name
-
-
-def assert_same(first: Encoded, second: Encoded) -> None:
-    assert np.array_equal(first.metadata, second.metadata)
-    assert np.array_equal(first.measurements, second.measurements)
-    assert np.array_equal(first.offsets, second.offsets)
+def trained(build: Build, data: Encoded, steps: int = STEPS, **arguments) -> Generator:
+    return trained_for(build, data, steps, **arguments)
 
 
 def test_samples_are_valid_and_as_many_as_asked(build):
@@ -193,24 +139,7 @@ def test_retrained_metadata_leave_the_other_networks_bit_by_bit(build, tmp_path:
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(build, tmp_path: Path):
-    data = random_series(60)
-    undisturbed = trained(build, data)
-    first = build(SCHEMA)
-    first.prepare(data, seed=3, steps=STEPS)
-    for _ in range(STEPS // 2):
-        first.step()
-    save_checkpoint(tmp_path, *first.training_state())
-    torch.manual_seed(123)
-    resumed = build(SCHEMA)
-    resumed.prepare(data, seed=3, steps=STEPS)
-    resumed.restore(*load_checkpoint(tmp_path))
-    assert resumed.steps_done == STEPS // 2
-    while not resumed.done:
-        resumed.step()
-    for weights in ("sampling_weights", "training_weights"):
-        expected, found = getattr(undisturbed, weights)(), getattr(resumed, weights)()
-        assert expected.keys() == found.keys()
-        assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert_interruption_changes_nothing(build, STEPS, tmp_path)
 
 
 def test_fine_tuning_starts_from_the_given_weights(build):

@@ -1,0 +1,1 @@
+"""How long `evaluate` takes: `python -m benchmarks.evaluation.run CAPTURE`."""

@@ -1,0 +1,173 @@
+"""The papers' downstream questions on public traces: prediction, sketches, NetML, consistency, membership.
+
+    python -m benchmarks.papers.run --traces ../shared/traces [--only n2 p1] [--methods autoregressive,ctgan]
+    python -m benchmarks.papers.run --traces ../shared/traces --membership p1
+
+Each method learns from half A of a trace's conversations for the same CPU time; the release S is judged by the other
+half B in the papers' tasks, beside what A itself scores. Rows that are not made this time are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import netshare
+from benchmarks.compare.run import TRACES
+from benchmarks.machine import provenance
+from netshare.baselines import choose_methods
+from netshare.comparison import membership
+from netshare.comparison.training import synthesise
+from netshare.config import read_input
+from netshare.evaluation import evaluate, split_by_flow
+from netshare.progress import Console
+from netshare.release import made_valid
+
+HERE = Path(__file__).resolve().parent
+PLACES: dict[str, dict[str, Any]] = {**TRACES, "p3": {"files": ["p3_apt29-ad.pcap.gz"]}}
+TASKS = ("prediction", "sketches", "netml")
+METHODS = "autoregressive,stan,ctgan"
+
+
+def main() -> None:
+    """Run what is asked for and write results.json and README.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--traces", type=Path, default=Path("../shared/traces"), help="folder of the traces")
+    parser.add_argument("--only", nargs="*", choices=tuple(PLACES), default=())
+    parser.add_argument("--membership", nargs="*", choices=tuple(PLACES), default=(), help="attack releases of these")
+    parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--budget", type=float, default=60.0, help="CPU seconds of training a method")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=HERE)
+    options = parser.parse_args()
+    path = options.output / "results.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"tasks": [], "membership": []}
+    jobs = [("tasks", n) for n in options.only] + [("membership", n) for n in options.membership]
+    for part, name in jobs:
+        for method in choose_methods(options.methods):
+            row = (measure if part == "tasks" else attack)(name, method, options)
+            kept = [r for r in results[part] if (r["trace"], r["method"]) != (name, method)]
+            results[part] = sorted(
+                [*kept, row], key=lambda r: (r["trace"], r["method"] != "autoregressive", r["method"])
+            )
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            (options.output / "README.md").write_text(markdown(results))
+
+
+def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One release and what the papers ask of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(name, options, folder)
+        trace = read_input(config.input).sorted_by_time()
+        train, holdout = split_by_flow(trace, 0.5, options.seed)
+        before, spent = synthesise(method, train, config, options.budget)
+        synthetic, _ = made_valid(before, lambda part: train, config)
+    report = evaluate(
+        train, synthetic, holdout, before_repair=before, seed=options.seed, bootstrap=0, tasks=TASKS, redraws=0
+    ).to_json()
+    return {
+        "trace": name,
+        "limit": PLACES[name].get("limit"),
+        "method": method,
+        "budget": options.budget,
+        "seed": options.seed,
+        "cpu_seconds": spent["cpu_seconds"],
+        "records": {role: size["records"] for role, size in report["sizes"].items()},
+        "mean_distance": report["geometric_mean_ratio"],
+        "consistency": {r: {t["test"]: t["share"] for t in tests} for r, tests in report["consistency"].items()},
+        "tasks": {task: report["tasks"][task]["figures"] for task in TASKS},
+        **provenance(),
+    }
+
+
+def attack(name: str, method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Membership inference over the size of the training set."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(name, options, folder)
+        found = membership(
+            config, methods=(method,), budget=min(options.budget, 20.0), shadows=2, folder=Path(folder) / "out",
+            console=Console(),
+        )  # fmt: skip
+    rows = [{**vars(each), "found_out": each.found_out} for each in found]
+    return {"trace": name, "method": method, "attacks": rows, **provenance()}
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """One table a question."""
+    rows = results["tasks"]
+    lines = ["# The papers' downstream questions", ""]
+    lines += [
+        "What each table asks, and what the papers print: [docs/reproduction.md](../../docs/reproduction.md).",
+        "",
+    ]
+    lines += ["## Traffic-type prediction: mean accuracy of five classifiers on B's later part, rank correlation", ""]
+    predicted = [
+        [r["trace"], r["method"], cut, *(f"{c['mean_accuracy'][x]:.3f}" for x in ("synthetic", "train")),
+         f"{c['majority']:.3f}", _number(c["rank_correlation"]["synthetic"]), f"{c['tested']:,}"]
+        for r in rows
+        for cut, c in r["tasks"]["prediction"].get("cuts", {}).items()
+    ]  # fmt: skip
+    lines += _table(("trace", "method", "parted", "learnt from S", "from A", "majority", "rank correlation", "tested"),
+                    predicted)  # fmt: skip
+    lines += [
+        "",
+        "## Sketches: relative error of heavy-hitter estimates (median), rank correlation of the sketches",
+        "",
+    ]
+    asked = [(r, r["tasks"]["sketches"]) for r in rows if r["tasks"]["sketches"]]
+    lines += _table(
+        ("trace", "method", "relative error S", "A", "rank correlation S", "A"),
+        [[r["trace"], r["method"], *(_number(s[key]) for key in ("relative_error", "relative_error_train",
+                                                              "rank_correlation", "rank_correlation_train"))]
+         for r, s in asked],
+    )  # fmt: skip
+    lines += ["", "## NetML: relative error of the share of anomalies (mean over six modes), rank correlation", ""]
+    learnt = [(r, r["tasks"]["netml"]["learnt_from_each"]) for r in rows if r["tasks"]["netml"]]
+    lines += _table(
+        ("trace", "method", "relative error S", "A", "rank correlation S", "A"),
+        [[r["trace"], r["method"], *(_number(s[key][role]) for key in ("relative_error", "rank_correlation")
+                                     for role in ("synthetic", "train"))] for r, s in learnt],
+    )  # fmt: skip
+    lines += ["", "## Consistency tests passed: before repair, after it, real (A)", ""]
+    tests = [
+        [r["trace"], r["method"], test, *(_share(r["consistency"][role][test]) for role in
+                                          ("before repair", "synthetic", "train"))]
+        for r in rows for test in r["consistency"]["synthetic"]
+    ]  # fmt: skip
+    lines += _table(("trace", "method", "test", "before", "after", "real"), tests)
+    lines += ["", "## Membership inference from the release: right guesses, 50% by chance", ""]
+    lines += _table(
+        ("trace", "method", "conversations", "attack", "right", "95%"),
+        [[r["trace"], a["method"], f"{a['size']:,}", a["attack"], f"{a['right']:.1%}",
+          "{:.1%} to {:.1%}".format(*a["interval"])] for r in results["membership"] for a in r["attacks"]],
+    )  # fmt: skip
+    if shape := (rows or results["membership"])[-1:]:
+        lines += ["", "{date}, {processor}, {cores} cores, {memory_gib} GiB.".format(**shape[0])]
+    return "\n".join(lines) + "\n"
+
+
+def _config(name: str, options: argparse.Namespace, folder: str) -> netshare.Config:
+    section = {**PLACES[name], "files": [str((options.traces / f).resolve()) for f in PLACES[name]["files"]]}
+    return netshare.load_config({"input": section, "seed": options.seed}, work_dir=folder)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return ["Not run."]
+    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *("| " + " | ".join(r) + " |" for r in rows)]
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2%}"
+
+
+if __name__ == "__main__":
+    main()

@@ -363,7 +363,7 @@ def _readme(report: dict[str, Any], memory: dict[str, Any], fuzzing: dict[str, A
             "",
             "## Fuzzing",
             "",
-            "Coverage-guided, one reader at a time (`python -m benchmarks.io.fuzz READER CORPUS`); each finding has a",
+            "Coverage-guided, a target for each reader (`python -m benchmarks.io.fuzz READER CORPUS`); each finding has a",
             f"regression test. {fuzzing['date']}, {fuzzing['note']}",
             "",
             "| reader | inputs tried | minutes | findings |",

@@ -27,6 +27,9 @@ from preprocess.errors import FieldError, TrainingError
 class Generator(ABC):
     """A trainable, sampleable model of encoded series. Subclasses are deterministic given seed and thread count."""
 
+    sampling_threads = 1
+    """Threads that sampling may use; what is drawn does not depend on it."""
+
     def __init__(self, schema: Schema, device: str = "cpu") -> None:
         self.schema = schema
         self.device = torch.device(device)

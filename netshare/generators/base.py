@@ -137,6 +137,19 @@ class Generator(ABC):
             FieldError: a given length is outside 1 to `schema.max_length`.
         """
 
+    def sample_lengths(self, metadata: np.ndarray, *, seed: int) -> np.ndarray | None:
+        """Lengths drawn before the measurements are, for `sample_measurements` to be given; None where a generator learns
+        of a series' length only as it draws it.
+
+        Args:
+            metadata: float32[n, A], generated or given.
+            seed: seeds everything random.
+
+        Returns:
+            int64[n], each 1 to `schema.max_length`.
+        """
+        return None
+
     def sample(self, n: int, *, seed: int) -> Encoded:
         """`n` series drawn from the whole model."""
         metadata = self.sample_metadata(n, seed=seed)

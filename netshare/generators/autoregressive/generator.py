@@ -213,6 +213,11 @@ class AutoregressiveGenerator(Generator):
             measurements = sample_records(self.record_net, tokens, lengths, random, threads=self.sampling_threads)
         return measurements, offsets
 
+    def sample_lengths(self, metadata: np.ndarray, *, seed: int) -> np.ndarray:
+        """See `Generator.sample_lengths`."""
+        with _Sampling(self):
+            return self._sample_lengths(self._metadata_tokens(metadata), torch.Generator().manual_seed(seed))
+
     def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
         """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""
         ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)

@@ -86,6 +86,7 @@ class DoppelGANger(Generator):
         settings = self.settings
         learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
+        self._average.measurements.lstm.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not
         betas = (settings.adam_beta1, 0.999)
         self._generator_optimizer = torch.optim.Adam(
             learning.parameters(), settings.generator_learning_rate, betas, fused=True

@@ -11,6 +11,7 @@ ought to do so in few steps: `batch_sizes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -24,17 +25,17 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 def batch_sizes(rows: np.ndarray, most: int) -> np.ndarray:
     """int64[n]: how many of `most` rows to compute where `rows` (int64[n]) are needed: so many or a few more, of few
     different numbers."""
-    sizes = [LEAST_ROWS]
-    while sizes[-1] < most:
-        sizes.append(int(sizes[-1] * SIZE_RATIO) // 8 * 8)
-    allowed = np.minimum(np.concatenate([np.arange(LEAST_ROWS), sizes]), most)
+    allowed = _allowed_sizes(most)
     return allowed[np.searchsorted(allowed, rows)]
 
 
 def padded(rows: torch.Tensor, most: int) -> torch.Tensor:
     """The rows (int64[n] numbers, n at least 1), and the first again as often as makes `batch_sizes` of them."""
-    size = int(batch_sizes(np.array([len(rows)]), most)[0])
-    return torch.cat([rows, rows[:1].expand(size - len(rows))])
+    if len(rows) < LEAST_ROWS:
+        return rows
+    allowed = _allowed_sizes(most)
+    size = int(allowed[np.searchsorted(allowed, len(rows))])
+    return torch.cat([rows, rows[:1].expand(size - len(rows))]) if size > len(rows) else rows
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -67,6 +68,14 @@ def gru_cell(x: torch.Tensor, state: torch.Tensor, weights: Sequence[torch.Tenso
     gates = torch.sigmoid_(into[:, : 2 * units] + back[:, : 2 * units])
     new = torch.tanh_(torch.addcmul(into[:, 2 * units :], gates[:, :units], back[:, 2 * units :]))
     return torch.lerp(new, state, gates[:, units:])
+
+
+@lru_cache(maxsize=64)
+def _allowed_sizes(most: int) -> np.ndarray:
+    sizes = [LEAST_ROWS]
+    while sizes[-1] < most:
+        sizes.append(int(sizes[-1] * SIZE_RATIO) // 8 * 8)
+    return np.minimum(np.concatenate([np.arange(LEAST_ROWS), sizes]), most)
 
 
 def _by_onednn(x: torch.Tensor) -> bool:

@@ -44,13 +44,11 @@ class ColumnLayout:
 
     def activate(self, logits: torch.Tensor) -> torch.Tensor:
         """float[..., width] -> probabilities and numbers in [0, 1], the same shape, float32."""
-        logits = logits.float()
-        parts = [torch.sigmoid(logits[..., : self.n_sigmoid])]
-        start = self.n_sigmoid
-        for k, places in self.slabs:
-            slab = logits[..., start : start + k * len(places)]
+        widths = [self.n_sigmoid, *(k * len(places) for k, places in self.slabs)]
+        of_sigmoid, *of_slabs = logits.float().split(widths, -1)  # one gradient for all, where slices have one each
+        parts = [torch.sigmoid(of_sigmoid)]
+        for (k, places), slab in zip(self.slabs, of_slabs, strict=True):
             parts.append(torch.softmax(slab.unflatten(-1, (len(places), k)), -1).flatten(-2))
-            start += k * len(places)
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
 
     def collapse(self, units: torch.Tensor, how: Literal["sample", "argmax"], random: torch.Generator) -> torch.Tensor:

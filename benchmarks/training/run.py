@@ -41,7 +41,7 @@ SAMPLE = HERE.parents[1] / "examples" / "sample" / "sample.pcap.gz"
 LENGTHS = (200, 10)
 BARS = {200: 4.0, 10: 2.0}
 MOST_SERIES = 1_000
-SECONDS = 2.0  # of one round of one of the two, about
+SECONDS = 1.5  # of one round of one of the two, about
 
 
 def main() -> None:

@@ -233,8 +233,8 @@ def _finish(generator: Generator, folder: Path, fingerprint: str, name: str, sta
         name, folder, generator.steps_done, state.seconds, state.records, state.last_means, state.resumed
     )
     weights = generator.sampling_weights()
-    for key, value in weights.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+    for key, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise TrainingError(f"model {name}, step {generator.steps_done}: weights '{key}' are not finite; {REMEDY}")
     save_tensors(result.sampling, weights)
     save_tensors(result.training, generator.training_weights())

@@ -45,15 +45,18 @@ def main() -> None:
         capture = Path(folder) / "elephant.pcap"
         trace = with_elephant(read_trace(options.trace), options.packets)
         write_trace(trace, capture, snaplen=128)
-        row = {"trace": options.trace.name, "elephant": options.packets, "records": len(trace)}
+        row = {**_provenance(), "trace": options.trace.name, "elephant": options.packets, "records": len(trace)}
         del trace
         row |= {"overrides": options.overrides, **measure(capture, Path(folder) / "run", options.overrides)}
-    from benchmarks.machine import provenance  # loads all of netshare
-
-    row |= provenance()
     (options.output / "results.json").write_text(json.dumps(row, indent=1) + "\n")
     (options.output / "README.md").write_text(markdown(row))
     print(markdown(row))
+
+
+def _provenance() -> dict[str, Any]:
+    from benchmarks.machine import provenance  # loads all of netshare
+
+    return provenance()
 
 
 def with_elephant(trace: Trace, packets: int) -> Trace:
@@ -177,9 +180,12 @@ def markdown(row: dict[str, Any]) -> str:
     lines = [
         "# Memory",
         "",
-        f"A whole run on {row['trace']} with one flow of {row['elephant']:,} packets in it ({row['records']:,} in all);",
-        f"`python -m benchmarks.memory.run{options}`. Peak of all its processes together (proportional set size):",
+        f"A whole run with the default preset on {row['trace']} with one flow of {row['elephant']:,} packets in it",
+        f"({row['records']:,} in all); `python -m benchmarks.memory.run{options}`.",
+        "Peak of all its processes together (proportional set size):",
         f"**{gigabytes:.2f} GB** (bar: less than {BAR_GB:.0f} GB). Padded to its longest flow the trace would take terabytes.",
+        "Passes over the data do not change it, so one (`epochs=1`) is enough to measure it. Generation is bound by its",
+        "longest series, one record after another: 65,536 in each chunk, 0.4 ms each on an idle core.",
         "",
         "| stage | seconds | peak MiB |",
         "|---|---|---|",

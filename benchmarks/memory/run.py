@@ -184,7 +184,7 @@ def markdown(row: dict[str, Any]) -> str:
         f"({row['records']:,} in all); `python -m benchmarks.memory.run{options}`.",
         "Peak of all its processes together (proportional set size):",
         f"**{gigabytes:.2f} GB** (bar: less than {BAR_GB:.0f} GB). Padded to its longest flow the trace would take terabytes.",
-        "Passes over the data do not change it, so one (`epochs=1`) is enough to measure it. Generation is bound by its",
+        "With `epochs=1` one pass is trained; weights, moments and batches are as large in every other. Generation is bound by its",
         "longest series, one record after another: 65,536 in each chunk, 0.4 ms each on an idle core.",
         "",
         "| stage | seconds | peak MiB |",
@@ -195,6 +195,7 @@ def markdown(row: dict[str, Any]) -> str:
         f"| all | {row['seconds']:.0f} | {row['peak_mib']:,} |",
         "",
         f"{row['synthetic_records']:,} synthetic packets. Daemons of Ray, apart: {row['ray_daemons_mib']:,} MiB.",
+        "Seconds are upper bounds where the machine does other work meanwhile, as it did here.",
         "",
         f"{row['date']}, commit {row['commit']}, {row['processor']}, {row['cores']} cores, {row['memory_gib']} GiB.",
     ]

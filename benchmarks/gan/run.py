@@ -22,21 +22,23 @@ from netshare.comparison import compare
 HERE = Path(__file__).resolve().parent
 VARIANTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "paper": (["doppelganger-paper"], {}),
-    "ours": ([], {}),
-    "argmax": ([], {"discretize": "argmax"}),
-    "bfloat16": ([], {"precision": "bfloat16"}),
-    "five critic rounds": ([], {"critic_rounds": 5}),
-    "packing": ([], {"packing": 4}),
-    "no average": ([], {"average_decay": 0.0}),
+    "drawn": ([], {"precision": "float32", "discretize": "sample"}),
+    "argmax": ([], {"precision": "float32", "discretize": "argmax"}),
+    "bfloat16": ([], {"precision": "bfloat16", "discretize": "sample"}),
+    "ours": ([], {"precision": "bfloat16", "discretize": "mixed"}),
+    "five critic rounds": ([], {"precision": "bfloat16", "critic_rounds": 5}),
+    "packing": ([], {"precision": "bfloat16", "packing": 4}),
+    "no average": ([], {"precision": "bfloat16", "average_decay": 0.0}),
 }
 MEANING = {
     "paper": "preset `doppelganger-paper`",
-    "ours": "defaults",
-    "argmax": "categories and bits are the most likely ones, not drawn",
-    "bfloat16": "matrix products in half precision, more steps in the time",
-    "five critic rounds": "five critic updates for one of the generators",
-    "packing": "critics judge four series at once",
-    "no average": "sampling from the last weights",
+    "drawn": "our defaults, but everything drawn, in single precision",
+    "argmax": "as that, but categories, bits and ends of series are the most likely ones",
+    "bfloat16": "as *drawn*, products in half precision: more steps in the time",
+    "ours": "defaults where the processor computes in bfloat16: that, and the most likely bits of addresses",
+    "five critic rounds": "as *ours*, five critic updates for one of the generators",
+    "packing": "as *ours*, critics judge four series at once",
+    "no average": "as *ours*, sampling from the last weights",
 }
 
 

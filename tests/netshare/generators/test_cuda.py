@@ -36,9 +36,15 @@ SCHEMA = Schema(
 STILL = AutoregressiveSettings(dropout=0, record_dropout=0, column_dropout=0, epochs=3)  # its dropout is the device's
 
 BUILD: dict[str, Callable[[str], Generator]] = {
-    "doppelganger": lambda device: DoppelGANger(SCHEMA, DoppelGANgerSettings(batch_size=32), device),
+    "doppelganger": lambda device: DoppelGANger(
+        SCHEMA, DoppelGANgerSettings(batch_size=32, precision="float32"), device
+    ),
     "doppelganger-ranges": lambda device: DoppelGANger(
-        SCHEMA, DoppelGANgerSettings(batch_size=32, auto_normalize=True, packing=2, lstm_initial_state="random"), device
+        SCHEMA,
+        DoppelGANgerSettings(
+            batch_size=32, auto_normalize=True, packing=2, lstm_initial_state="random", precision="float32"
+        ),
+        device,
     ),
     "doppelganger-bfloat16": lambda device: DoppelGANger(
         SCHEMA, DoppelGANgerSettings(batch_size=32, precision="bfloat16"), device

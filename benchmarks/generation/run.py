@@ -152,7 +152,7 @@ def markdown(result: dict[str, Any]) -> str:
         "Records a second (a CPU second) from metadata to a sorted trace in natural units; `python -m",
         f"benchmarks.generation.run`. Bar: {BAR:,} packets a second on two cores with the default preset. *share*: of the",
         "time of one core, in metadata and in measurements; the rest is fresh five-tuples, decoding and sorting. Where the",
-        "rate by the clock is below the rate by CPU time, other processes had the cores: two idle ones make twice the latter",
+        "rate by the clock is below the rate by CPU time, other processes had the cores: two idle ones would make about twice the latter",
         "in two processes, whose work is separate.",
         "",
         "| preset | trace | flows | one core | two processes | one process, two threads | metadata | measurements | MiB |",

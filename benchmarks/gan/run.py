@@ -122,10 +122,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines += ["", "; ".join(f"*{name}*: {MEANING[name]}" for name in used) + "."]
     lines += [
         "",
-        "One run each, so small differences say nothing. *paper*, *drawn*, *argmax* and *bfloat16* ran on the same code;",
-        "*ours*, *packing* and *no average* later, when a chunk's times had got a clock of their own, so that they are",
-        "comparable with one another only. Among the former the bar is met on p1 (0.30 with bfloat16), on n3 not (0.65), and",
-        "that after 60 CPU seconds; longer trainings were not run.",
+        "One run each, so small differences say nothing. Within a trace *paper*, *drawn*, *argmax* and *bfloat16* ran in one",
+        "process, on one state of the code; *ours*, *packing* and *no average* later, when a chunk's times had got a clock of",
+        "their own, so that they are comparable with one another only. (Commits in `results.json` are those at the end of a",
+        "row, not those of the code that was loaded.) Among the former the bar is met on p1 (0.30 with bfloat16), on n3 not",
+        "(0.65), and that after 60 CPU seconds; longer trainings were not run.",
         "",
         "What n3 lacks are its addresses (how popular the busiest hosts are: 28 to 70 times the floor, the paper's setting",
         "included): the metadata generator makes hosts bit by bit, and misses that few of them have most of the flows. With",

@@ -183,6 +183,7 @@ class DoppelGANger(Generator):
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Sample from these weights from now on."""
         _load(self._average, weights, "weights of the model")
+        self._average.requires_grad_(False)  # as after training: with gradients torch's LSTM rounds differently
 
     # Sampling
 

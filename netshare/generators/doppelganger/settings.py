@@ -82,7 +82,7 @@ class DoppelGANgerSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Arithmetic of matrix products in training; auto: bfloat16 on devices that compute in it, where a step "
-        "takes about 0.6 of the time (the paper: float32).",
+        "takes 0.5 to 0.8 of the time (the paper: float32).",
     )
 
     @field_validator("records_per_pass")

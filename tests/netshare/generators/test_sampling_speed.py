@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
+from netshare.generators.autoregressive.columns_net import ColumnsNet
 from netshare.generators.autoregressive.dense import LEAST_ROWS, batch_sizes, gru_cell, linear, linear_relu
-from netshare.generators.autoregressive.metadata_net import MetadataNet
 from netshare.generators.autoregressive.networks import Condition
 from netshare.generators.autoregressive.record_sampling import BLOCK_SERIES
 from netshare.generators.autoregressive.tokens import TokenLayout
-from preprocess.encoded import Column, Schema
+from preprocess.encoded import Column, Encoded, Schema
 
 SCHEMA = Schema(
     metadata=(Column("class", "class", "categorical", 3), Column("level", "level", "continuous")),
@@ -21,6 +21,19 @@ SCHEMA = Schema(
     ),
     max_length=9,
 )
+
+
+def hardly_trained() -> AutoregressiveGenerator:
+    """After a step on series of random values."""
+    random, offsets = np.random.default_rng(0), np.arange(61) * 4
+    kind = random.integers(0, 5, 240)
+    size, only = np.where((kind == 1) | (kind == 2), random.random(240), 0), np.zeros(240)
+    metadata = np.stack([random.integers(0, 3, 60), random.random(60)], 1).astype(np.float32)
+    records = np.stack([kind, size, only], 1).astype(np.float32)
+    generator = AutoregressiveGenerator(SCHEMA)
+    generator.prepare(Encoded(metadata, records, offsets, SCHEMA), seed=0, steps=1)
+    generator.step()
+    return generator
 
 
 @pytest.mark.parametrize("rows", [1, LEAST_ROWS - 1, LEAST_ROWS, 300])
@@ -46,7 +59,7 @@ def test_batch_sizes_suffice_and_are_few(most):
 
 
 def test_threads_change_nothing():
-    generator = AutoregressiveGenerator(SCHEMA)
+    generator = hardly_trained()
     metadata = generator.sample_metadata(2 * BLOCK_SERIES + 100, seed=1)
     drawn = []
     for threads in (1, 3):
@@ -57,14 +70,14 @@ def test_threads_change_nothing():
 
 
 def test_blocks_have_random_numbers_of_their_own():
-    generator = AutoregressiveGenerator(SCHEMA)
+    generator = hardly_trained()
     lengths = np.full(2 * BLOCK_SERIES, 2)
     drawn, _ = generator.sample_measurements(np.zeros((len(lengths), 2), np.float32), seed=2, lengths=lengths)
     assert not np.array_equal(drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :])
 
 
 def test_metadata_logits_are_those_of_evaluation():
-    net = MetadataNet(TokenLayout(SCHEMA.metadata, 8), AutoregressiveSettings()).eval()
+    net = ColumnsNet(TokenLayout(SCHEMA.metadata, 8), AutoregressiveSettings()).eval()
     with torch.inference_mode():
         for column in net.columns.values():
             before = torch.zeros(100, 0 if column is net.columns["0"] else 1, dtype=torch.int64)

@@ -170,6 +170,9 @@ class GenerateSection(Section):
     flows: int | None = Field(
         None, ge=1, description="Flows (distinct five-tuples), or series; default: as many as the input has."
     )
+    threads: int | None = Field(
+        None, ge=1, description="Threads that draw records; default: all cores. What is drawn does not depend on it."
+    )
     avoid_real_flows: bool = Field(
         True, description="Make no five-tuple of the input, as long as the model draws enough others."
     )

@@ -51,6 +51,7 @@ VOLUME_TOLERANCE = 0.02  # of a chunk's records
 EXCHANGES = 10  # rounds of exchanging flows, each with new draws ...
 SPARE_FLOWS = 64  # ... of at least so many
 MOST_EXCHANGED = 20  # one flow in so many
+QUICKLY_DRAWN = 1024  # records
 
 
 @dataclass
@@ -388,29 +389,42 @@ def _meet_volume(
         spare = _take(spare, _lies_within(spare, draw.chunk))
         if not _rows(spare):
             continue
-        others = _measure(spare, draw, seed=derive_seed(draw.seed, "exchange", attempt))
-        out, into = _exchange(table, others, missing, left, _lies_within(table.metadata, draw.chunk), rng)
+        seed = derive_seed(draw.seed, "exchange", attempt)
+        lengths = draw.generator.sample_lengths(draw.codec.encode_metadata(spare), seed=derive_seed(seed, "lengths"))
+        others = _measure(spare, draw, seed=seed) if lengths is None else None
+        offered = others.lengths if others is not None else np.asarray(lengths)
+        out, into = _exchange(table.lengths, offered, missing, left, _lies_within(table.metadata, draw.chunk), rng)
+        if not len(out):
+            continue
+        if others is None:  # long ones, which take long, are drawn only where they are taken
+            drawn = np.union1d(into, np.flatnonzero(offered <= QUICKLY_DRAWN))
+            others, into = (
+                _measure(_take(spare, drawn), draw, seed=seed, lengths=offered[drawn]),
+                np.searchsorted(drawn, into),
+            )
+        others = take_series(others, into)
         left -= len(out)
         draw.said.exchanged += len(out)
-        started.add(_take(others.metadata, into))
+        started.add(others.metadata)
         kept = np.setdiff1d(np.arange(len(table)), out)
-        table = _joined(take_series(table, kept), take_series(others, into))
+        table = _joined(take_series(table, kept), others)
     return table
 
 
 def _exchange(
-    table: SeriesTable,
-    others: SeriesTable,
+    lengths: np.ndarray,
+    offered: np.ndarray,
     missing: int,
     most: int,
     movable: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which series of `table` to exchange for which of `others`, at most `most`, to gain about `missing` records."""
-    mine, theirs = rng.permutation(np.flatnonzero(movable)), rng.permutation(len(others))
+    """Which of the `movable` series of these lengths to exchange for which of those offered (their lengths), at most
+    `most`, to gain about `missing` records."""
+    mine, theirs = rng.permutation(np.flatnonzero(movable)), rng.permutation(len(offered))
     pairs = min(len(mine), len(theirs))
     mine, theirs = mine[:pairs], theirs[:pairs]
-    gain = (others.lengths[theirs] - table.lengths[mine]) * np.sign(missing)
+    gain = (offered[theirs] - lengths[mine]) * np.sign(missing)
     least = max(1.0, abs(missing) / (2 * most))  # an exchange for less would use up the number of them
     useful = np.flatnonzero((gain >= least) & (gain <= abs(missing)))
     order = useful[np.argsort(rng.exponential(size=len(useful)) / gain[useful], kind="stable")]

@@ -270,7 +270,7 @@ class Run:
 
     def generate(self, before: str) -> str:
         """Trained models -> synthetic records, as decoded."""
-        key = fingerprint("generated", before, _plain(self.config.generate), self.config.seed)
+        key = fingerprint("generated", before, _plain(self.config.generate, but={"threads"}), self.config.seed)
         with self._stage("generated", key, "generating") as work:
             if work is not None:
                 trace, said = self.sample(flows=self.config.generate.flows, seed=self.config.seed)
@@ -423,6 +423,7 @@ class Run:
         section = settled_generator(self.config.generator, self.folder.path / "models")
         generator = build_generator(schema, section, device=device_of(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
+        generator.sampling_threads = self.config.generate.threads or available_cores()
         return generator
 
     @contextmanager
@@ -456,8 +457,8 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
     return train, holdout
 
 
-def _plain(section: Any) -> Any:
-    return section.model_dump(mode="json")
+def _plain(section: Any, but: set[str] | None = None) -> Any:
+    return section.model_dump(mode="json", exclude=but)
 
 
 def device_of(name: str) -> str:
@@ -475,6 +476,11 @@ def device_of(name: str) -> str:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"training.device is {name}, but this machine has no CUDA device; use auto or cpu")
     return name
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

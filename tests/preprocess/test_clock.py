@@ -138,3 +138,14 @@ def test_a_user_may_choose_how_starts_are_encoded():
     assert {part["field"]: part["encoding"] for part in codec.describe()}["start"] == "quantile"
     with pytest.raises(FieldError, match="start"):
         Codec.fit_chunks({0: table}, encodings={"start": "nothing"})
+
+
+@given(st.integers(0, 2**32), st.integers(2, 80))
+@settings(max_examples=100, deadline=None)
+def test_coarse_times_leave_out_no_stretch_that_runs_backwards(seed, n):
+    second, width = 1_000_000_000, 17_001_000_000
+    starts = np.sort(np.random.default_rng(seed).choice(18, n, p=np.arange(1, 19)[::-1] / 171)) * second
+    table = series(np.minimum(starts, 17 * second), np.ones(n, int), np.zeros(n), width)
+    clock = Clock.of(table, resolution=second)
+    assert all(begin < end for begin, end in zip(clock.begins, clock.ends, strict=True))
+    assert clock.busy_width <= width

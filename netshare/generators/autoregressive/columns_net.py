@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from netshare.generators.autoregressive.dense import linear, linear_relu, padded
 from netshare.generators.autoregressive.recall import FEATURES, NUMBERS, ContextCounts, Recalled, recalled_columns
 from netshare.generators.autoregressive.row_model import ColumnCounts, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
@@ -153,9 +154,11 @@ class ColumnsNet(nn.Module):
             chosen = uniform[index, 2 * i]
             source, recalled = self._choose_source(i, tokens[index], uniform[index, 2 * i + 1], chosen)
             by_net = (source == 0).nonzero().squeeze(1)
-            before = tokens[index[by_net], :i] + torch.tensor(self.layout.offsets[:i], dtype=torch.int64)
-            logits = self.columns[str(i)](before.to(device))
-            recalled[by_net] = draw(logits, chosen[by_net].to(device)).cpu()
+            if len(by_net):
+                by_net = padded(by_net, rows)
+                before = tokens[index[by_net], :i] + torch.tensor(self.layout.offsets[:i], dtype=torch.int64)
+                logits = self.columns[str(i)].sampling_logits(before.to(device))  # type: ignore[operator]
+                recalled[by_net] = draw(logits, chosen[by_net].to(device)).cpu()
             tokens[index, i] = recalled
         return tokens
 
@@ -222,6 +225,16 @@ class ColumnNet(nn.Module):
         h = h + self.dropout(functional.relu(self.second(h)))
         out: torch.Tensor = self.out(h)
         return out
+
+    def sampling_logits(self, before: torch.Tensor) -> torch.Tensor:
+        """The same as `forward` in evaluation mode, without gradients."""
+        if before.shape[1]:
+            total = functional.embedding_bag(before, self.table.vectors(), mode="sum")
+        else:
+            total = torch.zeros(len(before), self.first.in_features, device=before.device)
+        h = linear_relu(total, self.first.weight, self.first.bias)
+        h += linear_relu(h, self.second.weight, self.second.bias)
+        return linear(h, self.out.rows(), self.out.bias)
 
     def trust(self, features: torch.Tensor) -> torch.Tensor:
         """float32[n, 1 + K]: log weights of the net and of each context; features: float32[n, K, FEATURES]."""

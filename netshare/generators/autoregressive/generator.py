@@ -36,7 +36,6 @@ MEMORIES = ("metadata.memory", "length.memory")  # among the weights: tokens of 
 METADATA_BATCH = 16_384  # rows sampled at once, at most
 ROUNDS = 24  # in which metadata are sampled ...
 LEAST_ROUND = 32  # ... of no fewer rows
-SERIES_BATCH = 131_072  # series sampled side by side
 
 
 class AutoregressiveGenerator(Generator):
@@ -211,13 +210,13 @@ class AutoregressiveGenerator(Generator):
             else:
                 lengths = check_lengths(lengths, len(metadata), self.schema.max_length)
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-            measurements = np.zeros((int(offsets[-1]), len(self.record_layout)), np.float32)
-            for begin in range(0, len(lengths), SERIES_BATCH):
-                end = min(begin + SERIES_BATCH, len(lengths))
-                measurements[offsets[begin] : offsets[end]] = sample_records(
-                    self.record_net, tokens[begin:end].to(self.device), lengths[begin:end], random
-                )
+            measurements = sample_records(self.record_net, tokens, lengths, random, threads=self.sampling_threads)
         return measurements, offsets
+
+    def sample_lengths(self, metadata: np.ndarray, *, seed: int) -> np.ndarray:
+        """See `Generator.sample_lengths`."""
+        with _Sampling(self):
+            return self._sample_lengths(self._metadata_tokens(metadata), torch.Generator().manual_seed(seed))
 
     def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
         """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""

@@ -71,6 +71,14 @@ class RecordNet(nn.Module):
         weights = torch.where(none, 1.0 / max(len(self.layout), 1), weights)
         return self.previous.total(numbered, weights)
 
+    def previous_of_none(self) -> torch.Tensor:
+        """float32[1, state]: `recall` of a first record."""
+        device = self.to_rows.weight.device
+        return self.recall(
+            torch.zeros(1, len(self.layout), dtype=torch.int64, device=device),
+            torch.ones(1, dtype=torch.bool, device=device),
+        )
+
     def places(self, index: torch.Tensor, remaining: torch.Tensor) -> torch.Tensor:
         """float32[n, 2 * state]: what being record `index` with `remaining` more to come (int64[n]) adds."""
         places: torch.Tensor = self.index(position_bin(index)) + self.remaining(position_bin(remaining))
@@ -92,11 +100,13 @@ class Condition(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """float32[n, condition] of int64[n, A] tokens."""
-        known = self.table(self.layout.numbered(tokens))
+        keep = torch.ones(tokens.shape, device=tokens.device)
         if self.training and self.column_dropout > 0:
-            keep = torch.rand(tokens.shape, device=tokens.device) >= self.column_dropout
-            known = known * keep.unsqueeze(2)
-        total = known.sum(dim=1)
+            keep = (torch.rand(tokens.shape, device=tokens.device) >= self.column_dropout).to(keep.dtype)
+        if tokens.shape[1]:
+            total = self.table.total(self.layout.numbered(tokens), keep)
+        else:
+            total = torch.zeros(len(tokens), self.first.in_features, device=tokens.device)
         h = self.dropout(functional.relu(self.first(total)))
         out: torch.Tensor = total + self.dropout(functional.relu(self.second(h)))
         return out

@@ -25,6 +25,7 @@ GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple 
 EPSILON = 1e-3  # of AdamW: what is rarely seen is learnt slowly, where the usual 1e-8 would learn it by heart at once
 MOST_PASSES, MOST_STEPS = 100, 3000  # by default, whichever is more: over little data a pass is but a few steps
 PATIENCE_PASSES, PATIENCE_STEPS = 3, 100
+REMEDY = "lower generator.autoregressive.learning_rate"
 LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
@@ -185,7 +186,7 @@ class PartTraining:
         total = torch.stack(present).sum() / rows
         self.loss = float(total.detach())
         if not math.isfinite(self.loss):
-            raise TrainingError(f"the loss of the {self.name} net became {self.loss}; lower generator.learning_rate")
+            raise TrainingError(f"the loss of the {self.name} net became {self.loss}; {REMEDY}")
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.part.net.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
@@ -199,6 +200,8 @@ class PartTraining:
             return
         losses = self.validate(self.held)
         self.validation_loss = float(sum(losses))
+        if not math.isfinite(self.validation_loss):
+            raise TrainingError(f"the validation loss of the {self.name} net became {self.validation_loss}; {REMEDY}")
         before = self.best_loss
         weights = self.part.net.state_dict()
         for number, (prefix, columns) in enumerate(self.part.groups):

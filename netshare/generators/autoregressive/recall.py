@@ -133,13 +133,13 @@ class ContextCounts:
     def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where each row's context stands among the counts (`begin`, `end`: int64[n]) and its features
         (float32[n, FEATURES]); needs only the columns of the context."""
-        contexts = self._contexts(rows)
+        contexts, back = np.unique(self._contexts(rows), return_inverse=True)  # few, and in order, are soon found
         begin = np.searchsorted(self._codes, contexts, side="left")
         end = np.searchsorted(self._codes, contexts | TOKEN_MASK, side="right")
         total, values = (end - begin).astype(np.float32), self._distinct[end] - self._distinct[begin]
         share = np.where(total > 0, values / np.maximum(total, 1), 0.0)
         features = np.stack([np.log1p(total), np.log1p(values), share], axis=1).astype(np.float32)
-        return begin, end, features
+        return begin[back], end[back], features[back]
 
     def probability(self, rows: np.ndarray, total: np.ndarray) -> np.ndarray:
         """float32[n]: relative frequency of each row's token after its context, which was seen `total` times."""

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from netshare.generators.autoregressive.dense import linear, linear_relu, padded
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
@@ -168,18 +169,21 @@ class RowSampler:
         """int64[n, columns]: rows drawn with the uniform numbers float32[n, columns]; `total` (float32[n, state]) is
         what the running sum begins at, and is overwritten."""
         rows, columns = uniform.shape
-        tokens = torch.empty(rows, columns, dtype=torch.int64, device=uniform.device)
+        tokens = torch.zeros(rows, columns, dtype=torch.int64, device=uniform.device)
         for i, size in enumerate(self._layout.sizes):
             open_rows, head = self._layout.open_rows(tokens, i), self._heads[i]
             if open_rows is None:
-                drawn = torch.zeros_like(tokens[:, i]) if head is None else draw(_logits(total, head), uniform[:, i])
-                tokens[:, i] = drawn
+                if head is not None:
+                    tokens[:, i] = draw(_logits(total, head), uniform[:, i])
             else:
-                drawn = torch.zeros_like(open_rows)
-                if head is not None and len(open_rows):
-                    drawn = draw(_logits(total[open_rows], head), uniform[:, i][open_rows])
                 tokens[:, i] = size
-                tokens[open_rows, i] = drawn
+                if len(open_rows):
+                    if head is None:
+                        tokens[open_rows, i] = 0
+                    else:
+                        open_rows = padded(open_rows, rows)
+                        drawn = draw(_logits(total[open_rows], head), uniform[:, i][open_rows])
+                        tokens[open_rows, i] = drawn
             if i + 1 < columns:
                 total += functional.embedding(tokens[:, i] + self._layout.offsets[i], self._table)
         return tokens
@@ -187,9 +191,9 @@ class RowSampler:
 
 def _logits(total: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
     w1, b1, w2, b2, w3, b3 = weights
-    h = torch.relu_(functional.linear(total, w1, b1))
-    h += torch.relu_(functional.linear(h, w2, b2))
-    return functional.linear(h, w3, b3)
+    h = linear_relu(total, w1, b1)
+    h += linear_relu(h, w2, b2)
+    return linear(h, w3, b3)
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

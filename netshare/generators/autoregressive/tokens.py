@@ -49,6 +49,7 @@ class TokenLayout:
         self._scale = torch.where(self._continuous, sizes, 1).float()
         self._shift = torch.where(self._continuous, 0.0, 0.5)
         self._largest = sizes - 1
+        self._constants: dict[torch.device, tuple[torch.Tensor, list[torch.Tensor | None]]] = {}
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -71,14 +72,23 @@ class TokenLayout:
 
     def numbered(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens in the numbering of all columns: int64[n, columns]."""
-        return tokens + torch.tensor(self.offsets, dtype=torch.int64, device=tokens.device)
+        return tokens + self._on(tokens.device)[0]
 
     def open_rows(self, tokens: torch.Tensor, column: int) -> torch.Tensor | None:
         """int64[k]: the rows in which the column carries meaning; None for all. Needs only the columns before it."""
-        gate = self.gates[column]
-        if gate is None:
+        gate, opens = self.gates[column], self._on(tokens.device)[1][column]
+        if gate is None or opens is None:
             return None
-        return gate[1].to(tokens.device)[tokens[:, gate[0]]].nonzero().squeeze(1)
+        return opens[tokens[:, gate[0]]].nonzero().squeeze(1)
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """Offsets and open values of gates on a device, brought there once."""
+        if device not in self._constants:
+            with torch.inference_mode(False):
+                offsets = torch.tensor(self.offsets, dtype=torch.int64, device=device)
+                opens = [None if gate is None else gate[1].to(device) for gate in self.gates]
+            self._constants[device] = offsets, opens
+        return self._constants[device]
 
     def counts(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """float32[size] a column: how often each of its tokens occurs, *off* not counted."""

@@ -55,6 +55,8 @@ class DoppelGANger(Generator):
         self._ranged = numbers if self.settings.auto_normalize else []
         self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
         self._steps = 0
+        precision = self.settings.precision
+        self._half = precision == "bfloat16" or (precision == "auto" and computes_in_half(self.device))
         self._build(seed=0)
 
     # Training
@@ -86,6 +88,7 @@ class DoppelGANger(Generator):
         settings = self.settings
         learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
+        self._average.measurements.lstm.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not
         betas = (settings.adam_beta1, 0.999)
         self._generator_optimizer = torch.optim.Adam(
             learning.parameters(), settings.generator_learning_rate, betas, fused=True
@@ -180,6 +183,7 @@ class DoppelGANger(Generator):
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Sample from these weights from now on."""
         _load(self._average, weights, "weights of the model")
+        self._average.requires_grad_(False)  # as after training: with gradients torch's LSTM rounds differently
 
     # Sampling
 
@@ -245,7 +249,7 @@ class DoppelGANger(Generator):
         """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2] (None where metadata
         are trained alone)."""
         networks, random, device = self._generators, self._random, self.device
-        sample = self.settings.discretize == "sample"
+        sample = self.settings.discretize != "argmax"
         with self._autocast():
             noise = normal(random, device, n, self.settings.metadata_noise)
             metadata = self._metadata.activate(networks.metadata(noise))
@@ -314,7 +318,7 @@ class DoppelGANger(Generator):
         return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
 
     def _check(self, data: Encoded) -> None:
         if len(data) == 0:
@@ -330,6 +334,14 @@ class DoppelGANger(Generator):
                 f"series have {data.lengths.min()} to {data.lengths.max()} records, the schema allows 1 to "
                 f"{self.schema.max_length}: cut long series into segments when encoding"
             )
+
+
+def computes_in_half(device: torch.device) -> bool:
+    """Whether the device multiplies matrices of bfloat16 by itself, faster than those of float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in asked)
 
 
 def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -8,11 +8,15 @@ many columns it has.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import torch
 
 from preprocess.encoded import Column
+
+Discretize = Literal["mixed", "sample", "argmax"]
+DIGITS = 4  # columns of a field from which they are digits of one number: addresses as bits or bytes, not single tags
 
 
 class ColumnLayout:
@@ -33,6 +37,10 @@ class ColumnLayout:
         self.sigmoid_columns = torch.tensor(numbers + bits, dtype=torch.long, device=device)
         self.slabs = [(k, torch.tensor(places, device=device)) for k, places in sorted(many.items())]
         self.width = self.n_sigmoid + sum(k * len(places) for k, places in self.slabs)
+        many_digits = {field for field, count in Counter(column.field for column in columns).items() if count >= DIGITS}
+        is_digit = torch.tensor([column.field in many_digits for column in columns], dtype=torch.bool, device=device)
+        self.digit_bits = is_digit[bits]
+        self.digit_places = [is_digit[places] for _, places in self.slabs]
 
     def expand(self, values: torch.Tensor) -> torch.Tensor:
         """float32[..., columns] of numbers and indices -> float32[..., width] of numbers, bits and one-hot groups."""
@@ -44,37 +52,39 @@ class ColumnLayout:
 
     def activate(self, logits: torch.Tensor) -> torch.Tensor:
         """float[..., width] -> probabilities and numbers in [0, 1], the same shape, float32."""
-        logits = logits.float()
-        parts = [torch.sigmoid(logits[..., : self.n_sigmoid])]
-        start = self.n_sigmoid
-        for k, places in self.slabs:
-            slab = logits[..., start : start + k * len(places)]
+        widths = [self.n_sigmoid, *(k * len(places) for k, places in self.slabs)]
+        of_sigmoid, *of_slabs = logits.float().split(widths, -1)  # one gradient for all, where slices have one each
+        parts = [torch.sigmoid(of_sigmoid)]
+        for (k, places), slab in zip(self.slabs, of_slabs, strict=True):
             parts.append(torch.softmax(slab.unflatten(-1, (len(places), k)), -1).flatten(-2))
-            start += k * len(places)
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
 
-    def collapse(self, units: torch.Tensor, how: Literal["sample", "argmax"], random: torch.Generator) -> torch.Tensor:
+    def collapse(self, units: torch.Tensor, how: Discretize, random: torch.Generator) -> torch.Tensor:
         """Activated units -> float32[..., columns]: numbers as they are, categories drawn from their probabilities or
-        the most likely ones. `random` lives on the CPU, so that the same seed draws the same on every device."""
+        the most likely ones; `mixed`: the most likely digits of fields that have several, all else drawn. `random` lives
+        on the CPU, so that the same seed draws the same on every device."""
         values = units.new_zeros((*units.shape[:-1], len(self.columns)))
         sigmoid = units[..., : self.n_sigmoid].clone()
         if self.n_sigmoid > self.n_numbers:
             bits = sigmoid[..., self.n_numbers :]
-            bits.copy_((uniform_like(bits, random) if how == "sample" else 0.5) < bits)
+            drawn = (uniform_like(bits, random) if how != "argmax" else 0.5) < bits
+            bits.copy_(torch.where(self.digit_bits, bits > 0.5, drawn) if how == "mixed" else drawn)
         values[..., self.sigmoid_columns] = sigmoid
         start = self.n_sigmoid
-        for k, places in self.slabs:
+        for (k, places), digits in zip(self.slabs, self.digit_places, strict=True):
             slab = units[..., start : start + k * len(places)].unflatten(-1, (len(places), k))
-            if how == "sample":
+            if how == "argmax":
+                chosen = slab.argmax(-1)
+            else:
                 below = slab.cumsum(-1) <= uniform_like(slab[..., :1], random)
                 chosen = below.sum(-1).clamp_(max=k - 1)
-            else:
-                chosen = slab.argmax(-1)
+                if how == "mixed":
+                    chosen = torch.where(digits, slab.argmax(-1), chosen)
             values[..., places] = chosen.to(values.dtype)
             start += k * len(places)
         return values
 
-    def harden(self, units: torch.Tensor, how: Literal["sample", "argmax"], random: torch.Generator) -> torch.Tensor:
+    def harden(self, units: torch.Tensor, how: Discretize, random: torch.Generator) -> torch.Tensor:
         """The units that `expand` would give for what `collapse` reads off; gradients pass as if nothing was done."""
         with torch.no_grad():
             step = self.expand(self.collapse(units, how, random)) - units

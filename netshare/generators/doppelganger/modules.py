@@ -88,8 +88,8 @@ class MeasurementGenerator(nn.Module):
         steps = condition.unsqueeze(1).expand(-1, noise.shape[1], -1)
         hidden, state = self.lstm(torch.cat([steps, noise], -1), state)
         logits = self.output(hidden).reshape(len(noise), -1, self.layout.width + FLAG_UNITS)
-        flags = torch.softmax(logits[..., self.layout.width :].float(), -1)
-        return self.layout.activate(logits[..., : self.layout.width]), flags, state
+        units, flags = logits.split([self.layout.width, FLAG_UNITS], -1)
+        return self.layout.activate(units), torch.softmax(flags.float(), -1), state
 
 
 class Critic(nn.Module):
@@ -122,8 +122,9 @@ class Critic(nn.Module):
 
     def first_blocks(self, width: int) -> list[torch.Tensor]:
         """The first layer's weights that meet a row of this width, float32[block, units] each, in order."""
-        starts = [start for start in self.edges[:-1] if start < width]
-        return [block[: width - start] for start, block in zip(starts, self.first, strict=False)]
+        met = [(start, block) for start, block in zip(self.edges[:-1], self.first, strict=True) if start < width]
+        # A slice of a whole block would cost its gradient a copy.
+        return [block if len(block) <= width - start else block[: width - start] for start, block in met]
 
     def enter(self, rows: torch.Tensor) -> torch.Tensor:
         """The first layer before its ReLU: an affine map of the rows."""

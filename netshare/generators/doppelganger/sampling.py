@@ -6,14 +6,12 @@ batch, so that the long ones alone pay for their length.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import nn
 
 from netshare.generators.doppelganger.batches import unscale_by_range
-from netshare.generators.doppelganger.layout import ColumnLayout
+from netshare.generators.doppelganger.layout import ColumnLayout, Discretize
 from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
 
 SERIES_AT_ONCE = 2048
@@ -40,9 +38,7 @@ class Networks(nn.Module):
 
 
 @torch.inference_mode()
-def draw_metadata(
-    networks: Networks, layout: ColumnLayout, n: int, *, how: Literal["sample", "argmax"], seed: int
-) -> np.ndarray:
+def draw_metadata(networks: Networks, layout: ColumnLayout, n: int, *, how: Discretize, seed: int) -> np.ndarray:
     """float32[n, columns]: metadata rows."""
     random = torch.Generator().manual_seed(seed)
     rows = np.empty((n, len(layout.columns)), np.float32)
@@ -61,7 +57,7 @@ def draw_measurements(
     *,
     max_length: int,
     ranged: list[int],
-    how: Literal["sample", "argmax"],
+    how: Discretize,
     seed: int,
     given_lengths: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +87,7 @@ def _draw_batch(
     condition: torch.Tensor,
     max_length: int,
     lengths: torch.Tensor | None,
-    how: Literal["sample", "argmax"],
+    how: Discretize,
     random: torch.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Records float32[n_records, columns] and the row of `condition` of each, int64[n_records], in series order."""
@@ -105,7 +101,7 @@ def _draw_batch(
         units, flags, state = generator(condition[running], noise, state)
         units, flags = units[:, : max_length - done], flags[:, : max_length - done]
         if lengths is None:
-            exists, goes_on = mask_after_stop(flags, how == "sample", random)
+            exists, goes_on = mask_after_stop(flags, how != "argmax", random)
         else:
             left = lengths[running] - done
             exists = torch.arange(flags.shape[1], device=left.device) < left.unsqueeze(1)

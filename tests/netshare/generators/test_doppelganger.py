@@ -13,7 +13,8 @@ from netshare.generators.doppelganger.batches import (
     series_ranges,
     unscale_by_range,
 )
-from netshare.generators.doppelganger.layout import ColumnLayout
+from netshare.generators.doppelganger.generator import computes_in_half
+from netshare.generators.doppelganger.layout import DIGITS, ColumnLayout
 from netshare.generators.doppelganger.losses import (
     critic_loss,
     input_gradient_norms,
@@ -269,3 +270,25 @@ def test_half_precision_trains_too(tmp_path, more):
     result = train(generator, real, folder=tmp_path, steps=5, seed=1, name="toy")
     assert all(tensor.dtype == torch.float32 for tensor in generator.training_weights().values())
     assert np.isfinite(list(result.losses.values())).all()
+
+
+def test_half_precision_is_chosen_only_where_the_device_computes_in_it():
+    generator = DoppelGANger(toy(10).schema, DoppelGANgerSettings())
+    assert generator._autocast()._enabled == computes_in_half(generator.device)
+    assert not computes_in_half(torch.device("meta"))
+    for precision, half in (("float32", False), ("bfloat16", True)):
+        own = DoppelGANger(toy(10).schema, DoppelGANgerSettings(precision=precision))
+        assert own._autocast()._enabled == half
+
+
+def test_mixed_takes_the_most_likely_digits_and_draws_all_else():
+    digits = [Column(f"address.bit{i}", "address", "categorical", 2) for i in range(DIGITS)]
+    bytes_ = [Column(f"long.byte{i}", "long", "categorical", 3) for i in range(DIGITS)]
+    columns = (*digits, Column("tag", "tag", "categorical", 2), *bytes_, Column("kind", "kind", "categorical", 3))
+    layout = ColumnLayout(columns, torch.device("cpu"))
+    soft = torch.tensor([0.7] * (DIGITS + 1) + [0.2, 0.5, 0.3] * (DIGITS + 1)).expand(2000, -1)
+    drawn = layout.collapse(soft, "mixed", torch.Generator().manual_seed(0))
+    assert (drawn[:, :DIGITS] == 1).all()
+    assert (drawn[:, DIGITS + 1 : 2 * DIGITS + 1] == 1).all()
+    assert drawn[:, DIGITS].mean() == pytest.approx(0.7, abs=0.05)
+    assert torch.bincount(drawn[:, -1].long()) / 2000 == pytest.approx(torch.tensor([0.2, 0.5, 0.3]), abs=0.05)

@@ -1,0 +1,144 @@
+"""DoppelGANger as we train it against the paper's literal setting, and the ideas between the two, at equal CPU time.
+
+    python -m benchmarks.gan.run TRACE... [--variants paper ours argmax ...] [--seconds 150] [-o benchmarks/gan]
+
+Each variant of `VARIANTS` is trained on half of the trace's conversations (A) on one thread for so many CPU seconds, in
+one chunk, and compared with the other half (B), as `netshare compare` does. Bar: the geometric mean of d(S, B) / d(A, B)
+is at most half as far above 1 as the paper's setting's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import netshare
+from benchmarks.machine import provenance
+from netshare.comparison import compare
+
+HERE = Path(__file__).resolve().parent
+VARIANTS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "paper": (["doppelganger-paper"], {}),
+    "drawn": ([], {"precision": "float32", "discretize": "sample"}),
+    "argmax": ([], {"precision": "float32", "discretize": "argmax"}),
+    "bfloat16": ([], {"precision": "bfloat16", "discretize": "sample"}),
+    "ours": ([], {"precision": "bfloat16", "discretize": "mixed"}),
+    "five critic rounds": ([], {"precision": "bfloat16", "critic_rounds": 5}),
+    "packing": ([], {"precision": "bfloat16", "packing": 4}),
+    "no average": ([], {"precision": "bfloat16", "average_decay": 0.0}),
+}
+MEANING = {
+    "paper": "preset `doppelganger-paper`",
+    "drawn": "our defaults, but everything drawn, in single precision",
+    "argmax": "as that, but categories, bits and ends of series are the most likely ones",
+    "bfloat16": "as *drawn*, products in half precision: more steps in the time",
+    "ours": "defaults where the processor computes in bfloat16: that, and the most likely bits of addresses",
+    "five critic rounds": "as *ours*, five critic updates for one of the generators",
+    "packing": "as *ours*, critics judge four series at once",
+    "no average": "as *ours*, sampling from the last weights",
+}
+
+
+def main() -> None:
+    """Run what is asked for; rows of other traces and variants are kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("traces", nargs="+", type=Path)
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["paper", "ours"])
+    parser.add_argument("--seconds", type=float, default=150.0, help="CPU time of one training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=HERE)
+    options = parser.parse_args()
+    path = options.output / "results.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    for trace in options.traces:
+        for variant in options.variants:
+            row = measure(trace, variant, options.seconds, options.seed)
+            same = (row["trace"], row["variant"], row["budget"])
+            rows = [r for r in rows if (r["trace"], r["variant"], r["budget"]) != same] + [row]
+            rows.sort(key=lambda r: (r["trace"], r["budget"], list(VARIANTS).index(r["variant"])))
+            path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+            (options.output / "README.md").write_text(markdown(rows))
+            print(variant, trace.name, row["ratio"], row["steps"], row["worst"], flush=True)
+
+
+def measure(trace: Path, variant: str, seconds: float, seed: int) -> dict[str, Any]:
+    """One training, one sample, its distances."""
+    presets, settings = VARIANTS[variant]
+    code = provenance()  # before anything is committed meanwhile
+    kind = "pcap" if ".pcap" in trace.name else "netflow"
+    with tempfile.TemporaryDirectory(prefix="netshare-gan-") as folder:
+        config = netshare.load_config(
+            {
+                "input": str(trace.resolve()),
+                "preset": [kind, *presets],
+                "chunks": {"count": 1},
+                "generator": {"kind": "doppelganger", "doppelganger": settings},
+                "seed": seed,
+            },
+            work_dir=Path(folder) / "run",
+        )
+        found = compare(config, methods=["doppelganger"], budget=seconds, folder=Path(folder) / "compare").rows[0]
+    if "failed" in found:
+        raise SystemExit(found["failed"])
+    ratios = {name: row["ratio"] for name, row in found["distances"].items()}
+    worst = max(ratios, key=lambda name: ratios[name])
+    return {
+        "trace": trace.name,
+        "variant": variant,
+        "budget": seconds,
+        "ratio": found["ratio"],
+        "steps": found["steps"],
+        "cpu_seconds": found["cpu_seconds"],
+        "worst": f"{worst}: {ratios[worst]:.1f}",
+        "ratios": ratios,
+        "copying": found["copying"],
+        "from": code,
+    }
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table as a page."""
+    lines = [
+        "# DoppelGANger: our training against the paper's",
+        "",
+        "Geometric mean of d(S, B) / d(A, B) after equal CPU time on one thread; `python -m benchmarks.gan.run TRACE...",
+        "--variants ...`. *Excess* is the ratio's distance from 1 over that of the paper's setting (bar: at most 0.5).",
+        "",
+        "| trace | CPU s | variant | steps | ratio | excess | worst distance |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    paper = {(r["trace"], r["budget"]): r["ratio"] for r in rows if r["variant"] == "paper"}
+    for row in rows:
+        base = paper.get((row["trace"], row["budget"]))
+        excess = f"{(row['ratio'] - 1) / (base - 1):.2f}" if base else ""
+        lines.append(
+            f"| {row['trace']} | {row['budget']:.0f} | {row['variant']} | {row['steps']:,} | {row['ratio']:.2f} | {excess} | "
+            f"{row['worst']} |"
+        )
+    used = [name for name in VARIANTS if any(row["variant"] == name for row in rows)]
+    lines += ["", "; ".join(f"*{name}*: {MEANING[name]}" for name in used) + "."]
+    lines += [
+        "",
+        "One run each, so small differences say nothing. Within a trace *paper*, *drawn*, *argmax* and *bfloat16* ran in one",
+        "process, on one state of the code; *ours*, *packing* and *no average* later, when a chunk's times had got a clock of",
+        "their own, so that they are comparable with one another only. (Commits in `results.json` are those at the end of a",
+        "row, not those of the code that was loaded.) Among the former the bar is met on p1 (0.30 with bfloat16), on n3 not",
+        "(0.65), and that after 60 CPU seconds; longer trainings were not run.",
+        "",
+        "What n3 lacks are its addresses (how popular the busiest hosts are: 28 to 70 times the floor, the paper's setting",
+        "included): the metadata generator makes hosts bit by bit, and misses that few of them have most of the flows. With",
+        "the most likely bits (*argmax*) all four distances of p1's addresses fall (destinations' ranks from 12.0 to 3.9),",
+        "while lengths and flags, drawn no more, get worse: hence *ours* takes the most likely bits of addresses alone.",
+        "Packing, which shows critics that hosts return, brings n3's destinations from 58 to 39, but makes fewer steps in the",
+        "time (on p1 a sixth) and loses more elsewhere.",
+    ]
+    said = rows[-1]["from"]
+    lines += ["", f"{said['date']}, commit {said['commit']}, {said['processor']}, {said['cores']} cores."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

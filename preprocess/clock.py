@@ -109,9 +109,21 @@ class Clock:
         """The same series with start, span and interarrival times in busy time."""
         return _with_times(table, self.to_busy(_record_times(table)))
 
-    def to_real_table(self, table: SeriesTable) -> SeriesTable:
-        """The same series with start, span and interarrival times in real time, of what `to_busy_table` gives."""
-        return _with_times(table, self.to_real(_record_times(table)))
+    def to_real_table(self, table: SeriesTable, starts: np.ndarray | None = None) -> SeriesTable:
+        """The same series with start, span and interarrival times in real time, of what `to_busy_table` gives.
+
+        Args:
+            table: in busy time.
+            starts: int64[n_series], real times at which the series do start: those that start in a stretch that is left
+                out go on from there, as far as the chunk goes.
+        """
+        times = _record_times(table)
+        real = self.to_real(times)
+        if starts is not None:
+            late = np.repeat(starts - real[table.offsets[:-1]], table.lengths)
+            since = times - np.repeat(times[table.offsets[:-1]], table.lengths)
+            real = np.where(late == 0, real, np.minimum(np.repeat(starts, table.lengths) + since, self.width - 1))
+        return _with_times(table, real)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""

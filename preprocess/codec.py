@@ -262,7 +262,7 @@ class Codec:
         measurements = to_byte_counts(measurements)
         whole = {**metadata, "start": start, "span": span // self.resolution * self.resolution}
         table = SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
-        return clock.to_real_table(table)
+        return clock.to_real_table(table, metadata["start"])
 
     def describe(self) -> list[dict[str, Any]]:
         """One row a field: `field`, `table`, `encoding`, number of `columns`, `bounds` (public or measured)."""

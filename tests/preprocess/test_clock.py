@@ -75,6 +75,18 @@ def test_nothing_comes_back_from_a_quiet_stretch():
     assert (near(2) | near(12)).all()
 
 
+def test_who_is_told_to_start_in_a_quiet_stretch_does():
+    table = two_sessions()
+    clock = Clock.of(table)
+    starts = table.metadata["start"].copy()
+    starts[:50] = 6 * DAY + np.arange(50)
+    starts[50] = table.chunk_width - 5
+    real = clock.to_real_table(clock.to_busy_table(table), starts)
+    np.testing.assert_array_equal(real.metadata["start"], starts)
+    assert (real.metadata["span"][:50] < DAY / 20).all()  # as far apart as they are in busy time
+    assert (starts + real.metadata["span"] < table.chunk_width).all() and (real.measurements["interarrival"] >= 0).all()
+
+
 def test_starts_are_even_on_the_clock():
     table = two_sessions()
     clock = Clock.of(table)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netshare.config import Config, load_config
     from netshare.evaluation import evaluate
-    from netshare.pipeline import RunResult, generate, run
+    from netshare.pipeline import generate, run
     from netshare.retraining import retrain_metadata
+    from netshare.stages import RunResult
     from preprocess.errors import NetshareError
 
 __all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "retrain_metadata", "run"]
@@ -29,7 +30,7 @@ __all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load
 _HOMES = {
     "Config": "netshare.config",
     "NetshareError": "preprocess.errors",
-    "RunResult": "netshare.pipeline",
+    "RunResult": "netshare.stages",
     "evaluate": "netshare.evaluation.evaluate",
     "generate": "netshare.pipeline",
     "load_config": "netshare.config",

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from netshare.generation import GenerationReport
+from netshare.drawing import GenerationReport
 from netshare.training.state import Progress as TrainingProgress
 from preprocess.trace import Trace
 

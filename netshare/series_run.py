@@ -1,4 +1,4 @@
-"""A run on time series that are no traces: the stages of `netshare.pipeline`, with other insides.
+"""A run on time series that are no traces: the stages of `netshare.stages`, with other insides.
 
 There is one chunk, the whole of the data; nothing is repaired and no header rebuilt. Series are written in the form in
 which they were read, and compared with held-back ones by the DoppelGANger paper's measures.
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from netshare.drawing import GenerationReport
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_html import write_series_html
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
-from netshare.generation import GenerationReport, derive_seed
 from netshare.generators import Generator
-from netshare.pipeline import Run, threads
 from netshare.run_folder import file_fingerprint, fingerprint
+from netshare.seeds import derive_seed
+from netshare.stages import Run, threads
 from postprocess.writers.series import SUFFIXES, write_series
 from preprocess.atomic import write_text
 from preprocess.encoded import Encoded

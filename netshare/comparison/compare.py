@@ -22,10 +22,10 @@ from netshare.comparison.report import write_reports
 from netshare.comparison.training import synthesise
 from netshare.config import AddressesSection, Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow
-from netshare.pipeline import FEWEST_FLOWS
 from netshare.progress import Console
 from netshare.release import made_valid
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
+from netshare.stages import FEWEST_FLOWS
 from preprocess.atomic import write_text
 from preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from preprocess.flows import group_flows

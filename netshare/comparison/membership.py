@@ -32,11 +32,11 @@ from netshare.comparison.training import synthesise
 from netshare.config import AddressesSection, Config, read_input
 from netshare.evaluation.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
 from netshare.evaluation.neighbours import FOUND_OUT, describe_flows
-from netshare.generation import derive_seed
-from netshare.pipeline import FEWEST_FLOWS
 from netshare.progress import Console
 from netshare.release import made_valid
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, versions
+from netshare.seeds import derive_seed
+from netshare.stages import FEWEST_FLOWS
 from preprocess.atomic import write_text
 from preprocess.errors import ConfigError, InputError
 from preprocess.readers import list_files

@@ -15,10 +15,11 @@ from netshare.baselines.registry import BASELINES, OURS
 from netshare.baselines.rows import cut_rows
 from netshare.comparison.budget import train_within
 from netshare.config import Config
-from netshare.generation import derive_seed, generate_series
+from netshare.generation import generate_series
 from netshare.generators import Generator, build_generator
-from netshare.pipeline import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
+from netshare.seeds import derive_seed
 from netshare.settled import needs_settling
+from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
 from postprocess.assemble import assemble
 from preprocess.chunks import cut_series, plan_chunks
 from preprocess.codec import Codec

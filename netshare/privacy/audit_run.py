@@ -18,9 +18,10 @@ from torch.nn import functional
 from netshare.config import Config
 from netshare.evaluation.flows import conversation_keys
 from netshare.generators.autoregressive import AutoregressiveGenerator
-from netshare.pipeline import DEFAULT_FLOW_KEY, open_run
+from netshare.pipeline import open_run
 from netshare.privacy.audit import AuditResult, membership_bound
 from netshare.privacy.statement import read_ledger
+from netshare.stages import DEFAULT_FLOW_KEY
 from preprocess import Trace
 from preprocess.chunks import ChunkPlan, cut_series, take_series
 from preprocess.errors import ConfigError, InputError

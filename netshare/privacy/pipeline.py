@@ -26,9 +26,7 @@ import torch
 
 from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.generation import derive_seed
 from netshare.generators import build_generator
-from netshare.pipeline import DEFAULT_FLOW_KEY, Run, _check_usable, _plain, device_of
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.plan import Plan, chunk_count, make_plan
@@ -37,6 +35,8 @@ from netshare.privacy.statement import statement
 from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.units import bounded, units_of
 from netshare.run_folder import file_fingerprint, fingerprint
+from netshare.seeds import derive_seed
+from netshare.stages import DEFAULT_FLOW_KEY, Run, check_usable, device_of, plain
 from netshare.training.trainer import load_weights, train
 from preprocess import Trace
 from preprocess.atomic import write_text
@@ -80,8 +80,8 @@ class PrivateRun(Run):
         """The training records -> declared chunks, public codec, encoded series and their units, noisy counts."""
         config = self.config
         key = fingerprint(
-            "private chunks", before, _plain(config.fields), _plain(config.chunks), _plain(config.ip2vec),
-            _plain(config.privacy), self._public_fingerprints(),
+            "private chunks", before, plain(config.fields), plain(config.chunks), plain(config.ip2vec),
+            plain(config.privacy), self._public_fingerprints(),
         )  # fmt: skip
         plan = make_plan(config)
         with self._stage("chunks", key, "cutting flows into chunks, privately") as work:
@@ -107,7 +107,7 @@ class PrivateRun(Run):
         """A model of the public trace, then one private model a chunk, and the ledger."""
         config = self.config
         device = device_of(config.training.device)
-        settings = _plain(config.generator.autoregressive)
+        settings = plain(config.generator.autoregressive)
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
         key = fingerprint("private models", before, settings, lasting, torch.device(device).type, config.seed)
         with self._stage("models", key, "training, privately") as work:
@@ -244,7 +244,7 @@ class PrivateRun(Run):
     def _public(self) -> Trace:
         private = list_files(self.config.input.files)
         trace = read_public(self._public_files(), private, self._kind())
-        _check_usable(self.config, trace)
+        check_usable(self.config, trace)
         return trace
 
     def _public_files(self) -> list[Path]:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from netshare.config import GeneratorSection
-from netshare.generation import derive_seed, generate_series, share_flows
+from netshare.generation import generate_series, share_flows
 from netshare.generators import build_generator
 from netshare.given_flows import GivenFlows
+from netshare.seeds import derive_seed
 from postprocess.assemble import assemble
 from preprocess.chunks import cut_series, plan_chunks
 from preprocess.codec import Codec

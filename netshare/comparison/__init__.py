@@ -4,8 +4,8 @@ result = compare(load_config("config.json"), methods=("autoregressive", "hmm"), 
 print(format_table(result))
 """
 
-from netshare.comparison.compare import Comparison, compare
+from netshare.comparison.compare import compare
 from netshare.comparison.membership import membership
-from netshare.comparison.table import format_table
+from netshare.comparison.table import Comparison, format_table
 
 __all__ = ["Comparison", "compare", "format_table", "membership"]

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netshare.baselines.registry import BASELINES, FAMILIES, OURS, all_methods
 from netshare.comparison.report import write_reports
+from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
 from netshare.config import AddressesSection, Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow
@@ -36,21 +36,6 @@ VERSION = 1  # of the results' layout and of the protocol; another one makes all
 HALF = 0.5
 COPY_LIMIT = 1.5  # times the share of B
 COPIED = ("(source, destination, port) triples", "hosts")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Ranked results: those that do not copy by mean distance, then those that do, then those that failed."""
-
-    trace: str
-    kind: str
-    budget: float
-    seed: int
-    records: int
-    flows: int
-    rows: tuple[dict[str, Any], ...]
-    folder: Path
-    outputs: tuple[Path, ...] = field(default=())
 
 
 def compare(

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import json
 from html import escape
-from typing import TYPE_CHECKING
 
-from netshare.comparison.table import EXPLAINED, HEADS, cells, format_markdown, mean_emd, summary
+from netshare.comparison.table import EXPLAINED, HEADS, Comparison, cells, format_markdown, mean_emd, summary
 from netshare.evaluation.html import page, section
 from netshare.evaluation.html_table import table
 from netshare.evaluation.svg import draw_ratios
 from netshare.run_folder import versions
 from preprocess.atomic import write_text
-
-if TYPE_CHECKING:
-    from netshare.comparison.compare import Comparison
 
 
 def write_reports(result: Comparison) -> None:

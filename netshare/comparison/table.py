@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.distances import scaled_across
 from netshare.evaluation.report import percent
-
-if TYPE_CHECKING:
-    from netshare.comparison.compare import Comparison
 
 HEADS = (
     "rank", "method", "family", "mean distance", "mean JSD", "mean EMD", "triples copied", "hosts copied",
@@ -21,6 +20,21 @@ EXPLAINED = (
     "mean EMD: the NetShare paper's, in nats, and scaled to [0.1, 0.9] field by field over these methods. Copied: share "
     "that stands in A, in brackets that of B; more than 1.5 times B's rules a method out of the ranking."
 )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ranked results: those that do not copy by mean distance, then those that do, then those that failed."""
+
+    trace: str
+    kind: str
+    budget: float
+    seed: int
+    records: int
+    flows: int
+    rows: tuple[dict[str, Any], ...]
+    folder: Path
+    outputs: tuple[Path, ...] = field(default=())
 
 
 def format_table(result: Comparison) -> str:

@@ -223,7 +223,8 @@ def test_lengths_are_coded_in_range_and_short_ones_exactly(longest):
 
 def test_every_length_can_be_drawn():
     code, random = LengthCode(700), np.random.default_rng(0)
-    rows = np.array([[b, p] for b in range(len(code.first)) for p in range(PLACES)], np.float32)
+    more = [[1, b, p] for b in range(len(code.first)) for p in range(PLACES)]
+    rows = np.array([[0, 0, 0], *more], np.float32)
     drawn = np.concatenate([code.decode(rows, random.random(len(rows))) for _ in range(200)])
     assert np.array_equal(np.unique(drawn), np.arange(1, 701))
 

@@ -108,5 +108,5 @@ def test_nothing_changes_without_privacy(sample_netflow):
 def test_a_comparison_of_methods_is_refused_since_it_is_not_private(sample_netflow, tmp_path):
     from netshare.comparison.compare import compare
 
-    with pytest.raises(ConfigError, match="compare"):
+    with pytest.raises(ConfigError, match="no baseline is private"):
         compare(config(sample_netflow), folder=tmp_path)

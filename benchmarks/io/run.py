@@ -1,6 +1,6 @@
 """Reading and writing captures and flow records, against dpkt, scapy, tshark and pyarrow on the same file in the same run.
 
-    python -m benchmarks.io.run [--packets 2000000] [--repeat 3] [-o benchmarks/io]
+    python -m benchmarks.io.run [--packets 2000000] [--repeat 5] [-o benchmarks/io]
 
 The capture is the shipped sample, repeated with shifted times and addresses, headers only as the sample has them; flow
 records are the sample's, repeated. Each measurement runs in a process of its own, with the input in the file cache, and
@@ -60,7 +60,7 @@ def main() -> None:
     """Measure all tasks and write results.json and README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packets", type=int, default=2_000_000)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent)
     parser.add_argument("--task", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--files", type=Path, nargs=2, help=argparse.SUPPRESS)
@@ -73,6 +73,7 @@ def main() -> None:
     from benchmarks.machine import provenance  # loads all of netshare, which the tasks should not
 
     report = {**provenance(), "packets": options.packets, "repeat": options.repeat, "results": results}
+    options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(report, indent=1) + "\n")
     memory, fuzzing = (_read_json(Path(__file__).with_name(name)) for name in ("memory.json", "fuzzing.json"))
     (options.output / "README.md").write_text(_readme(report, memory, fuzzing))
@@ -148,6 +149,7 @@ def _measure(task: Task, source: Path, scratch: Path) -> dict[str, Any]:
     prepared = task.prepare(source)
     if task.warm is not None:
         task.work(task.warm, scratch)
+    scratch.unlink(missing_ok=True)  # to free what the run before wrote takes time
     before, begun = _cpu(), time.perf_counter()
     records = task.work(prepared, scratch)
     cpu, wall = _cpu() - before, time.perf_counter() - begun

@@ -18,7 +18,7 @@ from postprocess.writers.output import atomic_output
 from preprocess.errors import FieldError
 from preprocess.trace import Trace
 
-BATCH_BYTES = 4 << 20  # a batch should stay in the processor's cache until it is written
+BATCH_BYTES = 8 << 20  # a batch should stay in the processor's cache until it is written
 MAX_SNAPLEN = 262_144
 
 # (first packet, one after the last, bytes to leave free before each) -> the frames as `build_packets` returns them

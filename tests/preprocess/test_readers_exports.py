@@ -310,7 +310,7 @@ def test_collector_agrees(development_traces, tmp_path, name):
     np.testing.assert_array_equal(rows(floored, *names), rows(theirs, *names))
 
 
-# What nfcapd 1.7.1 stores differs from what was sent in these; docs/formats.md has the reasons.
+# What nfcapd 1.7.1 stores of these differs from what was sent; docs/formats.md has the reasons.
 WITHOUT_TIMES = ("akv-nat.pcap", "bad-exatel-1.pcap", "ipfix-cisco-ipv6-sampling.pcap", "ipfix-juniper.pcap.gz")
 FEWER = {"ipfix-decapper.pcap": 67, "ipfix-cisco-options.pcap": 1, "ipfix-huawei.pcap": 1}
 

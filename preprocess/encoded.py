@@ -94,6 +94,13 @@ class Encoded:
         """int64[n_series]: records of each series."""
         return np.diff(self.offsets)
 
+    def take(self, chosen: np.ndarray) -> Encoded:
+        """The series at `chosen` (int64[k]), in that order."""
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        records = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Encoded(self.metadata[chosen], self.measurements[records], offsets, self.schema)
+
     def save(self, folder: Path) -> None:
         """Write as npy files and JSON into `folder` (which must exist)."""
         np.save(folder / "metadata.npy", self.metadata)

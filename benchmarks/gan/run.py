@@ -29,6 +29,7 @@ VARIANTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "five critic rounds": ([], {"precision": "bfloat16", "critic_rounds": 5}),
     "packing": ([], {"precision": "bfloat16", "packing": 4}),
     "no average": ([], {"precision": "bfloat16", "average_decay": 0.0}),
+    "last": ([], {"precision": "bfloat16", "selections": 0}),
 }
 MEANING = {
     "paper": "preset `doppelganger-paper`",
@@ -38,7 +39,8 @@ MEANING = {
     "ours": "defaults where the processor computes in bfloat16: that, and the most likely bits of addresses",
     "five critic rounds": "as *ours*, five critic updates for one of the generators",
     "packing": "as *ours*, critics judge four series at once",
-    "no average": "as *ours*, sampling from the last weights",
+    "no average": "as *ours*, sampling from the last weights, not their average",
+    "last": "as *ours*, learning from all series and keeping the last checkpoint",
 }
 
 

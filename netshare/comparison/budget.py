@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 
-from netshare.generators.autoregressive import AutoregressiveGenerator
 from netshare.generators.base import Generator
 from preprocess.encoded import Encoded
 
@@ -47,9 +46,8 @@ def train_within(
             if time.process_time() - begun >= cpu_seconds:
                 break
         ended = generator.done
-        if not ended and isinstance(generator, AutoregressiveGenerator):
-            generator.steps = generator.steps_done + 1  # a last step, at whose end it keeps its best weights
-            generator.step()
+        if not ended:
+            generator.finish()
     return Spent(round(time.process_time() - begun, 2), generator.steps_done, records, ended)
 
 

@@ -88,6 +88,11 @@ class Generator(ABC):
             TrainingError: a loss is not finite.
         """
 
+    def finish(self) -> None:
+        """End training here, which its last step does by itself: what is chosen at the end (the best of several
+        checkpoints) is chosen now, and what is sampled from then on is what `sampling_weights` returns."""
+        return
+
     @abstractmethod
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """All that continuing needs: tensors (weights, averages, optimiser moments, generator states of torch as uint8)

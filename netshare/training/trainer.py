@@ -166,13 +166,14 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 @dataclass
 class _State:
-    """The trainer's own share of a checkpoint: counters, and the sums of the losses since the last line of the log."""
+    """The trainer's own share of a checkpoint: counters, and since the last line of the log the sum of each loss and the
+    number of steps that told it (validation is not measured at each)."""
 
     seconds: float = 0.0
     records: int = 0
     resumed: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     last_means: dict[str, float] = field(default_factory=dict)
 
     def add(self, metrics: dict[str, float]) -> None:
@@ -180,11 +181,11 @@ class _State:
         for key, value in metrics.items():
             if key != "records":
                 self.sums[key] = self.sums.get(key, 0.0) + value
-        self.count += 1
+                self.counts[key] = self.counts.get(key, 0) + 1
 
     def take_means(self) -> dict[str, float]:
-        self.last_means = {key: value / self.count for key, value in self.sums.items()}
-        self.sums, self.count = {}, 0
+        self.last_means = {key: value / self.counts[key] for key, value in self.sums.items()}
+        self.sums, self.counts = {}, {}
         return self.last_means
 
 

@@ -129,8 +129,7 @@ class AutoregressiveGenerator(Generator):
         rows = training.step()
         self.steps_done += 1
         if self.steps_done >= self.steps:
-            for one in learning:
-                one.close()
+            self.finish()
         metrics = {"records": float(rows)}
         for name, one in self._trainings.items():
             if one.steps:
@@ -138,6 +137,12 @@ class AutoregressiveGenerator(Generator):
             if np.isfinite(one.validation_loss):
                 metrics[f"{name}_validation"] = one.validation_loss
         return metrics
+
+    def finish(self) -> None:
+        """See `Generator.finish`: nets that are still learning go back to their best weights."""
+        for training in self._trainings.values():
+            if not training.finished:
+                training.close()
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """See `Generator.training_state`."""

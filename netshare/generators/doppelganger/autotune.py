@@ -7,12 +7,7 @@ the fifth that was held back is kept. All trials have the same seed and steps, s
 
     settings, tuning = choose_records_per_pass(encoded, settings, folder=folder, seed=1)
 
-How near is the mean of three numbers, each 0 for a perfect sample:
-
-- *values*: over measurement columns, the mean distance between their distributions (total variation of a category's;
-  mean difference of quantiles, in standard deviations, of a number's);
-- *memory*: over measurement columns, the root mean square difference of their autocorrelations at lags 1, 2, 4, ...;
-- *lengths*: the mean difference of the quantiles of log length, in standard deviations (counted as 0.5 at least).
+How near is `score` of `netshare.generators.doppelganger.distances`.
 """
 
 from __future__ import annotations
@@ -25,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from netshare.generators.doppelganger.distances import score
 from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.training.trainer import train
-from preprocess.encoded import Column, Encoded
+from preprocess.encoded import Encoded
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +32,6 @@ PASSES = (100, 50, 25, 10)  # of the longest series, about
 HELD_BACK = 0.2
 FEWEST_SERIES = 20  # fewer cannot tell one S from another
 MOST_COMPARED = 2_000  # series sampled in a trial, and looked at of those held back
-QUANTILES = np.linspace(0.005, 0.995, 100)
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,10 @@ def choose_records_per_pass(
         return by_rule, Tuning(records, {})
     order = np.random.default_rng(seed).permutation(len(data))
     held = max(int(HELD_BACK * len(data)), FEWEST_SERIES // 4)
-    learning, compared = _take(data, np.sort(order[held:])), _take(data, np.sort(order[:held][:MOST_COMPARED]))
+    learning, compared = data.take(np.sort(order[held:])), data.take(np.sort(order[:held][:MOST_COMPARED]))
     scores: dict[int, float] = {}
     for records in tried:
-        own = settings.model_copy(update={"records_per_pass": records})
+        own = settings.model_copy(update={"records_per_pass": records, "selections": 0})
         model = DoppelGANger(data.schema, own, device)
         name = f"records-per-pass-{records}"
         train(
@@ -100,54 +95,3 @@ def choose_records_per_pass(
 def candidates(longest: int) -> list[int]:
     """Records per pass worth trying for series of up to `longest` records, ascending."""
     return sorted({min(max(math.ceil(longest / passes), 1), longest) for passes in PASSES})
-
-
-def score(held: Encoded, sample: Encoded) -> float:
-    """How far `sample` is from the held-back series: see the module's docstring."""
-    columns = held.schema.measurements
-    parts = [_quantile_distance(np.log(held.lengths), np.log(sample.lengths), least=0.5)]
-    if columns:
-        pairs = [(column, held.measurements[:, i], sample.measurements[:, i]) for i, column in enumerate(columns)]
-        parts.append(float(np.mean([_distance(*pair) for pair in pairs])))
-        lags = 2 ** np.arange(max(int(held.schema.max_length - 1).bit_length(), 1))
-        differences = [
-            autocorrelation(real, held.offsets, lags) - autocorrelation(made, sample.offsets, lags)
-            for _, real, made in pairs
-        ]
-        parts.append(float(np.mean([np.sqrt(np.mean(one**2)) for one in differences])))
-    return float(np.mean(parts))
-
-
-def autocorrelation(values: np.ndarray, offsets: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """float64[lags]: correlation of values `lag` records apart within their series, over all series together; 0 where
-    there are no such pairs or no variation."""
-    numbers = np.asarray(values, np.float64)
-    centred = numbers - numbers.mean() if len(numbers) else numbers
-    variance = float(np.mean(centred**2)) if len(numbers) else 0.0
-    left = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(numbers))  # records to the end of the series
-    found = np.zeros(len(lags))
-    for i, lag in enumerate(lags):
-        first = np.flatnonzero(left > lag)
-        if len(first) and variance > 0:
-            found[i] = np.mean(centred[first] * centred[first + lag]) / variance
-    return found
-
-
-def _distance(column: Column, real: np.ndarray, made: np.ndarray) -> float:
-    if column.kind == "continuous":
-        return _quantile_distance(real, made)
-    shares = [np.bincount(part.astype(np.int64), minlength=column.cardinality) / len(part) for part in (real, made)]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
-
-
-def _quantile_distance(real: np.ndarray, made: np.ndarray, *, least: float = 0.01) -> float:
-    spread = max(float(np.std(real)), least)
-    return float(np.mean(np.abs(np.quantile(real, QUANTILES) - np.quantile(made, QUANTILES))) / spread)
-
-
-def _take(data: Encoded, chosen: np.ndarray) -> Encoded:
-    """The chosen series."""
-    lengths = data.lengths[chosen]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    records = np.repeat(data.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Encoded(data.metadata[chosen], data.measurements[records], offsets, data.schema)

@@ -48,15 +48,18 @@ class BatchSource:
         horizon: Literal["random", "full"],
         ranged: list[int],
         seed: int,
+        series: np.ndarray | None = None,
     ) -> None:
-        """`ranged` are the measurement columns that are scaled per series (auto-normalisation), mostly none."""
+        """`ranged` are the measurement columns that are scaled per series (auto-normalisation), mostly none; `series`
+        (int64[k]) are those of the data to draw from, by default all."""
         self._data = data
+        self._series = np.arange(len(data)) if series is None else series
         self._metadata = metadata
         self._measurements = measurements
         self._batch_size = batch_size
         self._ranged = ranged
         self._ranges = series_ranges(data, ranged) if ranged else np.zeros((len(data), 0), np.float32)
-        self._horizons, self._chances = horizon_chances(data.lengths, records_per_pass, horizon)
+        self._horizons, self._chances = horizon_chances(data.lengths[self._series], records_per_pass, horizon)
         self._random = np.random.default_rng(seed)
 
     def draw_horizon(self) -> int:
@@ -66,7 +69,7 @@ class BatchSource:
     def draw(self, horizon: int) -> Batch:
         """`batch_size` series drawn uniformly (with replacement), cut to `horizon` records."""
         data, device = self._data, self._metadata.device
-        chosen = self._random.integers(len(data), size=self._batch_size)
+        chosen = self._series[self._random.integers(len(self._series), size=self._batch_size)]
         lengths = data.offsets[chosen + 1] - data.offsets[chosen]
         steps = np.arange(horizon)
         exists = steps < lengths[:, None]

@@ -16,6 +16,7 @@ generator update that follows it.
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from typing import Any
 
@@ -38,9 +39,12 @@ from netshare.generators.doppelganger.modules import (
     packed,
 )
 from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
+from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
+
+logger = logging.getLogger(__name__)
 
 
 class DoppelGANger(Generator):
@@ -97,6 +101,12 @@ class DoppelGANger(Generator):
             self._critics.parameters(), settings.critic_learning_rate, betas, fused=True
         )
         self._random = torch.Generator().manual_seed(seed)
+        self._selection = Selection(
+            data,
+            share=settings.validation,
+            often=0 if self._metadata_alone else settings.selections,
+            seed=seed,
+        )
         self._source = BatchSource(
             data,
             self._metadata,
@@ -106,6 +116,7 @@ class DoppelGANger(Generator):
             horizon=settings.horizon,
             ranged=self._ranged,
             seed=seed,
+            series=self._selection.learning,
         )
         self._steps, self.steps_done = steps, 0
 
@@ -139,7 +150,18 @@ class DoppelGANger(Generator):
                     f"loss '{name}' became {value}; lower generator_learning_rate and critic_learning_rate"
                     " (now {generator_learning_rate:g} and {critic_learning_rate:g})".format(**dict(self.settings))
                 )
-        return {**losses, "records": float(records)}
+        compared = self._compare()
+        if self.done:
+            self.finish()
+        return {**losses, "records": float(records), **compared}
+
+    def finish(self) -> None:
+        """See `Generator.finish`: sampling goes back to the best of the checkpoints that were compared."""
+        best, weights = self._selection.best, self._selection.weights
+        if best is not None and weights is not None:
+            self._average.load_state_dict(weights)
+            scores = self._selection.scores
+            logger.info("step %d is kept of %d, best of %d compared", best, self.steps_done, len(scores))
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Networks, their average, both optimisers, and the state of all random numbers."""
@@ -148,8 +170,10 @@ class DoppelGANger(Generator):
         for name, optimizer in self._optimizers().items():
             for i, state in optimizer.state_dict()["state"].items():
                 tensors |= _named(f"{name}.{i}", state)
+        tensors |= _named("selected", self._selection.weights or {})
         tensors["random"] = self._random.get_state()
-        return tensors, {"steps_done": self.steps_done, "batches": self._source.state()}
+        scalars = {"batches": self._source.state(), "selection": self._selection.state()}
+        return tensors, {"steps_done": self.steps_done, **scalars}
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """Go on from a `training_state`."""
@@ -168,6 +192,7 @@ class DoppelGANger(Generator):
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._random.set_state(tensors["random"])
         self._source.restore(scalars["batches"])
+        self._selection.restore(scalars["selection"], _part(tensors, "selected"))
         self.steps_done = scalars["steps_done"]
 
     # Weights
@@ -177,7 +202,7 @@ class DoppelGANger(Generator):
         return _named("generators", self._generators.state_dict()) | _named("critics", self._critics.state_dict())
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
-        """The generators' averaged weights."""
+        """The generators' averaged weights; after training, those of the best checkpoint that was compared."""
         return dict(self._average.state_dict())
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
@@ -313,6 +338,13 @@ class DoppelGANger(Generator):
         kept = min(self.settings.average_decay, self.steps_done / (self.steps_done + 9))
         for average, weight in zip(self._average.parameters(), self._generators.parameters(), strict=True):
             average.lerp_(weight, 1 - kept)
+
+    def _compare(self) -> dict[str, float]:
+        """Compare the averaged weights with held-back series, where it is time to; what there is to log."""
+        if not self._selection.due(self.steps_done) and not (self.done and self._selection.compared):
+            return {}
+        sample = self.sample(self._selection.compared, seed=0)
+        return {"validation": self._selection.compare(self.steps_done, sample, self.sampling_weights())}
 
     def _optimizers(self) -> dict[str, torch.optim.Adam]:
         return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}

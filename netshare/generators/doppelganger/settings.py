@@ -45,6 +45,14 @@ class DoppelGANgerSettings(BaseModel):
         description="Decay of the moving average of weights that sampling uses; 0 uses the last weights.",
     )
 
+    selections: int = Field(
+        default=4,
+        ge=0,
+        description="Each time the number of steps doubles, so many checkpoints are sampled and compared with series that "
+        "were held back, by distances and copying; the best is kept. 0 learns from all series and keeps the last.",
+    )
+    validation: float = Field(default=0.1, gt=0, lt=1, description="Share of series held back for it.")
+
     metadata_noise: int = Field(default=16, ge=1, description="Noise values per series (the paper's code: 5).")
     metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator (the paper: 2).")
     metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper: 100).")

@@ -7,7 +7,11 @@ import pytest
 
 from netshare.cli import main
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from netshare.generators.doppelganger.autotune import autocorrelation, candidates, choose_records_per_pass, score
+from netshare.generators.doppelganger.autotune import candidates, choose_records_per_pass
+from netshare.generators.doppelganger.distances import (
+    autocorrelation,
+    score,
+)
 from preprocess.encoded import Column, Encoded, Schema
 from preprocess.errors import TrainingError
 

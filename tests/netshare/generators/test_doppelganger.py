@@ -236,7 +236,7 @@ def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     real = toy(1000)
     settings = DoppelGANgerSettings(critic_units=100, lstm_units=64, metadata_units=64, average_decay=0.99)
     generator = DoppelGANger(real.schema, settings)
-    train(generator, real, folder=tmp_path, steps=800, seed=1, name="toy")
+    train(generator, real, folder=tmp_path, steps=1000, seed=1, name="toy")
     shares, lengths, levels = class_means(generator.sample(2000, seed=1))
     real_shares, real_lengths, real_levels = class_means(real)
     assert np.all(np.abs(shares - real_shares) < 0.15), shares

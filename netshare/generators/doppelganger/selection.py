@@ -1,0 +1,81 @@
+"""Which of a training's checkpoints is kept: the one whose sample is nearest to series that were held back.
+
+An adversarial loss says how the critics fare, not how good the samples are, and these get worse again in places. So a
+share of the series is held back from training, and every so often, and at the end, the averaged weights are sampled and
+compared with them: distances of series and metadata, and what is copied beyond what the held-back series have in common
+with the others (`netshare.generators.doppelganger.distances`). Nothing else of the input is looked at, in particular not
+what an evaluation holds back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from netshare.generators.doppelganger.distances import copied_beyond, metadata_distance, score
+from preprocess.encoded import Encoded
+
+FIRST_STEP = 64
+FEWEST_HELD = 20  # fewer series cannot tell one checkpoint from another
+MOST_COMPARED = 1_000
+
+
+class Selection:
+    """The best checkpoint so far, and the scores of all that were compared.
+
+    Args:
+        data: all series.
+        share: of them to hold back.
+        often: comparisons each time the steps double; none where 0, or where too few series would be held back.
+        seed: decides who is held back.
+
+    Attributes:
+        learning: int64[k], the series that are learnt from, ascending.
+    """
+
+    def __init__(self, data: Encoded, *, share: float, often: int, seed: int) -> None:
+        held = int(share * len(data)) if often else 0
+        order = np.random.default_rng(seed).permutation(len(data))
+        possible = held >= FEWEST_HELD
+        self.learning = np.sort(order[held:]) if possible else np.arange(len(data))
+        self._known = data.metadata[self.learning] if possible else data.metadata[:0]
+        self._held = data.take(np.sort(order[:held][:MOST_COMPARED])) if possible else None
+        self._often = often
+        self.weights: dict[str, torch.Tensor] | None = None
+        self.scores: dict[int, float] = {}
+
+    @property
+    def compared(self) -> int:
+        """Series to sample for a comparison."""
+        return 0 if self._held is None else len(self._held)
+
+    @property
+    def best(self) -> int | None:
+        """The step with the lowest score, None before the first comparison."""
+        return min(self.scores, key=lambda step: (self.scores[step], step)) if self.scores else None
+
+    def due(self, step: int) -> bool:
+        """Whether the weights after `step` steps are to be compared, for the first time after FIRST_STEP."""
+        if self._held is None or step < FIRST_STEP:
+            return False
+        return step == FIRST_STEP or int(self._often * math.log2(step)) > int(self._often * math.log2(step - 1))
+
+    def compare(self, step: int, sample: Encoded, weights: dict[str, torch.Tensor]) -> float:
+        """The score of a sample of `weights`, which are kept (a copy) if none before was better."""
+        assert self._held is not None
+        found = (score(self._held, sample) + metadata_distance(self._held, sample)) / 2
+        self.scores[step] = found + copied_beyond(self._known, self._held, sample)
+        if self.best == step:
+            self.weights = {name: value.clone() for name, value in weights.items()}
+        return self.scores[step]
+
+    def state(self) -> list[list[float]]:
+        """JSON-able: steps and their scores."""
+        return [[step, value] for step, value in self.scores.items()]
+
+    def restore(self, scores: list[list[float]], weights: dict[str, torch.Tensor]) -> None:
+        """Set what `state` and `weights` were."""
+        self.scores = {int(step): value for step, value in scores}
+        self.weights = dict(weights) or None

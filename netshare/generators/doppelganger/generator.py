@@ -157,11 +157,10 @@ class DoppelGANger(Generator):
 
     def finish(self) -> None:
         """See `Generator.finish`: sampling goes back to the best of the checkpoints that were compared."""
-        best, weights = self._selection.best, self._selection.weights
-        if best is not None and weights is not None:
-            self._average.load_state_dict(weights)
-            scores = self._selection.scores
-            logger.info("step %d is kept of %d, best of %d compared", best, self.steps_done, len(scores))
+        best = self._selection.best
+        if best is not None:
+            self._average.load_state_dict(self._selection.weights)
+            logger.info("of %d steps the weights after step %d are kept", self.steps_done, best)
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Networks, their average, both optimisers, and the state of all random numbers."""
@@ -170,9 +169,10 @@ class DoppelGANger(Generator):
         for name, optimizer in self._optimizers().items():
             for i, state in optimizer.state_dict()["state"].items():
                 tensors |= _named(f"{name}.{i}", state)
-        tensors |= _named("selected", self._selection.weights or {})
+        compared, scores = self._selection.state()
+        tensors |= _named("compared", compared)
         tensors["random"] = self._random.get_state()
-        scalars = {"batches": self._source.state(), "selection": self._selection.state()}
+        scalars = {"batches": self._source.state(), "selection": scores}
         return tensors, {"steps_done": self.steps_done, **scalars}
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
@@ -192,7 +192,7 @@ class DoppelGANger(Generator):
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._random.set_state(tensors["random"])
         self._source.restore(scalars["batches"])
-        self._selection.restore(scalars["selection"], _part(tensors, "selected"))
+        self._selection.restore(_part(tensors, "compared"), scalars["selection"])
         self.steps_done = scalars["steps_done"]
 
     # Weights

@@ -23,7 +23,10 @@ MOST_COMPARED = 1_000
 
 
 class Selection:
-    """The best checkpoint so far, and the scores of all that were compared.
+    """The checkpoints of the later half of a training so far, and the scores of all that were compared.
+
+    Earlier ones are not chosen from: where few series are held back, one of many half-trained models would look good by
+    chance.
 
     Args:
         data: all series.
@@ -43,7 +46,7 @@ class Selection:
         self._known = data.metadata[self.learning] if possible else data.metadata[:0]
         self._held = data.take(np.sort(order[:held][:MOST_COMPARED])) if possible else None
         self._often = often
-        self.weights: dict[str, torch.Tensor] | None = None
+        self._weights: dict[int, dict[str, torch.Tensor]] = {}
         self.scores: dict[int, float] = {}
 
     @property
@@ -53,8 +56,13 @@ class Selection:
 
     @property
     def best(self) -> int | None:
-        """The step with the lowest score, None before the first comparison."""
-        return min(self.scores, key=lambda step: (self.scores[step], step)) if self.scores else None
+        """The step with the lowest score in the later half, None before the first comparison."""
+        return min(self._weights, key=lambda step: (self.scores[step], step)) if self._weights else None
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Those of the best step; none before the first comparison."""
+        return {} if self.best is None else self._weights[self.best]
 
     def due(self, step: int) -> bool:
         """Whether the weights after `step` steps are to be compared, for the first time after FIRST_STEP."""
@@ -63,19 +71,22 @@ class Selection:
         return step == FIRST_STEP or int(self._often * math.log2(step)) > int(self._often * math.log2(step - 1))
 
     def compare(self, step: int, sample: Encoded, weights: dict[str, torch.Tensor]) -> float:
-        """The score of a sample of `weights`, which are kept (a copy) if none before was better."""
+        """The score of a sample of `weights`, of which a copy is kept."""
         assert self._held is not None
         found = (score(self._held, sample) + metadata_distance(self._held, sample)) / 2
         self.scores[step] = found + copied_beyond(self._known, self._held, sample)
-        if self.best == step:
-            self.weights = {name: value.clone() for name, value in weights.items()}
+        self._weights[step] = {name: value.clone() for name, value in weights.items()}
+        self._weights = {at: kept for at, kept in self._weights.items() if at >= step / 2}
         return self.scores[step]
 
-    def state(self) -> list[list[float]]:
-        """JSON-able: steps and their scores."""
-        return [[step, value] for step, value in self.scores.items()]
+    def state(self) -> tuple[dict[str, torch.Tensor], list[list[float]]]:
+        """Weights that may still be chosen, and JSON-able the scores of all steps."""
+        tensors = {f"{step}.{name}": value for step, kept in self._weights.items() for name, value in kept.items()}
+        return tensors, [[step, value] for step, value in self.scores.items()]
 
-    def restore(self, scores: list[list[float]], weights: dict[str, torch.Tensor]) -> None:
-        """Set what `state` and `weights` were."""
-        self.scores = {int(step): value for step, value in scores}
-        self.weights = dict(weights) or None
+    def restore(self, tensors: dict[str, torch.Tensor], scores: list[list[float]]) -> None:
+        """Set what `state` returned."""
+        self.scores, self._weights = {int(step): value for step, value in scores}, {}
+        for key, value in tensors.items():
+            step, name = key.split(".", 1)
+            self._weights.setdefault(int(step), {})[name] = value

@@ -49,7 +49,8 @@ class DoppelGANgerSettings(BaseModel):
         default=4,
         ge=0,
         description="Each time the number of steps doubles, so many checkpoints are sampled and compared with series that "
-        "were held back, by distances and copying; the best is kept. 0 learns from all series and keeps the last.",
+        "were held back, by distances and copying; the best of the later half is kept. 0 learns from all series and keeps "
+        "the last.",
     )
     validation: float = Field(default=0.1, gt=0, lt=1, description="Share of series held back for it.")
 

@@ -55,6 +55,8 @@ def test_the_best_checkpoint_is_kept():
     for step, sample in samples.items():
         selection.compare(step, sample, {"weight": torch.tensor([float(step)])})
     assert selection.best == 50 and selection.weights == {"weight": torch.tensor([50.0])}
+    selection.compare(110, samples[60], {"weight": torch.tensor([110.0])})
+    assert selection.best == 60  # step 50 is now too early to be chosen
     assert selection.scores[60] > selection.scores[50] + 0.1  # copied
 
 

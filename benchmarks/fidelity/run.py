@@ -4,8 +4,9 @@
 
 For every trace and generator option: a whole run through the pipeline with half of the conversations held back, then
 the geometric mean of d(S, B) / d(A, B) over all distances, the worst of them, what is copied (beside what the held-back
-half repeats), consistency, and the CPU time of training. Results are added to `results.json` and `README.md` in the
-output folder; rows of traces and generators that are not run this time are kept.
+half repeats), the distance of its flows to their nearest flow of A, consistency, and the CPU time of training. Results
+are added to `results.json`, `README.md` and `fidelity.svg` in the output folder; rows of traces and generators that are
+not run this time are kept. `--draw` writes the table and the plot anew and runs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import netshare
+from benchmarks.compare.run import standalone
 from benchmarks.machine import provenance
+from netshare.evaluation.svg import draw_ratios
 from netshare.progress import Console
 
 HERE = Path(__file__).resolve().parent
@@ -29,12 +32,15 @@ GENERATORS = ("doppelganger", "autoregressive")
 def main() -> None:
     """Run what is asked for and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("traces", nargs="+", type=Path)
+    parser.add_argument("traces", nargs="*", type=Path)
     parser.add_argument("--generators", nargs="+", choices=GENERATORS, default=GENERATORS)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=HERE)
+    parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
+    if not options.traces and not options.draw:
+        parser.error("give traces, or --draw")
     path = options.output / "results.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     for trace in options.traces:
@@ -44,8 +50,25 @@ def main() -> None:
             rows = [r for r in rows if (r["trace"], r["generator"], r["overrides"]) != same] + [row]
             rows.sort(key=lambda r: (r["trace"], r["generator"]))
             path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-            (options.output / "README.md").write_text(markdown(rows))
+            show(rows, options.output)
             print(markdown([row]).splitlines()[-3], flush=True)
+    if options.draw:
+        show(rows, options.output)
+
+
+def show(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write the table and the plot."""
+    (folder / "README.md").write_text(markdown(rows))
+    drawn = [
+        (" ".join([row["trace"].split("_")[0], row["generator"], *limits(row)]), row["ratio"], row["bootstrap_ratio"])
+        for row in rows
+    ]
+    (folder / "fidelity.svg").write_text(standalone(draw_ratios(drawn)) + "\n")
+
+
+def limits(row: dict[str, Any]) -> list[str]:
+    """What of a row's overrides changes what is learnt."""
+    return [said for said in row["overrides"] if not said.startswith("cluster.")]
 
 
 def measure(trace: Path, generator: str, seed: int, overrides: list[str]) -> dict[str, Any]:
@@ -87,6 +110,7 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
         },
         "paper_means": report["paper_means"],
         "copying": {c["name"]: {"share": c["share"], "holdout": c["holdout_share"]} for c in report["copying"]},
+        "nearest": report["tasks"].get("neighbours", {}).get("figures", {}).get("median_ratio"),
         "consistency": {str(r["test"]): r["share"] for r in report["consistency"]["synthetic"]},
         "flows": {role: size["flows"] for role, size in report["sizes"].items()},
         "records": {role: size["records"] for role, size in report["sizes"].items()},
@@ -101,19 +125,23 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "Train on half of a trace's conversations (A), compare with the other half (B);",
         "`python -m benchmarks.fidelity.run`. *ratio*: geometric mean of d(S, B) / d(A, B) over all distances, 1 is as",
         "close as real to real; *bootstrap*: the same for rows of A drawn again. *copied*: share of synthetic",
-        "five-tuples that stand in A (of triples, and of B's triples in brackets).",
+        "five-tuples that stand in A (of triples, and of B's triples in brackets). *nearest*: median distance of S's flows",
+        "to their nearest flow of A, over that of B's flows (1: as new as real flows; near 0: repeated).",
         "",
-        "| trace | generator | ratio | bootstrap | worst | copied | records S / B | train s | CPU s | commit |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "![Ratios, and those of the bootstrap as hollow dots](fidelity.svg)",
+        "",
+        "| trace | generator | ratio | bootstrap | worst | copied | nearest | records S / B | train s | CPU s | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         copied = row["copying"]
         tuples, triples = copied["five-tuples"], copied["(source, destination, port) triples"]
         named = f"{row['worst']['title']}, {row['worst']['measure']}: {row['worst']['ratio']:.1f}"
-        options = " ".join([row["generator"], *row["overrides"]])
+        nearest = "" if row.get("nearest") is None else f"{row['nearest']:.2f}"
+        options = " ".join([row["generator"], *limits(row)])
         lines.append(
             f"| {row['trace']} | {options} | {row['ratio']:.2f} | {row['bootstrap_ratio']:.2f} | {named} | "
-            f"{tuples['share']:.1%} ({triples['share']:.1%}, {triples['holdout']:.1%}) | "
+            f"{tuples['share']:.1%} ({triples['share']:.1%}, {triples['holdout']:.1%}) | {nearest} | "
             f"{row['records']['synthetic']:,} / {row['records']['holdout']:,} | "
             f"{row['training_seconds']:.0f} | {row['cpu_seconds']:.0f} | {row['commit']} |"
         )

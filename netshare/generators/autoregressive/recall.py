@@ -65,7 +65,8 @@ def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
     """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
     with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
     Spans and lengths have contexts of their own: the service, when a series starts, and for lengths how long it lasts and
-    who takes part; times coarsely too (a column's number plus that of all columns means its coarse values).
+    who takes part; times coarsely too. A column's number plus that of all columns means its coarse values; that of the
+    recalled column itself means that its coarse values are what is counted.
     """
     fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}
@@ -92,14 +93,15 @@ def _contexts_of_number(layout: TokenLayout, column: int) -> list[list[int]]:
     service = [i for name in ("protocol", "dst_port") for i in fields.get(name, [])]  # to the very port
     times = [fields[name][0] for name in ("start", "span") if name in fields]
     coarsely = [i + len(layout) for i in times]
+    itself = [column + len(layout)]
     if layout.columns[column].name == SPAN:
-        return [services, service, service + coarsely]
+        return [services, service, service + coarsely, services + itself, service + itself]
     lasting, exactly = coarsely[-1:], times[-1:]
     everyone = [i for own in whom for i in own]
     known = [coarsely, lasting, services + lasting, services + exactly, services + coarsely]
     for others in (service, *whom, everyone):
         known += [services + others, services + others + lasting]
-    return known
+    return [*known, services + lasting + itself, service + itself, service + lasting + itself]
 
 
 class ContextCounts:
@@ -110,21 +112,25 @@ class ContextCounts:
     Args:
         rows: int64[n, columns], tokens of metadata rows.
         column: the column to recall; rows in which it is off are left out.
-        context: columns before it; with the number of all columns added, their coarse values.
+        context: columns before it; with the number of all columns added, their coarse values. With it, the column
+            itself: its coarse values are counted, and shared out among their tokens as they are in all the rows.
     """
 
     def __init__(self, rows: np.ndarray, layout: TokenLayout, column: int, context: list[int]) -> None:
         self.column, self._size = column, layout.sizes[column]
         self.context = [i for i in context if i < len(layout)]
         coarsely = [i - len(layout) for i in context if i >= len(layout)]
-        self._coarse = [(i, _coarse_values(layout.columns[i], layout.sizes[i])) for i in coarsely]
+        self._coarse = [(i, _coarse_values(layout.columns[i], layout.sizes[i])) for i in coarsely if i != column]
+        self._places = _Places(layout.columns[column], self._size) if column in coarsely else None
         self._codes = np.zeros(0, np.uint64)
         self.add(rows)
 
     def add(self, rows: np.ndarray) -> None:
         """Count these rows too."""
         seen = rows[rows[:, self.column] < self._size]
-        added = self._contexts(seen) | seen[:, self.column].astype(np.uint64)
+        if self._places is not None:
+            self._places.add(seen[:, self.column])
+        added = self._contexts(seen) | self._counted(seen)
         self._codes = np.sort(np.concatenate([self._codes, added]))
         new = np.ones(len(self._codes), dtype=np.int64)
         new[1:] = self._codes[1:] != self._codes[:-1]
@@ -143,20 +149,53 @@ class ContextCounts:
 
     def probability(self, rows: np.ndarray, total: np.ndarray) -> np.ndarray:
         """float32[n]: relative frequency of each row's token after its context, which was seen `total` times."""
-        codes = self._contexts(rows) | rows[:, self.column].astype(np.uint64)
+        codes = self._contexts(rows) | self._counted(rows)
         count = np.searchsorted(self._codes, codes, side="right") - np.searchsorted(self._codes, codes, side="left")
-        return (count / np.maximum(total, 1)).astype(np.float32)
+        share = count / np.maximum(total, 1)
+        if self._places is not None:
+            share = share * self._places.share[rows[:, self.column]]
+        return share.astype(np.float32)
 
     def draw(self, begin: np.ndarray, end: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token that followed the contexts at `begin`..`end`, in proportion to its count."""
-        position = begin + np.floor(uniform * (end - begin)).astype(np.int64)
-        return (self._codes[np.minimum(position, end - 1)] & TOKEN_MASK).astype(np.int64)
+        exact = uniform * (end - begin)
+        whole = np.minimum(np.floor(exact).astype(np.int64), end - begin - 1)
+        found = (self._codes[begin + whole] & TOKEN_MASK).astype(np.int64)
+        return found if self._places is None else self._places.draw(found, np.minimum(exact - whole, 1.0))
+
+    def _counted(self, rows: np.ndarray) -> np.ndarray:
+        tokens = rows[:, self.column]
+        return (tokens if self._places is None else self._places.of[tokens]).astype(np.uint64)
 
     def _contexts(self, rows: np.ndarray) -> np.ndarray:
         """uint64[n]: hashes of the rows' contexts with the token's bits clear."""
         exact = rows[:, self.context]
         coarse = [table[rows[:, i]] for i, table in self._coarse]
         return _hash(np.column_stack([exact, *coarse]) if coarse else exact) & ~TOKEN_MASK
+
+
+class _Places:
+    """Coarse values of a number, and how each is shared among its tokens.
+
+    of: int64[size], the place of each token, ascending.
+    share: float64[size], of each token in its place: one more than it was seen.
+    """
+
+    def __init__(self, column: Column, size: int) -> None:
+        self.of = _coarse_values(column, size)[:size]
+        self._seen = np.ones(size)
+        self.add(np.zeros(0, np.int64))
+
+    def add(self, tokens: np.ndarray) -> None:
+        self._seen += np.bincount(tokens, minlength=len(self._seen))
+        self.share = self._seen / np.bincount(self.of, self._seen)[self.of]
+        self._until = np.cumsum(self.share)
+
+    def draw(self, places: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """int64[n]: a token of each place."""
+        first, last = np.searchsorted(self.of, places, side="left"), np.searchsorted(self.of, places, side="right") - 1
+        target = self._until[first] - self.share[first] + uniform
+        return np.clip(np.searchsorted(self._until, target, side="right"), first, last)
 
 
 def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:

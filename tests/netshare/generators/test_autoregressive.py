@@ -274,6 +274,25 @@ def test_counts_are_relative_frequencies_after_a_context():
     assert np.array_equal(counts.draw(begin, end, np.array([0.0, 0.5, 0.9, 0.9])), [5, 5, 6, 7])
 
 
+def test_counts_of_coarse_values_say_where_a_number_lies():
+    scale = tuple((np.arange(64) / 63).tolist())
+    layout = TokenLayout(
+        [Column("service", "service", "categorical", 2), Column("span", "span", "categorical", 64, positions=scale)], 1
+    )
+    random = np.random.default_rng(0)
+    rows = np.stack(
+        [np.repeat([0, 1], [1000, 6]), np.append(random.integers(0, 60, 1000), [56, 57, 58, 57, 59, 56])], axis=1
+    )
+    counts = ContextCounts(rows, layout, 1, [0, 1 + len(layout)])
+    asked = np.stack([np.ones(64, np.int64), np.arange(64)], axis=1)
+    begin, end, _ = counts.find(asked)
+    share = counts.probability(asked, end - begin)
+    assert np.isclose(share.sum(), 1) and np.isclose(share[56:60].sum(), 1)
+    assert share[56:60].min() > 0.1  # 57 is as likely as its neighbours, though three of six said so
+    drawn = counts.draw(np.full(4000, begin[0]), np.full(4000, end[0]), random.random(4000))
+    assert np.allclose(np.bincount(drawn, minlength=64) / 4000, share, atol=0.03)
+
+
 def test_tokens_round_trip_and_respect_gates():
     layout, random = TokenLayout(TOY.metadata, 64), np.random.default_rng(0)
     values = torch.from_numpy(toy(500).metadata)

@@ -25,8 +25,8 @@ MOST_COMPARED = 1_000
 class Selection:
     """The checkpoints of the later half of a training so far, and the scores of all that were compared.
 
-    Earlier ones are not chosen from: where few series are held back, one of many half-trained models would look good by
-    chance.
+    Earlier ones are not chosen from, and later ones are preferred: where few series are held back, one of many
+    half-trained models would look good by chance.
 
     Args:
         data: all series.
@@ -56,8 +56,12 @@ class Selection:
 
     @property
     def best(self) -> int | None:
-        """The step with the lowest score in the later half, None before the first comparison."""
-        return min(self._weights, key=lambda step: (self.scores[step], step)) if self._weights else None
+        """Of the steps in the later half the last one whose score is the lowest, but for chance: n series that were held
+        back tell scores apart to about one in the square root of n. None before the first comparison."""
+        if not self._weights:
+            return None
+        enough = min(self.scores[step] for step in self._weights) * (1 + self.compared**-0.5)
+        return max(step for step in self._weights if self.scores[step] <= enough)
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

@@ -56,7 +56,7 @@ def test_the_best_checkpoint_is_kept():
         selection.compare(step, sample, {"weight": torch.tensor([float(step)])})
     assert selection.best == 50 and selection.weights == {"weight": torch.tensor([50.0])}
     selection.compare(110, samples[60], {"weight": torch.tensor([110.0])})
-    assert selection.best == 60  # step 50 is now too early to be chosen
+    assert selection.best == 110  # as good as step 60, and step 50 is now too early to be chosen
     assert selection.scores[60] > selection.scores[50] + 0.1  # copied
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.section import Section, Table, Verdict, not_possible, said
 from postprocess.rules import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from postprocess.tcp_connections import Connections, find_connections, first_after, last_before
@@ -20,6 +21,7 @@ from preprocess.trace import Trace
 TITLE, USE = "TCP connections", "analyses of TCP states"
 LEAST_CONNECTIONS = 20  # that begin with a SYN, in every trace; shares of fewer say little
 CLOSE = 0.1  # how far a share may be off, if that is more than twice what two real traces are apart
+REDRAWS = 100  # of the connections, for the confidence intervals
 OFTEN = 10.0  # per thousand, as much of what is out of order is never held against a trace
 
 SHARES = {
@@ -43,7 +45,7 @@ def connections(traces: Mapping[str, Trace], seed: int = 0) -> Section:
 
     Args:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S; whole conversations of each.
-        seed: not used; every task takes one.
+        seed: of the bootstrap.
     """
     if any(trace.kind != "packet" for trace in traces.values()):
         return not_possible("connections", TITLE, USE, "flow records do not tell the order of segments")
@@ -51,14 +53,20 @@ def connections(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     if min(each["connections"] for each in states.values()) < LEAST_CONNECTIONS:
         reason = f"a trace has fewer than {LEAST_CONNECTIONS} connections that begin with a SYN"
         return not_possible("connections", TITLE, USE, reason)
+    within = {role: state_intervals(trace, states[role], seed) for role, trace in traces.items()}
     tables = tuple(
-        Table(title, (head, "S", "A", "B", "what"), tuple(_row(name, what, states) for name, what in named.items()))
+        Table(
+            title,
+            (head, "S", "S, 95%", "A", "B", "what"),
+            tuple(_row(name, what, states, within) for name, what in named.items()),
+        )
         for title, head, named in (
             ("Share of the connections that begin with a SYN", "State", SHARES),
             ("Segments in a thousand", "Segment", RATES),
         )
     )
-    return Section("connections", TITLE, _TEXT, tables, (), (_verdict(states),), {"states": states})
+    figures = {"states": states, "states_interval": within}
+    return Section("connections", TITLE, _TEXT, tables, (), (_verdict(states),), figures)
 
 
 def tcp_states(trace: Trace) -> dict[str, float]:
@@ -76,6 +84,23 @@ def tcp_states(trace: Trace) -> dict[str, float]:
         for name, chosen in _out_of_order(trace, found).items()
     }
     return {"connections": count, "segments": len(found), **shares, **rates}
+
+
+def state_intervals(trace: Trace, states: Mapping[str, float], seed: int) -> dict[str, tuple[float, float]]:
+    """95% intervals of the shares (Wilson's) and of the rates (whole connections drawn again)."""
+    within = {n: share_interval(round(states[n] * states["connections"]), int(states["connections"])) for n in SHARES}
+    found = find_connections(trace)
+    begins = np.flatnonzero(found.starts == np.arange(len(found)))
+    sizes = np.diff(np.append(begins, len(found)))
+    counts = np.array([np.add.reduceat(c, begins, dtype=np.int64) for c in _out_of_order(trace, found).values()])
+    rng = np.random.default_rng(seed)
+    rates = np.empty((REDRAWS, len(RATES)))
+    for draw in range(REDRAWS):
+        weights = np.bincount(rng.integers(0, len(begins), len(begins)), minlength=len(begins))
+        rates[draw] = 1000 * (counts @ weights) / (sizes @ weights)
+    for name, redrawn in zip(RATES, rates.T, strict=True):
+        within[name] = interval_around(states[name], redrawn, 0.0, 1000.0)
+    return {name: each for name, each in within.items() if each is not None}
 
 
 def _states(found: Connections) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -117,8 +142,11 @@ def _out_of_order(trace: Trace, found: Connections) -> dict[str, np.ndarray]:
     }
 
 
-def _row(name: str, what: str, states: Mapping[str, dict[str, float]]) -> tuple[str | float, ...]:
-    return (name, *(states[role][name] for role in ("synthetic", "train", "holdout")), what)
+def _row(
+    name: str, what: str, states: Mapping[str, dict[str, float]], within: Mapping[str, dict[str, tuple[float, float]]]
+) -> tuple[str | float, ...]:
+    made, train, held = (states[role][name] for role in ("synthetic", "train", "holdout"))
+    return name, made, interval_text(within["synthetic"][name], ".3f" if name in SHARES else ".1f"), train, held, what
 
 
 def _verdict(states: Mapping[str, dict[str, float]]) -> Verdict:

@@ -8,7 +8,7 @@ a metric pays for plain copying. Distances grow when samples shrink, so equally 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ from netshare.evaluation.fields import (
     with_common_categories,
 )
 from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
-from netshare.evaluation.intervals import Interval, distance_intervals
+from netshare.evaluation.intervals import Interval, distance_intervals, interval_around
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
 from netshare.evaluation.tasks import GIVEN_AWAY, TASKS, run_tasks
@@ -106,14 +106,15 @@ def evaluate(
         notes.append(f"Not compared, because not all traces have it: {', '.join(spec.title for spec in missing)}.")
 
     distances, overall = _our_distances(specs, values, copies, frame), None
-    papers = _paper_distances(specs, values, copies)
+    papers, redrawn = _paper_distances(specs, values, copies), None
     if redraws:
         intervals, deviation = distance_intervals(specs, compared, values, frame, redraws, seed)
         found = list(intervals.values())
         distances = [_with_interval(row, each) for row, each in zip(distances, found, strict=False)]
         ratio = geometric_mean([row.ratio for row in distances])
         overall = Interval(0.0, deviation).around_ratio(ratio)
-        papers = [_with_interval(row, each) for row, each in zip(papers, found[len(distances) :], strict=True)]
+        redrawn = found[len(distances) :]
+        papers = [_with_interval(row, each) for row, each in zip(papers, redrawn, strict=True)]
     consistency = {"train": train, "holdout": holdout, "before repair": before_repair, "synthetic": synthetic}
     return Report(
         kind=train.kind,
@@ -123,7 +124,7 @@ def evaluate(
         notes=tuple(notes),
         distances=tuple(distances),
         paper_distances=tuple(papers),
-        paper_means=tuple(_paper_means(papers)),
+        paper_means=tuple(_paper_means(papers, redrawn)),
         copying=tuple(copy_shares(whole_train, made, held_back, None if training_half is None else real)),
         consistency={role: tuple(consistency_tests(t)) for role, t in consistency.items() if t is not None},
         repairs=dict(repairs or {}),
@@ -233,8 +234,13 @@ def _our_distances(
 
 
 def _with_interval(row: DistanceRow, interval: Interval) -> DistanceRow:
-    around = interval.around(row.synthetic)
-    return replace(row, interval=around, ratio_interval=interval.around_ratio(row.ratio))
+    return replace(
+        row,
+        interval=interval.around(row.synthetic),
+        ratio_interval=interval.around_ratio(row.ratio),
+        floor_interval=interval.around_floor(row.floor),
+        to_train_interval=None if row.to_train is None else interval.around_to_train(row.to_train),
+    )
 
 
 def _paper_distances(specs: list[FieldSpec], values: dict[str, Values], copies: list[Values]) -> list[DistanceRow]:
@@ -281,15 +287,34 @@ def _row(
     )
 
 
-def _paper_means(rows: list[DistanceRow]) -> list[PaperMean]:
+def _paper_means(rows: list[DistanceRow], redrawn: list[Interval] | None) -> list[PaperMean]:
     names = ["synthetic", "train", *(["bootstrap"] if rows and rows[0].bootstrap is not None else [])]
 
-    def candidates(row: DistanceRow) -> list[float]:
-        return [row.synthetic, row.floor, *([] if row.bootstrap is None else [row.bootstrap])]
+    def means(ours: Iterable[float], floors: Iterable[float]) -> np.ndarray:
+        """float64[2, candidates]: mean JSD, mean scaled EMD."""
+        found: tuple[list[list[float]], list[list[float]]] = ([], [])
+        for row, synthetic, floor in zip(rows, ours, floors, strict=True):
+            each = [synthetic, floor, *([] if row.bootstrap is None else [row.bootstrap])]
+            if row.measure == "EMD, raw":
+                found[1].append(scaled_across(each))
+            else:
+                found[0].append(each)
+        return np.array([np.mean(each, axis=0) for each in found])
 
-    divergences = np.array([candidates(row) for row in rows if row.measure != "EMD, raw"])
-    movers = np.array([scaled_across(candidates(row)) for row in rows if row.measure == "EMD, raw"])
+    jsd, emd = means([row.synthetic for row in rows], [row.floor for row in rows])
+    movers = sum(row.measure == "EMD, raw" for row in rows)
+    whole = [PaperMean(n, float(jsd[i]), len(rows) - movers, float(emd[i]), movers) for i, n in enumerate(names)]
+    if redrawn is None:
+        return whole
+    draws = np.array([each.draws for each in redrawn])  # [rows, redraws, 3]
+    again = np.array([means(draws[:, i, 0], draws[:, i, 1]) for i in range(draws.shape[1])])
     return [
-        PaperMean(name, float(divergences[:, i].mean()), len(divergences), float(movers[:, i].mean()), len(movers))
-        for i, name in enumerate(names)
+        mean
+        if mean.candidate == "bootstrap"
+        else replace(
+            mean,
+            mean_jsd_interval=interval_around(mean.mean_jsd, again[:, 0, i], 0.0),
+            mean_emd_scaled_interval=interval_around(mean.mean_emd_scaled, again[:, 1, i], 0.1, 0.9),
+        )
+        for i, mean in enumerate(whole)
     ]

@@ -50,7 +50,8 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         right, right_held, right_dealt = (int(np.isin(_keys(each), truth).sum()) for each in (ours, held, dealt))
         share = CopyShare(name, right, len(ours[0]), right_held, len(held[0]))
         by_chance = right_dealt / len(ours[0]) if len(ours[0]) else float("nan")
-        covered = float(np.isin(truth, _keys(ours)).mean()) if len(truth) else float("nan")
+        told_of = int(np.isin(truth, _keys(ours)).sum())
+        covered = told_of / len(truth) if len(truth) else float("nan")
         enough = min(len(ours[0]), len(held[0])) >= LEAST_CLAIMS
         judged += enough
         if enough and share.suspicious:
@@ -58,11 +59,14 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         rows.append((name, share.share, share.holdout_share, by_chance, covered, len(ours[0]), len(held[0])))
         figures[name] = {
             "true": share.share,
-            "interval": share_interval(right, len(ours[0])),
+            "true_interval": share_interval(right, len(ours[0])),
             "true_holdout": share.holdout_share,
-            "interval_holdout": share_interval(right_held, len(held[0])),
+            "true_holdout_interval": share_interval(right_held, len(held[0])),
             "true_at_random": by_chance,
+            "true_at_random_interval": share_interval(right_dealt, len(ours[0])),
             "of_training_told": covered,
+            "of_training_told_interval": share_interval(told_of, len(truth)),
+            "training": len(truth),
             "claims": len(ours[0]),
             "claims_holdout": len(held[0]),
             "suspicious": enough and share.suspicious,

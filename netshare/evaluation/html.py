@@ -17,7 +17,7 @@ from netshare.evaluation.curves import Chart
 from netshare.evaluation.fields import MEASURE_TEXT
 from netshare.evaluation.html_table import SCRIPT, table
 from netshare.evaluation.html_tasks import task_section, uses
-from netshare.evaluation.intervals import share_interval
+from netshare.evaluation.intervals import interval_text, share_interval
 from netshare.evaluation.report import DistanceRow, Finding, Report, percent
 from netshare.evaluation.svg import draw, draw_ratios
 from preprocess.atomic import write_text
@@ -188,7 +188,9 @@ def _consistency(report: Report) -> str:
     roles = list(report.consistency)
     rows = []
     for results in zip(*report.consistency.values(), strict=True):
-        cells = [f"{percent(r.share)} <small>{r.passed:,} of {r.tested:,}</small>" for r in results]
+        cells = [
+            f"{_with_bounds(r.share, r.passed, r.tested)} <small>{r.passed:,} of {r.tested:,}</small>" for r in results
+        ]
         rows.append([f"{results[0].test} <small>({results[0].of})</small>", *cells])
     text = (
         "<p>Share that passes the NetShare paper's tests: 1, the source is no multicast (224 to 239) nor 255.x, the "
@@ -218,15 +220,23 @@ def _repairs(report: Report) -> str:
 
 def _papers(report: Report) -> str:
     names = {"synthetic": "synthetic S", "train": "training trace A (floor)", "bootstrap": "bootstrap of A"}
-    means = [[names[m.candidate], f"{m.mean_jsd:.4f}", f"{m.mean_emd_scaled:.3f}"] for m in report.paper_means]
+    means = [
+        [
+            names[m.candidate],
+            f"{m.mean_jsd:.4f}{_within(m.mean_jsd_interval, '.4f')}",
+            f"{m.mean_emd_scaled:.3f}{_within(m.mean_emd_scaled_interval, '.3f')}",
+        ]
+        for m in report.paper_means
+    ]
     rows = [
         [
             row.title,
             row.measure + (f" ({row.unit})" if row.unit else ""),
-            f"{row.synthetic:.4g}" + ("" if row.interval is None else " ({:.4g} to {:.4g})".format(*row.interval)),
-            f"{row.floor:.4g}",
+            f"{row.synthetic:.4g}{_within(row.interval)}",
+            f"{row.floor:.4g}{_within(row.floor_interval)}",
             "" if row.bootstrap is None else f"{row.bootstrap:.4g}",
-            "" if row.to_train is None else f"{row.to_train:.4g}",
+            "" if row.to_train is None else f"{row.to_train:.4g}{_within(row.to_train_interval)}",
+            f"{row.n_synthetic:,} / {row.n_train:,} / {row.n_holdout:,}",
         ]
         for row in report.paper_distances
     ]
@@ -236,9 +246,13 @@ def _papers(report: Report) -> str:
         "candidates listed, all compared with B. These metrics reward copying: a bootstrap of the training "
         "trace is hard to beat.</p>"
     )
-    heads = ["Field", "Distance", "d(S, B)", "d(A, B)", "d(A*, B)", "d(S, A)"]
-    summary = table(["Candidate", "mean JSD", "mean EMD, scaled"], means, numeric_from=1)
+    heads = ["Field", "Distance", "d(S, B) (95%)", "d(A, B) (95%)", "d(A*, B)", "d(S, A) (95%)", "values S / A / B"]
+    summary = table(["Candidate", "mean JSD (95%)", "mean EMD, scaled (95%)"], means, numeric_from=1)
     return f"{text}{summary}<details><summary>By field</summary>{table(heads, rows, numeric_from=2)}</details>"
+
+
+def _within(interval: tuple[float, float] | None, form: str = ".4g") -> str:
+    return "" if interval is None else f" ({interval_text(interval, form)})"
 
 
 def _details(report: Report) -> str:

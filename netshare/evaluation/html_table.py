@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
 # Sorts by number where a cell begins with one, else by text; rows without a figure stay at the end. Opens folded parts
@@ -47,14 +47,21 @@ SCRIPT = """
 """
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from: int, is_markup: bool = False) -> str:
-    """A table that scrolls sideways where it is too wide; columns from `numeric_from` on are aligned right.
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numeric_from: int,
+    texts: Collection[int] = (),
+    is_markup: bool = False,
+) -> str:
+    """A table that scrolls sideways where it is too wide; columns from `numeric_from` on are aligned right, but `texts`.
 
     `is_markup` says that the rows' cells are HTML already; heads are always text.
     """
 
     def cell(tag: str, index: int, text: str) -> str:
-        style = ' class="n"' if index >= numeric_from else ""
+        style = ' class="n"' if index >= numeric_from and index not in texts else ""
         return f"<{tag}{style}>{text if is_markup and tag == 'td' else escape(text)}</{tag}>"
 
     head = "".join(cell("th", i, text) for i, text in enumerate(heads)) if any(heads) else ""

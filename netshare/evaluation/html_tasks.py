@@ -43,10 +43,19 @@ def task_section(section: Section, legend: str) -> str:
     return f"{heading}<p>{escape(section.text)}</p>{counts}{drawn}{tables}</section>"
 
 
+def _columns_of_text(each: Table) -> set[int]:
+    """The first column, and those with a cell that is neither a figure nor begins with one."""
+    return {0} | {
+        i
+        for row in each.rows
+        for i, cell in enumerate(row)
+        if isinstance(cell, str) and cell and not cell.lstrip("-")[:1].isdigit()
+    }
+
+
 def _table(each: Table) -> str:
     rows = [[number(cell) for cell in row] for row in each.rows]
-    texts = max((i + 1 for row in each.rows for i, cell in enumerate(row) if isinstance(cell, str)), default=1)
-    inner = table(each.heads, rows, numeric_from=texts)
+    inner = table(each.heads, rows, numeric_from=1, texts=_columns_of_text(each))
     if each.note:
         inner += f'<p class="muted">{escape(each.note)}</p>'
     if len(rows) >= FOLDED_FROM:

@@ -37,14 +37,26 @@ Key = tuple[str, Measure | PaperMeasure]  # field and measure
 
 @dataclass(frozen=True)
 class Interval:
-    """95% intervals of d(S, B) and of d(S, B) / d(A, B), as offsets: the deviations that they are made of."""
+    """95% intervals of d(S, B) and of d(S, B) / d(A, B), as offsets: the deviations that they are made of.
+
+    `draws` float64[redraws, 3]: d(S, B), d(A, B) and, of the papers' distances, d(S, A) in each redraw.
+    """
 
     deviation: float
     log_ratio_deviation: float
+    draws: np.ndarray | None = None
 
     def around(self, distance: float) -> tuple[float, float]:
         """Bounds of the distance; never below 0."""
         return max(distance - Z * self.deviation, 0.0), distance + Z * self.deviation
+
+    def around_floor(self, floor: float) -> tuple[float, float] | None:
+        """Bounds of d(A, B)."""
+        return None if self.draws is None else interval_around(floor, self.draws[:, 1], 0.0)
+
+    def around_to_train(self, distance: float) -> tuple[float, float] | None:
+        """Bounds of d(S, A)."""
+        return None if self.draws is None else interval_around(distance, self.draws[:, 2], 0.0)
 
     def around_ratio(self, ratio: float) -> tuple[float, float]:
         """Bounds of the ratio to the floor."""
@@ -60,6 +72,32 @@ def share_interval(found: int, total: int) -> tuple[float, float] | None:
     middle = (share + spread / 2) / (1 + spread)
     half = Z / (1 + spread) * (share * (1 - share) / total + spread / (4 * total)) ** 0.5
     return middle - half if found else 0.0, middle + half if found < total else 1.0
+
+
+def interval_around(
+    value: float, redrawn: np.ndarray | list[float], least: float = -np.inf, most: float = np.inf
+) -> tuple[float, float]:
+    """95% interval of a figure from its redraws: plus and minus 1.96 of their standard deviations, within what is possible;
+    NaN where fewer than two redraws have the figure."""
+    known = np.asarray(redrawn, np.float64)
+    known = known[np.isfinite(known)]
+    if len(known) < 2 or not np.isfinite(value):
+        return float("nan"), float("nan")
+    half = Z * float(known.std(ddof=1))
+    return max(value - half, least), min(value + half, most)
+
+
+def quantile_interval(
+    values: np.ndarray, quantile: float, rng: np.random.Generator, redraws: int = 200
+) -> tuple[float, float]:
+    """95% interval of a quantile of distances, values drawn again."""
+    again = values[rng.integers(0, len(values), (redraws, len(values)))]
+    return interval_around(float(np.quantile(values, quantile)), np.quantile(again, quantile, axis=1), 0.0)
+
+
+def interval_text(within: tuple[float, float], form: str = ".3g") -> str:
+    """An interval for a table; empty where there is none."""
+    return "" if within[0] != within[0] else f"{within[0]:{form}} to {within[1]:{form}}"
 
 
 def median_ratio_interval(
@@ -113,7 +151,7 @@ def distance_intervals(
     ours = len(measures)
     measures += [(spec.name, PAPER[spec.paper]) for spec in specs if spec.paper is not None]
     prepared = {each: _prepare(*each, values, groups, frame) for each in measures}
-    found = {each: np.empty((redraws, 2)) for each in measures}
+    found = {each: np.empty((redraws, 3)) for each in measures}
     for draw in range(redraws):
         weights = {r: np.bincount(rng.integers(0, g.flows, g.flows), minlength=g.flows) for r, g in groups.items()}
         for each, distances in prepared.items():
@@ -122,11 +160,15 @@ def distance_intervals(
         each: np.log(np.maximum(d[:, 0], RATIO_FLOOR) / np.maximum(d[:, 1], RATIO_FLOOR)) for each, d in found.items()
     }
     overall = float(np.mean([ratios[each] for each in measures[:ours]], axis=0).std(ddof=1)) if ours else 0.0
-    intervals = {e: Interval(float(found[e][:, 0].std(ddof=1)), float(ratios[e].std(ddof=1))) for e in measures}
+    intervals = {
+        each: Interval(float(found[each][:, 0].std(ddof=1)), float(ratios[each].std(ddof=1)), found[each])
+        for each in measures
+    }
     return intervals, overall
 
 
-Distances = Callable[[Mapping[str, np.ndarray]], tuple[float, float]]  # flow weights by role -> d(S, B), d(A, B)
+# flow weights by role -> d(S, B), d(A, B), d(S, A)
+Distances = Callable[[Mapping[str, np.ndarray]], tuple[float, float, float]]
 
 
 class _Owners(FlowRedraws):
@@ -167,17 +209,19 @@ def _prepare(
     owners = {role: groups[role].of(field) for role in ROLES}
     measure = _measure(name, support)
 
-    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
         counts = {r: np.bincount(coded[r], weights[r][owners[r]], minlength=len(support)) for r in ROLES}
-        return measure(counts["synthetic"], counts["holdout"]), measure(counts["train"], counts["holdout"])
+        s, a, b = (counts[role] for role in ROLES)
+        return measure(s, b), measure(a, b), measure(s, a) if name.startswith("paper") else float("nan")
 
     return distances
 
 
 def _rate_distances(groups: Mapping[str, _Owners], bins: int) -> Distances:
-    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    def distances(weights: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
         rates = {r: np.bincount(g.time_bin, weights[r][g.of_record], minlength=bins) for r, g in groups.items()}
-        return earth_mover_log(rates["synthetic"], rates["holdout"]), earth_mover_log(rates["train"], rates["holdout"])
+        s, a, b = (rates[role] for role in ROLES)
+        return earth_mover_log(s, b), earth_mover_log(a, b), float("nan")
 
     return distances
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from netshare.evaluation.intervals import interval_text, share_interval
 from netshare.evaluation.report import Report, percent
 from preprocess.atomic import write_text
 
@@ -27,32 +28,46 @@ def to_markdown(report: Report) -> str:
             ["field", "distance", "d(S, B)", "d(A, B)", "ratio", "95%", "values"],
             (
                 [row.title, row.measure, f"{row.synthetic:.4f}", f"{row.floor:.4f}", f"{row.ratio:.2f}",
-                 _interval(row.ratio_interval), f"{row.n_synthetic:,}"]
+                 _within(row.ratio_interval), f"{row.n_synthetic:,}"]
                 for row in report.distances
             ),
         ),
         "## The papers' definitions",
         _table(
-            ["candidate", "mean JSD (nats)", "mean EMD (scaled)"],
-            ([mean.candidate, f"{mean.mean_jsd:.4f}", f"{mean.mean_emd_scaled:.3f}"] for mean in report.paper_means),
+            ["candidate", "mean JSD (nats)", "95%", "mean EMD (scaled)", "95%"],
+            (
+                [mean.candidate, f"{mean.mean_jsd:.4f}", _within(mean.mean_jsd_interval, ".4f"),
+                 f"{mean.mean_emd_scaled:.3f}", _within(mean.mean_emd_scaled_interval, ".3f")]
+                for mean in report.paper_means
+            ),
         ),
         "## Occurs in the training trace",
         _table(
-            ["", "synthetic", "of", "held-back real", "of"],
+            ["", "synthetic", "95%", "of", "held-back real", "95%", "of"],
             (
-                [copy.name, percent(copy.share), f"{copy.synthetic_total:,}", percent(copy.holdout_share),
-                 f"{copy.holdout_total:,}"]
+                [copy.name,
+                 *_share(copy.synthetic_found, copy.synthetic_total), *_share(copy.holdout_found, copy.holdout_total)]
                 for copy in report.copying
             ),
         ),
         "## Consistency tests passed",
-        _table(["test", *roles], ([each[0].test, *(percent(result.share) for result in each)] for each in passed)),
+        _table(
+            ["test", *(head for role in roles for head in (role, "95%", "of"))],
+            ([each[0].test, *(cell for r in each for cell in _share(r.passed, r.tested))] for each in passed),
+        ),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+def _within(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+    return "" if interval is None else interval_text(interval, form)
+
+
+def _share(found: int, total: int) -> list[str]:
+    """A share, its interval, and of how many."""
+    within = share_interval(found, total)
+    text = "" if within is None else f"{percent(within[0])} to {percent(within[1])}"
+    return [percent(found / total if total else float("nan")), text, f"{total:,}"]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,13 +13,14 @@ many flows of A as of B). The attacker is strong: it holds the very flows it ask
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.curves import Chart, cumulative
 from netshare.evaluation.flows import count_flows, group_by_flow
-from netshare.evaluation.intervals import median_ratio_interval, share_interval
-from netshare.evaluation.section import Section, Table, Verdict, not_possible, said
+from netshare.evaluation.intervals import interval_text, median_ratio_interval, quantile_interval, share_interval
+from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said
 from preprocess.trace import Trace
 
 MOST_FLOWS = 4000  # whose neighbours are sought
@@ -28,6 +29,7 @@ CELLS_AT_ONCE = 4_000_000  # distances in memory at a time
 NEAR = 0.7  # a median ratio below it says that S repeats A
 FOUND_OUT = 0.55  # a success rate above it, and above chance by three standard errors, says that S gives members away
 LEAST_FLOWS = 50
+DISTANCE_HEADS = ("", "synthetic S", "95%", "held-back real B", "95%")
 TITLE, USE = "Nearness to the training flows", "sharing without giving single flows away"
 
 
@@ -49,21 +51,15 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     vectors = {role: ((each - middle) / spread)[rng.permutation(len(each))] for role, each in described.items()}
     among = {role: each[:MOST_AMONG] for role, each in vectors.items()}
     to_train = {role: nearest(vectors[role][:MOST_FLOWS], among["train"]) for role in ("synthetic", "holdout")}
-    medians = {role: float(np.median(each)) for role, each in to_train.items()}
+    distances = distances_in_figures(to_train, np.random.default_rng(seed))
+    medians = distances["median"]
     ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
     within = median_ratio_interval(to_train["synthetic"], to_train["holdout"], rng)
-    fifth = {role: float(np.quantile(each, 0.05)) for role, each in to_train.items()}
-    identical = {role: float(np.mean(each < 1e-6)) for role, each in to_train.items()}
     success, members, error = _membership(among, rng)
     table = Table(
         "Distances to the nearest training flow",
-        ("", "synthetic S", "held-back real B"),
-        (
-            ("median distance", medians["synthetic"], medians["holdout"]),
-            ("5% are nearer than", fifth["synthetic"], fifth["holdout"]),
-            ("share at distance 0", identical["synthetic"], identical["holdout"]),
-            ("flows", len(to_train["synthetic"]), len(to_train["holdout"])),
-        ),
+        DISTANCE_HEADS,
+        (*distance_rows(distances), ("flows", len(to_train["synthetic"]), None, len(to_train["holdout"]), None)),
         f"Median of S over median of B: {ratio:.2f} ({said(within[0])} to {said(within[1])}); well below "
         f"1 says that training flows were repeated.",
     )
@@ -78,16 +74,47 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     figures = {
         "median_ratio": ratio,
         "median_ratio_interval": within,
-        "median": medians,
-        "fifth_percentile": fifth,
-        "identical": identical,
+        **distances,
         "membership_success": success,
+        "membership_success_interval": share_interval(round(success * 2 * members), 2 * members),
         "membership_standard_error": error,
-        "membership_interval": share_interval(round(success * 2 * members), 2 * members),
         "candidates": 2 * members,
     }
     verdict = _verdict(ratio, success, error)
     return Section("neighbours", TITLE, _TEXT, (table, guesses), (chart,), (verdict,), figures)
+
+
+def distances_in_figures(to_train: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, Any]:
+    """Median, 5% quantile and share at 0 of each role's distances, with their 95% intervals and number."""
+    figures: dict[str, Any] = {}
+    for name, quantile in (("median", 0.5), ("fifth_percentile", 0.05)):
+        figures[name] = {role: float(np.quantile(each, quantile)) for role, each in to_train.items()}
+        figures[f"{name}_interval"] = {r: quantile_interval(each, quantile, rng) for r, each in to_train.items()}
+    zeros = {role: each < 1e-6 for role, each in to_train.items()}
+    figures["identical"] = {role: float(np.mean(each)) for role, each in zeros.items()}
+    figures["identical_interval"] = {r: share_interval(int(each.sum()), len(each)) for r, each in zeros.items()}
+    figures["compared"] = {role: len(each) for role, each in to_train.items()}
+    return figures
+
+
+def distance_rows(figures: Mapping[str, Any]) -> tuple[tuple[Cell, ...], ...]:
+    """Rows of a table with `DISTANCE_HEADS`, of what `distances_in_figures` gave."""
+    titles = {
+        "median": "median distance",
+        "fifth_percentile": "5% are nearer than",
+        "identical": "share at distance 0",
+    }
+    return tuple(
+        (
+            title,
+            *(
+                cell
+                for role in ("synthetic", "holdout")
+                for cell in (figures[name][role], interval_text(figures[f"{name}_interval"][role]))
+            ),
+        )
+        for name, title in titles.items()
+    )
 
 
 def describe_flows(trace: Trace) -> np.ndarray:

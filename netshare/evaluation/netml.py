@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.flows import group_by_flow
-from netshare.evaluation.intervals import share_interval
+from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from preprocess.protocols import TCP, UDP
 from preprocess.trace import Trace
@@ -36,6 +37,8 @@ LEAST_FLOWS = 30
 GOOD = 0.5  # a relative error below it, or below 1.5 times the real traces' own
 TITLE, USE = "Anomaly detection on NetML's features", "anomaly detection"
 ROLES = ("train", "holdout", "synthetic")
+COMPARED = ("synthetic", "train")  # with B
+REDRAWS = 200  # of the flows judged, for the confidence intervals
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,44 @@ class Scale:
     window: float
 
 
+class Shares:
+    """Shares of flows called anomalous, by role and mode, and how many flows were judged."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[str, float]] = {role: {} for role in ROLES}
+        self.judged: dict[str, int] = {}
+
+    def add(self, role: str, mode: str, share: float, judged: int) -> None:
+        """One share."""
+        self.of[role][mode] = share
+        self.judged[role] = judged
+
+    def redrawn(self, rng: np.random.Generator) -> dict[str, dict[str, float]]:
+        """The shares with the judged flows drawn again (the machine stays)."""
+        return {
+            role: {mode: rng.binomial(self.judged[role], share) / self.judged[role] for mode, share in shares.items()}
+            for role, shares in self.of.items()
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Shares set beside those of B: by mode and on the mean how far off, and the modes' rank correlation."""
+
+    off: dict[str, dict[str, float]]
+    mean: dict[str, float]
+    rank: dict[str, float]
+
+
+def compared_with_real(shares: Mapping[str, Mapping[str, float]]) -> Comparison:
+    """|share - share in B| / share in B for S and A, and Spearman's correlation of the modes' shares with B's."""
+    real = shares["holdout"]
+    off = {r: {m: abs(shares[r][m] - real[m]) / max(real[m], 1e-3) for m in MODES} for r in COMPARED}
+    mean = {r: float(np.mean(list(off[r].values()))) for r in COMPARED}
+    rank = {r: spearman(list(shares[r].values()), list(real.values())) for r in COMPARED}
+    return Comparison(off, mean, rank)
+
+
 def netml(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """The section on anomaly detection.
 
@@ -102,18 +143,17 @@ def netml(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     scale = scale_of(flows["train"])
     shared = {role: features(each, scale) for role, each in flows.items()}
     own = {role: features(each, scale_of(each)) for role, each in flows.items()}
-    ours: dict[str, dict[str, float]] = {role: {} for role in ROLES}
-    papers: dict[str, dict[str, float]] = {role: {} for role in ROLES}
+    ours, papers = Shares(), Shares()
     for mode in MODES:
         rng = np.random.default_rng(seed)
         learnt, kept_back = _parts(shared["train"][mode], rng)
         judged = {"train": kept_back, **{r: _some(shared[r][mode], rng) for r in ("holdout", "synthetic")}}
         shares = anomalous(learnt, [judged[role] for role in ROLES], OUTLIERS)
         for role, share in zip(ROLES, shares, strict=True):
-            ours[role][mode] = share
+            ours.add(role, mode, share, len(judged[role]))
             half, other = _parts(own[role][mode], rng)
-            papers[role][mode] = anomalous(half, [other], PAPER_OUTLIERS)[0]
-    return _section(ours, papers, {role: len(each) for role, each in flows.items()}, scale)
+            papers.add(role, mode, anomalous(half, [other], PAPER_OUTLIERS)[0], len(other))
+    return _section(ours, papers, {role: len(each) for role, each in flows.items()}, scale, seed)
 
 
 def cut_flows(trace: Trace) -> PacketFlows:
@@ -175,31 +215,40 @@ _TEXT = (
 )
 
 
-def _section(
-    ours: dict[str, dict[str, float]], papers: dict[str, dict[str, float]], flows: dict[str, int], scale: Scale
-) -> Section:
+def _section(ours: Shares, papers: Shares, flows: dict[str, int], scale: Scale, seed: int) -> Section:
     figures: dict[str, object] = {"flows": flows, "packets_a_vector": scale.packets, "window_seconds": scale.window}
+    rng = np.random.default_rng(seed)
     tables, relative, ranks = [], {}, {}
     for name, title, shares in (
         ("learnt_from_train", f"Anomalies by a machine that learnt from A (nu {OUTLIERS})", ours),
         ("learnt_from_each", f"Anomalies by a machine for each trace, as in the paper (nu {PAPER_OUTLIERS})", papers),
     ):
-        real = shares["holdout"]
-        off = {r: {m: abs(shares[r][m] - real[m]) / max(real[m], 1e-3) for m in MODES} for r in ROLES}
+        found = compared_with_real(shares.of)
+        again = [compared_with_real(shares.redrawn(rng)) for _ in range(REDRAWS)]
+        within = _intervals(shares, found, again)
         rows: list[tuple[Cell, ...]] = [
-            (m, *(shares[r][m] for r in ROLES), off["synthetic"][m], off["train"][m]) for m in MODES
-        ]
-        rank = {r: spearman(list(shares[r].values()), list(real.values())) for r in ("synthetic", "train")}
-        mean = {r: float(np.mean(list(off[r].values()))) for r in ("synthetic", "train")}
-        rows.append(("mean", None, None, None, mean["synthetic"], mean["train"]))
-        rows.append(("rank correlation with B", rank["train"], None, rank["synthetic"], None, None))
-        heads = ("Mode", "share in A", "share in B", "share in S", "relative error S", "relative error A")
-        tables.append(Table(title, heads, tuple(rows), "Relative to the share in B."))
-        within = {r: {m: share_interval(round(shares[r][m] * flows[r]), flows[r]) for m in MODES} for r in ROLES}
-        figures[name] = {"shares": shares, "intervals": within, "relative_error": mean, "rank_correlation": rank}
-        relative[name], ranks[name] = mean, rank
+            (m, *(shares.of[r][m] for r in ROLES), found.off["synthetic"][m],
+             interval_text(within["relative_errors_interval"]["synthetic"][m], ".2f"), found.off["train"][m])
+            for m in MODES
+        ]  # fmt: skip
+        mean_within = interval_text(within["relative_error_interval"]["synthetic"], ".2f")
+        rows.append(("mean", None, None, None, found.mean["synthetic"], mean_within, found.mean["train"]))
+        rows.append(("rank correlation with B", found.rank["train"], None, found.rank["synthetic"], None, None, None))
+        heads = ("Mode", "share in A", "share in B", "share in S", "relative error S", "95%", "relative error A")
+        judged = ", ".join(f"{shares.judged[r]:,} of {letter}" for r, letter in zip(ROLES, "ABS", strict=True))
+        note = f"Relative to the share in B. Flows judged: {judged}; the interval comes of drawing them again."
+        tables.append(Table(title, heads, tuple(rows), note))
+        figures[name] = {
+            "judged": shares.judged,
+            "shares": shares.of,
+            "relative_errors": found.off,
+            "relative_error": found.mean,
+            "rank_correlation": found.rank,
+            **within,
+        }
+        relative[name], ranks[name] = found.mean, found.rank
     position = np.arange(len(MODES), dtype=np.float64)
-    series = {role: (position, np.array([ours[role][mode] for mode in MODES])) for role in ROLES}
+    series = {role: (position, np.array([ours.of[role][mode] for mode in MODES])) for role in ROLES}
     chart = Chart("netml", "Share called anomalous", "bars", "", "machine that learnt from A", series, labels=MODES)
     text = f"{_TEXT}{flows['train']:,} flows of A, {flows['holdout']:,} of B, {flows['synthetic']:,} of S."
     mean, rank = relative["learnt_from_train"], ranks["learnt_from_train"]
@@ -212,6 +261,27 @@ def _section(
         f"(two real traces: {said(rank['train'])}), which is not judged: their shares lie too close together",
     )
     return Section("netml", TITLE, text, tuple(tables), (chart,), (verdict,), figures)
+
+
+def _intervals(shares: Shares, found: Comparison, again: list[Comparison]) -> dict[str, Any]:
+    """95% intervals of everything in a comparison, by the name of the figure."""
+    judged = shares.judged
+    return {
+        "shares_interval": {
+            r: {m: share_interval(round(share * judged[r]), judged[r]) for m, share in of.items()}
+            for r, of in shares.of.items()
+        },
+        "relative_errors_interval": {
+            r: {m: interval_around(found.off[r][m], [each.off[r][m] for each in again], 0.0) for m in MODES}
+            for r in COMPARED
+        },
+        "relative_error_interval": {
+            r: interval_around(found.mean[r], [each.mean[r] for each in again], 0.0) for r in COMPARED
+        },
+        "rank_correlation_interval": {
+            r: interval_around(found.rank[r], [each.rank[r] for each in again], -1.0, 1.0) for r in COMPARED
+        },
+    }
 
 
 def _parts(vectors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.distances import geometric_mean, jensen_shannon, ratio_to_floor
+from netshare.evaluation.distances import RATIO_FLOOR, geometric_mean, jensen_shannon, ratio_to_floor
 from netshare.evaluation.flows import destination_keys, group_by_flow, source_keys
-from netshare.evaluation.intervals import FlowRedraws, Interval
+from netshare.evaluation.intervals import FlowRedraws, Interval, interval_around, interval_text
 from netshare.evaluation.section import Section, Table, Verdict
 from preprocess.trace import Trace
 
@@ -56,14 +57,30 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         distance, floor = _distances({role: _joint(each[one], each[other]) for role, each in cells.items()})
         rows.append((f"{one}, {other}", distance, floor, ratio_to_floor(distance, floor)))
     ratio = geometric_mean([row[3] for row in rows])
-    within = _interval(traces, cells, names, seed).around_ratio(ratio)
+    draws = _redrawn(traces, cells, names, seed)
+    logs = {
+        name: np.log(np.maximum(d[:, 0], RATIO_FLOOR) / np.maximum(d[:, 1], RATIO_FLOOR)) for name, d in draws.items()
+    }
+    within = Interval(0.0, _deviation(np.mean(list(logs.values()), axis=0))).around_ratio(ratio)
     rows.sort(key=lambda row: -row[3])
-    heads = ("Fields", "JSD S, B", "JSD A, B", "ratio")
-    table = Table("Joint distributions of two fields", heads, tuple(rows), "The furthest off come first.")
+    figures_of: dict[str, Any] = {
+        name: {
+            "synthetic": distance,
+            "synthetic_interval": interval_around(distance, draws[name][:, 0], 0.0, 1.0),
+            "floor": floor,
+            "floor_interval": interval_around(floor, draws[name][:, 1], 0.0, 1.0),
+            "ratio": each,
+            "ratio_interval": Interval(0.0, _deviation(logs[name])).around_ratio(each),
+        }
+        for name, distance, floor, each in rows
+    }
+    heads = ("Fields", "JSD S, B", "JSD A, B", "ratio", "95%")
+    cells_of = tuple((*row, interval_text(figures_of[row[0]]["ratio_interval"], ".2f")) for row in rows)
+    table = Table("Joint distributions of two fields", heads, cells_of, "The furthest off come first.")
     figures = {
         "geometric_mean_ratio": ratio,
         "geometric_mean_ratio_interval": within,
-        "pairs": {row[0]: {"synthetic": row[1], "floor": row[2], "ratio": row[3]} for row in rows},
+        "pairs": figures_of,
         "n_synthetic": len(traces["synthetic"]),
         "n_train": len(traces["train"]),
         "n_holdout": len(traces["holdout"]),
@@ -116,19 +133,23 @@ def _distances(joint: Mapping[str, np.ndarray]) -> tuple[float, float]:
     return ours, floor
 
 
-def _interval(traces: Mapping[str, Trace], cells: Mapping[str, Columns], names: list[str], seed: int) -> Interval:
-    """Deviation of the log geometric mean, whole flows drawn again in all three traces."""
+def _redrawn(
+    traces: Mapping[str, Trace], cells: Mapping[str, Columns], names: list[str], seed: int
+) -> dict[str, np.ndarray]:
+    """float64[REDRAWS, 2] by pair: d(S, B) and d(A, B), whole flows drawn again in all three traces."""
     rng = np.random.default_rng(seed)
     redraws = {role: FlowRedraws(trace) for role, trace in traces.items()}
-    means = []
-    for _ in range(REDRAWS):
+    found = {f"{one}, {other}": np.empty((REDRAWS, 2)) for one, other in combinations(names, 2)}
+    for draw in range(REDRAWS):
         weights = {role: each.draw(rng) for role, each in redraws.items()}
-        ratios = [
-            ratio_to_floor(*_distances({r: _joint(each[one], each[other], weights[r]) for r, each in cells.items()}))
-            for one, other in combinations(names, 2)
-        ]
-        means.append(np.log(geometric_mean(ratios)))
-    return Interval(0.0, float(np.std(means, ddof=1)))
+        for one, other in combinations(names, 2):
+            joint = {role: _joint(each[one], each[other], weights[role]) for role, each in cells.items()}
+            found[f"{one}, {other}"][draw] = _distances(joint)
+    return found
+
+
+def _deviation(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1))
 
 
 def _columns(trace: Trace) -> Columns:

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.curves import Chart
-from netshare.evaluation.intervals import share_interval
+from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, spearman
 from preprocess.trace import CATEGORY_COLUMNS, Trace
 
 EARLIER = 0.8  # share of each trace, by time, that is learnt from (the paper's)
 MOST_TRAINING, MOST_TESTED = 15_000, 15_000
+REDRAWS = 100  # of the tested records, for the confidence intervals
 LEAST = 50  # records that a part must have
 GOOD = 0.9  # of the accuracy of the classifiers that learnt from A
 TITLE, USE = "Traffic-type prediction", "training traffic classifiers"
@@ -58,11 +59,13 @@ class Cut:
     """What came of one way to part the records.
 
     scores: role -> classifier -> (accuracy, balanced accuracy)
+    redrawn: role -> classifier -> float64[2, REDRAWS], the same with the tested records drawn again
     majority: accuracy of always naming the most frequent label of the tested records
     """
 
     name: str
     scores: dict[str, dict[str, tuple[float, float]]]
+    redrawn: dict[str, dict[str, np.ndarray]]
     majority: float
     learnt: dict[str, int]
     tested: int
@@ -85,6 +88,17 @@ class Cut:
         """Spearman's correlation of the classifiers' accuracies with those learnt from A."""
         return spearman(*([self.scores[r][c][0] for c in self.classifiers] for r in (role, "train")))
 
+    def mean_interval(self, role: str, which: int = 0) -> tuple[float, float]:
+        """95% interval of `mean`, the tested records drawn again."""
+        again = np.mean([each[which] for each in self.redrawn[role].values()], axis=0)
+        return interval_around(self.mean(role, which), again, 0.0, 1.0)
+
+    def ranking_interval(self, role: str) -> tuple[float, float]:
+        """95% interval of `ranking`, the tested records drawn again."""
+        own, train = (np.array([each[0] for each in self.redrawn[r].values()]).T for r in (role, "train"))
+        again = [spearman(one, other) for one, other in zip(own.tolist(), train.tolist(), strict=True)]
+        return interval_around(self.ranking(role), again, -1.0, 1.0)
+
     def table(self) -> Table:
         """Accuracies, a row a classifier."""
         rows: list[tuple[Cell, ...]] = [
@@ -99,8 +113,10 @@ class Cut:
                 ("rank correlation with A", *(self.ranking(r) for r in ROLES), None, None, None),
             ),
             f"Learnt from {', '.join(f'{self.learnt[r]:,}' for r in ROLES)} records of S, A, B; tested on "
-            f"{self.tested:,}. Always naming the most frequent label is right in {self.majority:.1%}; balanced "
-            "accuracy averages over labels.",
+            f"{self.tested:,}. Drawing the tested records again, the mean of S is right in "
+            f"{interval_text(self.mean_interval('synthetic'), '.3f')}, that of A in "
+            f"{interval_text(self.mean_interval('train'), '.3f')} (95%). Always naming the most frequent label is right "
+            f"in {self.majority:.1%}; balanced accuracy averages over labels.",
         )
 
     def chart(self) -> Chart:
@@ -115,16 +131,26 @@ class Cut:
 
     def figures(self) -> dict[str, Any]:
         """The same by name."""
+        scores, again = self.scores, self.redrawn
         return {
-            "accuracy": {r: {c: self.scores[r][c][0] for c in self.classifiers} for r in ROLES},
+            "accuracy": {r: {c: scores[r][c][0] for c in self.classifiers} for r in ROLES},
             "accuracy_interval": {
-                r: {c: share_interval(round(self.scores[r][c][0] * self.tested), self.tested) for c in self.classifiers}
+                r: {c: share_interval(round(scores[r][c][0] * self.tested), self.tested) for c in self.classifiers}
+                for r in ROLES
+            },
+            "balanced_accuracy": {r: {c: scores[r][c][1] for c in self.classifiers} for r in ROLES},
+            "balanced_accuracy_interval": {
+                r: {c: interval_around(scores[r][c][1], again[r][c][1], 0.0, 1.0) for c in self.classifiers}
                 for r in ROLES
             },
             "mean_accuracy": {r: self.mean(r) for r in ROLES},
+            "mean_accuracy_interval": {r: self.mean_interval(r) for r in ROLES},
             "mean_balanced_accuracy": {r: self.mean(r, 1) for r in ROLES},
+            "mean_balanced_accuracy_interval": {r: self.mean_interval(r, 1) for r in ROLES},
             "majority": self.majority,
+            "majority_interval": share_interval(round(self.majority * self.tested), self.tested),
             "rank_correlation": {r: self.ranking(r) for r in ROLES},
+            "rank_correlation_interval": {r: self.ranking_interval(r) for r in ROLES},
             "tested": self.tested,
             "learnt": self.learnt,
         }
@@ -206,16 +232,34 @@ def _learn(name: str, parts: dict[str, tuple[Part, Part]], seed: int) -> Cut | N
     learnt = {role: parts[role][0].some(MOST_TRAINING, rng) for role in ROLES}
     if min(len(tested), *(len(part) for part in learnt.values())) < LEAST:
         return None
-    scores = {role: _accuracies(learnt[role], tested, seed) for role in ROLES}
+    right = {role: _right(learnt[role], tested, seed) for role in ROLES}
+    labels = np.unique(tested.labels, return_inverse=True)[1]
+    # the same redraws for all, so that figures can be compared draw by draw; the first is the tested records themselves
+    draws = [np.ones(len(tested)), *(_weights(len(tested), rng) for _ in range(REDRAWS))]
+    found = {
+        role: {c: np.array([_scores(guesses, labels, weights) for weights in draws]).T for c, guesses in each.items()}
+        for role, each in right.items()
+    }
+    scores = {role: {c: (float(s[0, 0]), float(s[1, 0])) for c, s in each.items()} for role, each in found.items()}
+    redrawn = {role: {c: s[:, 1:] for c, s in each.items()} for role, each in found.items()}
     majority = float(np.bincount(tested.labels).max() / len(tested))
-    return Cut(name, scores, majority, {role: len(part) for role, part in learnt.items()}, len(tested))
+    return Cut(name, scores, redrawn, majority, {role: len(part) for role, part in learnt.items()}, len(tested))
 
 
-def _accuracies(learnt: Part, tested: Part, seed: int) -> dict[str, tuple[float, float]]:
-    """Accuracy and balanced accuracy by classifier."""
-    from sklearn.metrics import recall_score
+def _weights(count: int, rng: np.random.Generator) -> np.ndarray:
+    """float64[count]: how often each is drawn."""
+    return np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
 
-    scores = {}
+
+def _scores(right: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Accuracy, and its mean over the labels, of bool[n] right guesses."""
+    of, hit = np.bincount(labels, weights), np.bincount(labels, weights * right)
+    return float(hit.sum() / of.sum()), float(np.mean(hit[of > 0] / of[of > 0]))
+
+
+def _right(learnt: Part, tested: Part, seed: int) -> dict[str, np.ndarray]:
+    """bool[n] by classifier: which of the tested records it names rightly."""
+    found = {}
     for name, classifier in _classifiers(seed).items():
         if len(np.unique(learnt.labels)) == 1:
             guessed = np.full(len(tested), learnt.labels[0])
@@ -223,10 +267,8 @@ def _accuracies(learnt: Part, tested: Part, seed: int) -> dict[str, tuple[float,
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # logistic regression and MLP say that they could go on learning
                 guessed = classifier.fit(learnt.features, learnt.labels).predict(tested.features)
-        present = np.unique(tested.labels)
-        balanced = recall_score(tested.labels, guessed, labels=present, average="macro", zero_division=0)
-        scores[name] = (float(np.mean(guessed == tested.labels)), float(balanced))
-    return scores
+        found[name] = guessed == tested.labels
+    return found
 
 
 def _classifiers(seed: int) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class DistanceRow:
     `synthetic` is d(S, B), `floor` d(A, B), `bootstrap` the mean of d(A*, B) over row bootstraps A* of A (None if none
     were asked for); `ratio` is d(S, B) / d(A, B), `bootstrap_ratio` d(A*, B) / d(A, B). For the papers' distances
     `to_train` is d(S, A), which is what the papers report. `n_*` count the values compared.
-    `interval` and `ratio_interval` are 95% confidence intervals of `synthetic` and `ratio` (bootstrap by flow).
+    `interval`, `ratio_interval`, `floor_interval` and `to_train_interval` are 95% confidence intervals of `synthetic`,
+    `ratio`, `floor` and `to_train` (bootstrap by flow).
     """
 
     field: str
@@ -53,6 +54,8 @@ class DistanceRow:
     to_train: float | None = None
     interval: tuple[float, float] | None = None
     ratio_interval: tuple[float, float] | None = None
+    floor_interval: tuple[float, float] | None = None
+    to_train_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class PaperMean:
     """The papers' summary figures: mean JSD in nats, and mean earth mover's distance scaled to [0.1, 0.9].
 
     The scaling runs, field by field, over the candidates synthetic, training trace, bootstrap (if there is one), each
-    compared with B; it says who is nearer, not how near.
+    compared with B; it says who is nearer, not how near. `*_interval` are 95% intervals, flows drawn again (none for the
+    bootstrap, which is itself drawn again).
     """
 
     candidate: str
@@ -78,6 +82,8 @@ class PaperMean:
     jsd_fields: int
     mean_emd_scaled: float
     emd_fields: int
+    mean_jsd_interval: tuple[float, float] | None = None
+    mean_emd_scaled_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

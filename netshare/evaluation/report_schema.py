@@ -33,9 +33,12 @@ def report_schema() -> Schema:
         "description": "What `netshare evaluate --json` writes, and report/report.json of a run.",
         "oneOf": [_trace_report(), _series_report()],
         "$defs": {
-            "distance": _of(DistanceRow, interval=INTERVAL, ratio_interval=INTERVAL),
+            "distance": _of(
+                DistanceRow, interval=INTERVAL, ratio_interval=INTERVAL, floor_interval=INTERVAL,
+                to_train_interval=INTERVAL,
+            ),
             "size": _of(TraceSize),
-            "paper_mean": _of(PaperMean),
+            "paper_mean": _of(PaperMean, mean_jsd_interval=INTERVAL, mean_emd_scaled_interval=INTERVAL),
             "copying": _of(
                 CopyShare, share=FIGURE, interval=INTERVAL, holdout_share=FIGURE, holdout_interval=INTERVAL,
                 suspicious={"type": "boolean"},

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.curves import Chart
-from netshare.evaluation.intervals import FlowRedraws, Z
+from netshare.evaluation.intervals import FlowRedraws, interval_around, interval_text
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
 from preprocess.trace import Trace
 
@@ -27,8 +27,13 @@ LEAST_RECORDS = 200
 GOOD_ERROR, GOOD_HURST = 0.01, 0.1  # mean squared error of the autocorrelation; difference of exponents
 TITLE, USE = "Rate over time", "studying bursts and load over time"
 ROLES = ("train", "holdout", "synthetic")
-REDRAWS = 20  # of the synthetic trace's flows, for the confidence intervals
-MEASURES = ("autocorrelation, mean squared error to B", "Hurst exponent", "index of dispersion", "peak over mean")
+REDRAWS = 20  # of each trace's flows, for the confidence intervals
+MEASURES = {
+    "autocorrelation_error": "autocorrelation, mean squared error to B",
+    "hurst_exponent": "Hurst exponent",
+    "index_of_dispersion": "index of dispersion",
+    "peak_over_mean": "peak over mean",
+}
 
 
 def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
@@ -42,33 +47,26 @@ def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         return not_possible("series", TITLE, USE, f"a trace has fewer than {LEAST_RECORDS} records")
     what = "packets" if traces["train"].kind == "packet" else "records"
     rates = {role: dict(zip((what, "bytes"), rates_of(trace), strict=True)) for role, trace in traces.items()}
-    again = _redrawn(traces["synthetic"], traces["holdout"], what, seed)
+    again = {role: _redrawn(trace, traces["holdout"], what, seed) for role, trace in traces.items()}
     rows: list[tuple[Cell, ...]] = []
     charts: list[Chart] = []
     figures: dict[str, dict[str, Any]] = {}
     for name in (what, "bytes"):
         lagged = {role: autocorrelation(rates[role][name], LAGS) for role in ROLES}
-        errors = {role: float(np.mean((lagged[role] - lagged["holdout"])[1:] ** 2)) for role in ROLES}
-        intervals: dict[str, tuple[float, float]] = {}
-        hurst = {role: hurst_exponent(rates[role][name]) for role in ROLES}
-        dispersion = {role: index_of_dispersion(rates[role][name]) for role in ROLES}
-        peak = {role: float(rates[role][name].max() / rates[role][name].mean()) for role in ROLES}
-        for title, values in zip(MEASURES, (errors, hurst, dispersion, peak), strict=True):
-            within = _within(values["synthetic"], [each[name][title] for each in again])
-            rows.append((f"{name}: {title}", *(values[role] for role in ROLES), f"{within[0]:.3g} to {within[1]:.3g}"))
-            intervals[title] = within
+        measured = {role: _measures(rates[role][name], lagged["holdout"]) for role in ROLES}
+        figures[name] = {}
+        for measure, title in MEASURES.items():
+            values = {role: measured[role][measure] for role in ROLES}
+            within = {r: interval_around(values[r], [each[name][measure] for each in again[r]], 0.0) for r in ROLES}
+            if measure == "autocorrelation_error":
+                within["holdout"] = (0.0, 0.0)  # B's own, by definition
+            rows.append((f"{name}: {title}", *(values[role] for role in ROLES), interval_text(within["synthetic"])))
+            figures[name] |= {measure: values, f"{measure}_interval": within}
         points = {role: (np.arange(LAGS + 1, dtype=np.float64), lagged[role]) for role in ROLES}
         title = f"Autocorrelation of {name} a time bin"
         charts.append(
             Chart(f"autocorrelation_{name}", title, "line", f"lag (bins of 1/{BINS})", "autocorrelation", points)
         )
-        figures[name] = {
-            "autocorrelation_error": errors,
-            "hurst_exponent": hurst,
-            "index_of_dispersion": dispersion,
-            "peak_over_mean": peak,
-            "synthetic_intervals": intervals,
-        }
     table = Table("Rates", ("", "A", "B", "S", "S, 95%"), tuple(rows), _NOTE)
     verdict = _verdict(figures[what]["autocorrelation_error"], figures[what]["hurst_exponent"])
     return Section("series", TITLE, _TEXT, (table,), tuple(charts), (verdict,), figures)
@@ -114,30 +112,25 @@ def index_of_dispersion(counts: np.ndarray) -> float:
     return float(counts.var() / counts.mean()) if counts.mean() else float("nan")
 
 
-_NOTE = "The interval is of S alone: its flows drawn again, plus and minus 1.96 standard deviations."
+_NOTE = "The interval is of S: its flows drawn again, plus and minus 1.96 standard deviations."
 
 
-def _redrawn(synthetic: Trace, holdout: Trace, what: str, seed: int) -> list[dict[str, dict[str, float]]]:
-    """Every measure of either rate, by redraw of the synthetic flows."""
-    rng, flows = np.random.default_rng(seed), FlowRedraws(synthetic)
+def _redrawn(trace: Trace, holdout: Trace, what: str, seed: int) -> list[dict[str, dict[str, float]]]:
+    """Every measure of either rate, by redraw of a trace's flows."""
+    rng, flows = np.random.default_rng(seed), FlowRedraws(trace)
     names = (what, "bytes")
     real = {n: autocorrelation(v, LAGS) for n, v in zip(names, rates_of(holdout), strict=True)}
     found = []
     for _ in range(REDRAWS):
-        rates = zip(names, rates_of(synthetic, flows.draw(rng)), strict=True)
+        rates = zip(names, rates_of(trace, flows.draw(rng)), strict=True)
         found.append({name: _measures(values, real[name]) for name, values in rates})
     return found
 
 
 def _measures(values: np.ndarray, real: np.ndarray) -> dict[str, float]:
     error = float(np.mean((autocorrelation(values, LAGS) - real)[1:] ** 2))
-    peak = float(values.max() / values.mean())
+    peak = float(values.max() / values.mean()) if values.any() else float("nan")
     return dict(zip(MEASURES, (error, hurst_exponent(values), index_of_dispersion(values), peak), strict=True))
-
-
-def _within(value: float, redrawn: list[float]) -> tuple[float, float]:
-    spread = Z * float(np.std(redrawn, ddof=1))
-    return value - spread, value + spread
 
 
 _TEXT = (

@@ -14,10 +14,10 @@ import numpy as np
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.distances import RATIO_FLOOR, geometric_mean, ratio_to_floor
-from netshare.evaluation.intervals import Interval
-from netshare.evaluation.neighbours import nearest
+from netshare.evaluation.intervals import Interval, interval_around, median_ratio_interval
+from netshare.evaluation.neighbours import DISTANCE_HEADS, distance_rows, distances_in_figures, nearest
 from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Finding, TraceSize, as_json, percent
-from netshare.evaluation.section import Section, Table
+from netshare.evaluation.section import Section, Table, said
 from netshare.evaluation.series_charts import nearest_chart, series_charts
 from netshare.evaluation.series_features import MEASURE_TEXT, Feature, distance, features_of, with_common_categories
 from preprocess.errors import InputError
@@ -48,11 +48,17 @@ class SeriesReport:
         return geometric_mean([row.ratio for row in self.distances])
 
     @property
-    def autocorrelation_errors(self) -> dict[str, dict[str, float]]:
-        """Measurement -> mean squared error of its autocorrelation to B's, of S and of A (the paper's figure)."""
+    def autocorrelation_errors(self) -> dict[str, dict[str, Any]]:
+        """Measurement -> mean squared error of its autocorrelation to B's, of S and of A (the paper's figure), with 95%
+        intervals where there are any."""
         rows = [row for row in self.distances if row.measure == MEASURE_TEXT["curve"]]
         return {
-            row.field.removesuffix(" autocorrelation"): {"synthetic": row.synthetic**2, "train": row.floor**2}
+            row.field.removesuffix(" autocorrelation"): {
+                "synthetic": row.synthetic**2,
+                "synthetic_interval": None if row.interval is None else [bound**2 for bound in row.interval],
+                "train": row.floor**2,
+                "train_interval": None if row.floor_interval is None else [bound**2 for bound in row.floor_interval],
+            }
             for row in rows
         }
 
@@ -186,10 +192,16 @@ def _with_intervals(
     logs = np.log(np.maximum(found[:, :, 0], RATIO_FLOOR) / np.maximum(found[:, :, 1], RATIO_FLOOR))
     deviations, log_deviations = np.nanstd(found[:, :, 0], axis=0, ddof=1), np.nanstd(logs, axis=0, ddof=1)
     told = [Interval(float(d), float(log)) for d, log in zip(deviations, log_deviations, strict=True)]
+    floors = [interval_around(row.floor, found[:, i, 1], 0.0) for i, row in enumerate(rows)]
     overall = Interval(0.0, float(np.nanstd(np.nanmean(logs, axis=1), ddof=1)))
     whole = tuple(
-        replace(row, interval=each.around(row.synthetic), ratio_interval=each.around_ratio(row.ratio))
-        for row, each in zip(rows, told, strict=True)
+        replace(
+            row,
+            interval=each.around(row.synthetic),
+            ratio_interval=each.around_ratio(row.ratio),
+            floor_interval=floor,
+        )
+        for row, each, floor in zip(rows, told, floors, strict=True)
     )
     return whole, overall.around_ratio(geometric_mean([row.ratio for row in rows]))
 
@@ -234,24 +246,29 @@ def _neighbours(
         role: nearest(each[rng.permutation(len(each))[:MOST_SERIES]], known)
         for role, each in (("holdout", held), ("synthetic", made))
     }
-    medians = {role: float(np.median(each)) for role, each in to_train.items()}
-    identical = {role: float(np.mean(each < 1e-6)) for role, each in to_train.items()}
+    distances = distances_in_figures(to_train, rng)
+    medians = distances["median"]
+    within = median_ratio_interval(to_train["synthetic"], to_train["holdout"], rng)
     ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
     table = Table(
         "Distance to the nearest training series",
-        ("", "synthetic S", "held-back real B"),
-        (
-            ("median", medians["synthetic"], medians["holdout"]),
-            ("share at distance 0", identical["synthetic"], identical["holdout"]),
-        ),
-        f"Median of S over median of B: {ratio:.2f}; well below 1 says that training series were repeated.",
+        DISTANCE_HEADS,
+        distance_rows(distances),
+        f"Median of S over median of B: {ratio:.2f} ({said(within[0])} to {said(within[1])}); well below 1 says that "
+        "training series were repeated.",
     )
-    figures = {"median_ratio": ratio, "median": medians, "identical": identical}
+    figures = {"median_ratio": ratio, "median_ratio_interval": within, **distances}
     text = (
         f"Series as {SEGMENTS} means over equal parts of their length, on a logarithmic scale, with their metadata; "
         "standardised, Euclidean."
     )
-    return Section("neighbours", "Nearest training series", text, (table,), figures=figures), nearest_chart(to_train)
+    records = {
+        "train": int(train.offsets[-1]),
+        "holdout": int(holdout.offsets[-1]),
+        "synthetic": int(synthetic.offsets[-1]),
+    }
+    section = Section("neighbours", "Nearest training series", text, (table,), figures=figures, records=records)
+    return section, nearest_chart(to_train)
 
 
 def _outlines(series: TimeSeries, reference: TimeSeries) -> np.ndarray:

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from netshare.evaluation.curves import Chart
 from netshare.evaluation.flows import destination_keys, five_tuple_keys, source_keys
+from netshare.evaluation.intervals import interval_around, interval_text
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from netshare.sketches import SKETCHES
 from netshare.sketches.base import COUNTER_BYTES, distinct_counts
@@ -73,6 +75,8 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     rows: list[tuple[Cell, ...]] = []
     summaries: list[tuple[Cell, ...]] = []
     charts, results, memories, correlations = [], [], {}, []
+    by_key: dict[str, Any] = {}
+    again = np.random.default_rng(seed).integers(0, RUNS, (REDRAWS, RUNS))
     for key, key_of in KEYS.items():
         counted = {role: _counts(trace, key_of(trace)) for role, trace in traces.items()}
         if any(not len(keys) for keys, _ in counted.values()):
@@ -86,23 +90,31 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         results += found
         hitters = {role: int(heavy_hitters(*counted[role]).sum()) for role in traces}
         rows += [
-            (key, e.sketch, *(e.mean(role) for role in ROLES), e.relative("synthetic"), e.relative("train"))
+            (key, e.sketch, *(e.mean(role) for role in ROLES), e.relative("synthetic"),
+             interval_text(_relative_interval(e, "synthetic", again), ".2f"), e.relative("train"))
             for e in found
-        ]
+        ]  # fmt: skip
         ranks = [
             spearman([e.mean("holdout") for e in found], [e.mean(r) for e in found]) for r in ("synthetic", "train")
         ]
         correlations.append(ranks)
         summaries.append((key, *ranks, *(hitters[role] for role in ROLES), memory))
+        by_key[key] = {
+            "heavy_hitters": hitters,
+            "memory": memory,
+            **_ranks_in_figures(found, dict(zip(("synthetic", "train"), ranks, strict=True)), again),
+            "sketches": {e.sketch: _in_figures(e, again) for e in found},
+        }
         charts.append(_chart(key, found))
     relative, floor = (_median([e.relative(role) for e in results]) for role in ("synthetic", "train"))
     rank, rank_floor = (_mean([each[i] for each in correlations]) for i in (0, 1))
     tables = (
         Table(
             "Error of the estimates",
-            ("Key", "Sketch", "error A", "error B", "error S", "relative error S", "relative error A"),
+            ("Key", "Sketch", "error A", "error B", "error S", "relative error S", "95%", "relative error A"),
             tuple(rows),
-            "Mean relative error over the heavy hitters; the last two columns compare S and A with B.",
+            "Mean relative error over the heavy hitters; relative errors compare S and A with B, with the 95% interval of "
+            f"{RUNS} runs drawn again.",
         ),
         Table(
             "Rank correlation of the sketches' errors with those on B",
@@ -112,13 +124,17 @@ def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     )
     figures = {
         "relative_error": relative,
-        "relative_error_interval": _interval(results, seed),
+        "relative_error_interval": _interval(results, "synthetic", again),
         "relative_error_train": floor,
+        "relative_error_train_interval": _interval(results, "train", again),
         "rank_correlation": rank,
+        "rank_correlation_interval": _rank_interval(results, "synthetic", rank, again),
         "rank_correlation_train": rank_floor,
+        "rank_correlation_train_interval": _rank_interval(results, "train", rank_floor, again),
         "runs": RUNS,
         "threshold": THRESHOLD,
         "memory": memories,
+        "keys": by_key,
     }
     return Section("sketches", TITLE, _TEXT, tables, tuple(charts), (_verdict(relative, floor, rank),), figures)
 
@@ -173,12 +189,46 @@ def _median(values: list[float]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def _interval(results: list[SketchErrors], seed: int) -> tuple[float, float]:
-    """95% interval of the median relative error of S: percentiles over the runs drawn again."""
-    drawn = np.random.default_rng(seed).integers(0, RUNS, (REDRAWS, RUNS))
-    medians = [_median([e.relative("synthetic", runs) for e in results]) for runs in drawn]
+def _interval(results: list[SketchErrors], role: str, again: np.ndarray) -> tuple[float, float]:
+    """95% interval of the median relative error: percentiles over the runs drawn again."""
+    medians = [_median([e.relative(role, runs) for e in results]) for runs in again]
     low, high = np.nanquantile(medians, [0.025, 0.975]) if np.isfinite(medians).any() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def _relative_interval(each: SketchErrors, role: str, again: np.ndarray) -> tuple[float, float]:
+    return interval_around(each.relative(role), [each.relative(role, runs) for runs in again], 0.0)
+
+
+def _rank_interval(results: list[SketchErrors], role: str, rank: float, again: np.ndarray) -> tuple[float, float]:
+    """95% interval of the mean over the keys of the sketches' rank correlation."""
+    by_key = [[e for e in results if e.key == key] for key in KEYS]
+    redrawn = [_mean([_rank(found, role, runs) for found in by_key]) for runs in again]
+    return interval_around(rank, redrawn, -1.0, 1.0)
+
+
+def _rank(found: list[SketchErrors], role: str, runs: np.ndarray) -> float:
+    return spearman(*([float(e.errors[r][runs].mean()) for e in found] for r in ("holdout", role)))
+
+
+def _in_figures(each: SketchErrors, again: np.ndarray) -> dict[str, Any]:
+    """One sketch's errors by name, over the runs, with their 95% intervals."""
+    redrawn = {role: each.errors[role][again].mean(axis=1) for role in ROLES}
+    compared = ("synthetic", "train")
+    return {
+        "error": {role: each.mean(role) for role in ROLES},
+        "error_interval": {role: interval_around(each.mean(role), redrawn[role], 0.0) for role in ROLES},
+        "relative_error": {role: each.relative(role) for role in compared},
+        "relative_error_interval": {role: _relative_interval(each, role, again) for role in compared},
+    }
+
+
+def _ranks_in_figures(found: list[SketchErrors], ranks: Mapping[str, float], again: np.ndarray) -> dict[str, Any]:
+    within = {
+        role: interval_around(rank, [_rank(found, role, runs) for runs in again], -1.0, 1.0)
+        for role, rank in ranks.items()
+    }
+    return {"rank_correlation": dict(ranks), "rank_correlation_interval": within}
 
 
 def _limit(floor: float) -> float:

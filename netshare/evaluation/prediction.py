@@ -6,9 +6,10 @@ time; the earlier 80% are learnt from, the later 20% of held-back real traffic B
 on B itself, the accuracies stand side by side, and Spearman's correlation says whether S ranks the classifiers as A
 does.
 
-A trace joined from several scenarios changes so much with time that a cut by time tests nothing: classifiers do no
-better than naming the most frequent label, whatever they learnt from. So the same is done with records parted at
-random, and the verdict comes from there where the cut by time says nothing.
+A trace joined from several scenarios changes so much with time that a cut by time tests time, not learning: what was
+learnt from real records does no better than naming the most frequent label, or far worse than it does without the cut.
+So the same is done with records parted at random, and the verdict comes from there where classifiers that learnt from A
+lose more than a tenth of their accuracy to the cut by time.
 
 A large trace gives `MOST_TRAINING` records to learn from, drawn at random, and `MOST_TESTED` to be tested on.
 """
@@ -79,6 +80,10 @@ class Cut:
     def says_something(self) -> bool:
         """Whether learning from A does better than always naming the most frequent label."""
         return self.mean("train") > self.majority + 0.01
+
+    def judges_better_than(self, other: Cut) -> bool:
+        """Whether it can be judged by, and learning from A is nearly as often right as with records parted the other way."""
+        return self.says_something and self.mean("train") >= GOOD * other.mean("train")
 
     def mean(self, role: str, which: int = 0) -> float:
         """Mean over the classifiers of accuracy (0) or balanced accuracy (1)."""
@@ -175,7 +180,7 @@ def prediction(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     if any(cut is None for cut in cuts):
         return not_possible("prediction", TITLE, USE, f"fewer than {LEAST} records to learn from or to test on")
     done = [cut for cut in cuts if cut is not None]
-    chosen = done[0] if done[0].says_something else done[1]
+    chosen = done[0] if done[0].judges_better_than(done[1]) else done[1]
     figures = {"label": column, "judged": chosen.name, "cuts": {cut.name: cut.figures() for cut in done}}
     tables, charts = tuple(cut.table() for cut in done), tuple(cut.chart() for cut in done)
     return Section("prediction", TITLE, _TEXT, tables, charts, (_verdict(chosen),), figures)

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--flows", type=_positive, help="distinct five-tuples; default: as many as the input has")
     generate.add_argument("--metadata", type=Path, metavar="FILE", help="make these flows: CSV or Parquet of src_ip, "
                           "dst_ip, src_port, dst_port, protocol and, if wanted, start, records, label")  # fmt: skip
-    generate.add_argument("--seed", type=int, default=1, help="another seed gives another trace; default: 1")
+    generate.add_argument("--seed", type=_seed, default=1, help="another seed gives another trace; default: 1")
     generate.add_argument(
         "-o", "--output", type=Path, required=True, help="trace to write (.pcap, .csv, .parquet; .gz)"
     )
@@ -104,17 +104,17 @@ def _parser() -> argparse.ArgumentParser:
     retrain.add_argument(
         "--steps", type=_positive, help="optimisation steps at most; default: as the run's config says"
     )
-    retrain.add_argument("--seed", type=int, default=0)
+    retrain.add_argument("--seed", type=_seed, default=0, help="of the training; default: 0")
     retrain.add_argument("-o", "--output", type=Path, required=True, metavar="NEW_RUN", help="new run folder")
     evaluate = add("evaluate", _evaluate, "compare any synthetic trace with real ones")
     evaluate.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
     evaluate.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
-    evaluate.add_argument("--synthetic", required=True, metavar="S")
+    evaluate.add_argument("--synthetic", required=True, metavar="S", help="the synthetic trace")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     evaluate.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
     _add_series_options(evaluate)
     evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="write the main figures as Markdown tables")
-    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--seed", type=_seed, default=0, help="of samples and intervals; default: 0")
     compare = add("compare", _compare, "train baselines and our generators for the same time, and rank them", on_config)
     compare.add_argument(
         "--methods", metavar="A,B,...", help="of: autoregressive, doppelganger and the baselines (all)"
@@ -270,39 +270,20 @@ def _retrain(options: Any) -> None:
 
 
 def _evaluate(options: Any) -> None:
-    if options.series or options.key or options.order:
-        _evaluate_series(options)
-        return
-    from netshare.evaluation import evaluate, write_html, write_json, write_markdown
-    from preprocess import read_trace
+    from netshare.evaluation.command import evaluate_files
 
-    holdout = read_trace(options.holdout) if options.holdout else None
-    report = evaluate(read_trace(options.train), read_trace(options.synthetic), holdout, seed=options.seed)
-    _show_and_write(report, (write_json, options.json), (write_html, options.html), (write_markdown, options.markdown))
-
-
-def _evaluate_series(options: Any) -> None:
-    if options.markdown:
-        raise InputError(f"--markdown {options.markdown}: written for traces only; give --json or --html for series")
-    from netshare.evaluation.report import write_json
-    from netshare.evaluation.series_html import write_series_html
-    from netshare.evaluation.series_report import evaluate_series
-    from preprocess.timeseries import read_series
-
-    files = [name for name in (options.train, options.synthetic, options.holdout) if name]
-    train, synthetic, *held_back = (read_series(name, key=options.key, order=options.order) for name in files)
-    report = evaluate_series(train, synthetic, held_back[0] if held_back else None, seed=options.seed)
-    _show_and_write(report, (write_json, options.json), (write_series_html, options.html))
-
-
-def _show_and_write(report: Any, *files: tuple[Callable[..., None], Path | None]) -> None:
-    print(report.summary())
-    for write, path in files:
-        if path is not None:
-            try:
-                write(report, path)
-            except OSError as error:
-                raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
+    evaluate_files(
+        train=options.train,
+        synthetic=options.synthetic,
+        holdout=options.holdout,
+        json=options.json,
+        html=options.html,
+        markdown=options.markdown,
+        series=options.series,
+        key=options.key,
+        order=options.order,
+        seed=options.seed,
+    )
 
 
 def _compare(options: Any) -> None:
@@ -405,6 +386,12 @@ def _schema(options: Any) -> None:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: give a whole number of at least 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of 0 or more")
     return int(text)
 
 

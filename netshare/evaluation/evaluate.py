@@ -77,9 +77,11 @@ def evaluate(
 
     Raises:
         InputError: a trace is empty, or the traces are of different kinds.
-        ConfigError: `bootstrap` is negative, `redraws` is negative or 1, or a task has an unknown name.
+        ConfigError: `bootstrap` or `seed` is negative, `redraws` is negative or 1, or a task has an unknown name.
     """
     _check(train, synthetic, holdout, before_repair, bootstrap)
+    if seed < 0:
+        raise ConfigError(f"seed: found {seed}, give 0 or more")
     if redraws < 0 or redraws == 1:
         raise ConfigError(f"redraws: found {redraws}, give 0 (no intervals) or 2 or more")
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Findi
 from netshare.evaluation.section import Section, Table, said
 from netshare.evaluation.series_charts import nearest_chart, series_charts
 from netshare.evaluation.series_features import MEASURE_TEXT, Feature, distance, features_of, with_common_categories
-from preprocess.errors import InputError
+from preprocess.errors import ConfigError, InputError
 from preprocess.timeseries.table import TimeSeries, split_series
 
 SEGMENTS = 24  # of a series, whose means are compared with those of its nearest neighbour
@@ -138,7 +138,10 @@ def evaluate_series(
 
     Raises:
         InputError: there are no series, or they have other columns than the training series.
+        ConfigError: `seed` is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"seed: found {seed}, give 0 or more")
     notes: list[str] = []
     real = train
     if holdout is None:

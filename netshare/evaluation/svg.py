@@ -18,6 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 38.0
 BAR = 6.0  # height of one bar; a group of bars has one a trace
 GROUP_GAP = 7.0
 BAR_LEFT = 92.0
+LETTER = 5.7  # mean width of a letter at the text's size
 LABEL_LENGTH = 14  # characters of a bar's label
 OVERHANG = 0.5  # a linear axis shows synthetic values up to this share of the real range beyond it
 
@@ -34,8 +35,9 @@ def draw_ratios(rows: Sequence[tuple[str, float, float | None]]) -> str:
 
     A line marks 1, where synthetic traffic is as close to real traffic as real traffic is to itself.
     """
-    left, step = 246.0, 17.0
-    width, height = 430.0, step * len(rows) + 30
+    step = 17.0
+    left = max(246.0, LETTER * max((len(name) for name, _, _ in rows), default=0) + 14)
+    width, height = left + 184, step * len(rows) + 30
     values = [value for _, ratio, boot in rows for value in (ratio, boot) if value is not None]
     low, high = np.log10(min(0.5, *values)), np.log10(max(4.0, *values) * 1.15)
 

@@ -37,10 +37,15 @@ window.addEventListener('load', function () {
     var box = each.getBoundingClientRect();
     return box.width < 100 || box.height < 20;
   });
+  var cut = Array.prototype.filter.call(document.querySelectorAll('svg text'), function (each) {
+    var text = each.getBoundingClientRect(), box = each.ownerSVGElement.getBoundingClientRect();
+    return text.width > 0 && (text.left < box.left - 8 || text.right > box.right + 8);
+  });
   var note = document.createElement('pre');
   note.id = 'probe';
   note.textContent = JSON.stringify({
     down: down, up: up, sort: head.getAttribute('aria-sort'), flat: flat.length,
+    cut: cut.map(function (each) { return each.textContent; }),
     svgs: document.querySelectorAll('svg').length,
     closed: document.querySelectorAll('details:not([open])').length,
     wide: document.documentElement.scrollWidth > document.documentElement.clientWidth
@@ -85,6 +90,7 @@ def probe(page: Path, width: int) -> None:
     assert found["sort"] == "ascending"
     assert (found["flat"], found["closed"]) == (0, 0)
     assert found["svgs"] > 15
+    assert found["cut"] == []  # no label beyond its drawing and the space around it
     assert not found["wide"]
 
 

@@ -141,7 +141,9 @@ def _distance_cells(row: DistanceRow, copied: bool) -> list[str]:
 def legend(roles: Collection[str]) -> str:
     """Which curve belongs to which of the roles that there are."""
     named = " ".join(
-        f'<span class="swatch {role}"></span>{escape(name)}' for role, name in ROLE_NAMES.items() if role in roles
+        f'<span class="named"><span class="swatch {role}"></span>{escape(name)}</span>'
+        for role, name in ROLE_NAMES.items()
+        if role in roles
     )
     return f'<p class="legend">{named}</p>'
 
@@ -308,7 +310,7 @@ svg .axis{fill:var(--muted)}
 .key{color:var(--c);font-size:1.1em}
 .swatch{display:inline-block;width:1.6em;height:0;border-top:3px solid var(--c);
 vertical-align:middle;margin:0 .4em 0 1em}
-.swatch.holdout{border-top-style:dashed}.legend{margin-left:-1em}
+.named{white-space:nowrap}.swatch.holdout{border-top-style:dashed}.legend{margin-left:-1em}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;width:100%}
 th,td{padding:.28rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 @media (max-width:600px){table{font-size:.8rem}th,td{padding:.25rem .35rem}}

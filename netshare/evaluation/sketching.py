@@ -34,6 +34,7 @@ REDRAWS = 200  # of the runs, for the confidence interval
 KEYS_A_COUNTER = 4
 MINIMUM_MEMORY = 8192  # bytes
 GOOD = 0.5  # a relative error below it, or below 1.5 times the real traces' own, is good
+TOO_FAR = 1.0  # a relative error of two real traces above it says that sketches err on nothing but which keys there are
 RANKED_ALIKE = 0.5  # Spearman
 TITLE, USE = "Heavy hitters by sketches", "comparing sketches for heavy hitters"
 ROLES = ("train", "holdout", "synthetic")
@@ -238,6 +239,10 @@ def _limit(floor: float) -> float:
 def _verdict(relative: float, floor: float, rank: float) -> Verdict:
     if relative != relative:
         return Verdict(USE, None, "every sketch is exact on the real trace, so nothing can be compared")
+    if floor > TOO_FAR:
+        return Verdict(
+            USE, None, f"errors on two real traces differ by {floor:.0%} already (on S and B: {relative:.0%})"
+        )
     good = relative <= _limit(floor) and not rank < RANKED_ALIKE
     return Verdict(
         USE,

@@ -17,9 +17,9 @@ HEIGHT = 230.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 38.0
 BAR = 6.0  # height of one bar; a group of bars has one a trace
 GROUP_GAP = 7.0
-BAR_LEFT = 92.0
+BAR_LEFT = 92.0  # or more, for longer labels
 LETTER = 5.7  # mean width of a letter at the text's size
-LABEL_LENGTH = 14  # characters of a bar's label
+LABEL_LENGTH = 20  # characters of a bar's label
 OVERHANG = 0.5  # a linear axis shows synthetic values up to this share of the real range beyond it
 
 Transform = Callable[[np.ndarray], np.ndarray]
@@ -119,7 +119,9 @@ def _bars(chart: Chart) -> str:
     group = BAR * len(roles) + GROUP_GAP
     height = group * len(chart.labels) + 30
     highest = max((float(ys.max()) for _, ys in chart.series.values() if len(ys)), default=1.0) or 1.0
-    to_x = _axis("linear", 0.0, highest, BAR_LEFT, WIDTH - RIGHT - 6)
+    longest = min(max((len(label) for label in chart.labels), default=0), LABEL_LENGTH)
+    left = max(BAR_LEFT, LETTER * longest + 10)
+    to_x = _axis("linear", 0.0, highest, left, WIDTH - RIGHT - 6)
     parts = []
     for tick in linear_ticks(0.0, highest, 4):
         x = float(to_x(np.array(tick)))
@@ -130,14 +132,13 @@ def _bars(chart: Chart) -> str:
         text = label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
         middle = top + BAR * len(roles) / 2 + 3.5
         parts.append(
-            f'<text class="end" x="{BAR_LEFT - 6:.0f}" y="{middle:.1f}">{escape(text)}'
-            f"<title>{escape(label)}</title></text>"
+            f'<text class="end" x="{left - 6:.0f}" y="{middle:.1f}">{escape(text)}<title>{escape(label)}</title></text>'
         )
         for k, role in enumerate(roles):
             share = float(chart.series[role][1][i])
-            width = max(float(to_x(np.array(share))) - BAR_LEFT, 0.0)
+            width = max(float(to_x(np.array(share))) - left, 0.0)
             parts.append(
-                f'<rect class="bar {role}" x="{BAR_LEFT:.0f}" y="{top + BAR * k:.1f}" width="{width:.1f}" '
+                f'<rect class="bar {role}" x="{left:.0f}" y="{top + BAR * k:.1f}" width="{width:.1f}" '
                 f'height="{BAR - 1:.0f}"/>'
             )
     return _svg(WIDTH, height, f"{chart.title}, {chart.y_label}", parts)

@@ -106,13 +106,14 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     lines += ["## Traffic-type prediction: mean accuracy of five classifiers on B's later part, rank correlation", ""]
     predicted = [
-        [r["trace"], r["method"], cut, *(f"{c['mean_accuracy'][x]:.3f}" for x in ("synthetic", "train")),
-         f"{c['majority']:.3f}", _number(c["rank_correlation"]["synthetic"]), f"{c['tested']:,}"]
+        [r["trace"], r["method"], cut, *_with_interval(c, "mean_accuracy", "synthetic", ".3f"),
+         *_with_interval(c, "mean_accuracy", "train", ".3f"), f"{c['majority']:.3f}",
+         *_with_interval(c, "rank_correlation", "synthetic"), f"{c['tested']:,}"]
         for r in rows
         for cut, c in r["tasks"]["prediction"].get("cuts", {}).items()
     ]  # fmt: skip
-    lines += _table(("trace", "method", "parted", "learnt from S", "from A", "majority", "rank correlation", "tested"),
-                    predicted)  # fmt: skip
+    lines += _table(("trace", "method", "parted", "learnt from S", "95%", "from A", "95%", "majority",
+                     "rank correlation", "95%", "tested"), predicted)  # fmt: skip
     lines += [
         "",
         "## Sketches: relative error of heavy-hitter estimates (median), rank correlation of the sketches",
@@ -120,18 +121,23 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     asked = [(r, r["tasks"]["sketches"]) for r in rows if r["tasks"]["sketches"]]
     lines += _table(
-        ("trace", "method", "relative error S", "A", "rank correlation S", "A"),
-        [[r["trace"], r["method"], *(_number(s[key]) for key in ("relative_error", "relative_error_train",
-                                                              "rank_correlation", "rank_correlation_train"))]
+        ("trace", "method", "relative error S", "95%", "A", "95%", "rank correlation S", "95%", "A", "95%"),
+        [[r["trace"], r["method"], *(cell for key in ("relative_error", "relative_error_train", "rank_correlation",
+                                                      "rank_correlation_train")
+                                     for cell in (_number(s[key]), _range(s.get(f"{key}_interval"))))]
          for r, s in asked],
     )  # fmt: skip
     lines += ["", "## NetML: relative error of the share of anomalies (mean over six modes), rank correlation", ""]
     learnt = [(r, r["tasks"]["netml"]["learnt_from_each"]) for r in rows if r["tasks"]["netml"]]
     lines += _table(
-        ("trace", "method", "relative error S", "A", "rank correlation S", "A"),
-        [[r["trace"], r["method"], *(_number(s[key][role]) for key in ("relative_error", "rank_correlation")
-                                     for role in ("synthetic", "train"))] for r, s in learnt],
+        ("trace", "method", "relative error S", "95%", "A", "95%", "rank correlation S", "95%", "A", "95%"),
+        [[r["trace"], r["method"], *(cell for key in ("relative_error", "rank_correlation")
+                                     for role in ("synthetic", "train") for cell in _with_interval(s, key, role))]
+         for r, s in learnt],
     )  # fmt: skip
+    few = [f"{r['method']} on {r['trace']}" for r in rows if r["trace"].startswith("p") and not r["tasks"]["netml"]]
+    if few:
+        lines += ["", f"No figure, since fewer than 30 of the synthetic flows have two packets: {', '.join(few)}."]
     lines += ["", "## Consistency tests passed: before repair, after it, real (A)", ""]
     tests = [
         [r["trace"], r["method"], test, *(_share(r["consistency"][role][test]) for role in
@@ -145,8 +151,12 @@ def markdown(results: dict[str, Any]) -> str:
         [[r["trace"], a["method"], f"{a['size']:,}", a["attack"], f"{a['right']:.1%}",
           "{:.1%} to {:.1%}".format(*a["interval"])] for r in results["membership"] for a in r["attacks"]],
     )  # fmt: skip
-    if shape := (rows or results["membership"])[-1:]:
-        lines += ["", "{date}, {processor}, {cores} cores, {memory_gib} GiB.".format(**shape[0])]
+    for part, title in (("tasks", "Tasks"), ("membership", "Membership")):
+        shapes = {
+            "{date}, commit {commit}, {processor}, {cores} cores, {memory_gib} GiB".format(**r) for r in results[part]
+        }
+        if shapes:
+            lines += ["", f"{title}: {'; '.join(sorted(shapes))}."]
     return "\n".join(lines) + "\n"
 
 
@@ -161,8 +171,18 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *("| " + " | ".join(r) + " |" for r in rows)]
 
 
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2f}"
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "n/a" if value is None else f"{value:{form}}"
+
+
+def _range(interval: Sequence[float | None] | None, form: str = ".2f") -> str:
+    low, high = interval or (None, None)
+    return "" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+
+
+def _with_interval(figures: dict[str, Any], name: str, role: str, form: str = ".2f") -> list[str]:
+    """A role's figure and its 95% interval, where there is one."""
+    return [_number(figures[name][role], form), _range(figures.get(f"{name}_interval", {}).get(role), form)]
 
 
 def _share(value: float | None) -> str:

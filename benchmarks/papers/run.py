@@ -2,6 +2,7 @@
 
     python -m benchmarks.papers.run --traces ../shared/traces [--only n2 p1] [--methods autoregressive,ctgan]
     python -m benchmarks.papers.run --traces ../shared/traces --membership p1
+    python -m benchmarks.papers.series
 
 Each method learns from half A of a trace's conversations for the same CPU time; the release S is judged by the other
 half B in the papers' tasks, beside what A itself scores. Rows that are not made this time are kept.
@@ -46,6 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     path = options.output / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"tasks": [], "membership": []}
+    (options.output / "README.md").write_text(markdown(results, series_of(options.output)))
     jobs = [("tasks", n) for n in options.only] + [("membership", n) for n in options.membership]
     for part, name in jobs:
         for method in choose_methods(options.methods):
@@ -55,7 +57,7 @@ def main() -> None:
                 [*kept, row], key=lambda r: (r["trace"], r["method"] != "autoregressive", r["method"])
             )
             path.write_text(json.dumps(results, indent=1) + "\n")
-            (options.output / "README.md").write_text(markdown(results))
+            (options.output / "README.md").write_text(markdown(results, series_of(options.output)))
 
 
 def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -96,7 +98,13 @@ def attack(name: str, method: str, options: argparse.Namespace) -> dict[str, Any
     return {"trace": name, "method": method, "attacks": rows, **provenance()}
 
 
-def markdown(results: dict[str, Any]) -> str:
+def series_of(folder: Path) -> list[dict[str, Any]]:
+    """What `benchmarks.papers.series` found, if it was run."""
+    path = folder / "series.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def markdown(results: dict[str, Any], series: Sequence[dict[str, Any]] = ()) -> str:
     """One table a question."""
     rows = results["tasks"]
     lines = ["# The papers' downstream questions", ""]
@@ -151,10 +159,19 @@ def markdown(results: dict[str, Any]) -> str:
         [[r["trace"], a["method"], f"{a['size']:,}", a["attack"], f"{a['right']:.1%}",
           "{:.1%} to {:.1%}".format(*a["interval"])] for r in results["membership"] for a in r["attacks"]],
     )  # fmt: skip
-    for part, title in (("tasks", "Tasks"), ("membership", "Membership")):
-        shapes = {
-            "{date}, commit {commit}, {processor}, {cores} cores, {memory_gib} GiB".format(**r) for r in results[part]
-        }
+    lines += [
+        "",
+        "## Series (DoppelGANger's predictive modelling): accuracy or R2 on B of what learnt from S, from A",
+        "",
+    ]
+    lines += _table(
+        ("task", "model", "CPU s", "predictor: from S (from A)", "rank correlation"),
+        [[r["task"], r["model"], f"{r['training_seconds']:.0f}",
+          ", ".join(f"{name} {score:.2f} ({r['train'][name]:.2f})" for name, score in r["synthetic"].items()),
+          _number(r["rank_correlation"])] for r in series],
+    )  # fmt: skip
+    for rows, title in ((results["tasks"], "Tasks"), (results["membership"], "Membership"), (series, "Series")):
+        shapes = {"{date}, commit {commit}, {processor}, {cores} cores, {memory_gib} GiB".format(**r) for r in rows}
         if shapes:
             lines += ["", f"{title}: {'; '.join(sorted(shapes))}."]
     return "\n".join(lines) + "\n"

@@ -26,6 +26,7 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import make
 from benchmarks.timeseries.run import MODELS, synthesise
+from netshare.evaluation.report import as_json
 from netshare.evaluation.section import spearman
 from preprocess.timeseries import TimeSeries
 
@@ -65,7 +66,7 @@ def main() -> None:
             rows = [r for r in rows if (r["task"], r["model"]) != (task, model)] + [row]
             print({key: row[key] for key in ("task", "model", "synthetic", "train", "rank_correlation")}, flush=True)
         rows.sort(key=lambda r: (list(TASKS).index(r["task"]), MODELS.index(r["model"])))
-        path.write_text(json.dumps(rows, indent=1) + "\n")
+        path.write_text(json.dumps(as_json(rows), indent=1, allow_nan=False) + "\n")
 
 
 def classify(learnt: TimeSeries, tested: TimeSeries, seed: int) -> dict[str, float]:

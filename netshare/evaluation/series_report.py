@@ -66,8 +66,9 @@ class SeriesReport:
         """The findings in plain words: fidelity, copying."""
         worst = sorted(self.distances, key=lambda row: -row.ratio)[:3]
         named = ", ".join(f"{row.title} ({row.ratio:.1f})" for row in worst if row.ratio > CLOSE)
+        within = "" if self.ratio_interval is None else "({:.2f} to {:.2f}) ".format(*self.ratio_interval)
         sentence = (
-            f"Distances to held-back real series are {self.ratio:.2f} times the training series' own, on the geometric "
+            f"Distances to held-back real series are {self.ratio:.2f} {within}times the training series' own, on the geometric "
             f"mean over {len(self.distances)} distances" + (f". Furthest off: {named}." if named else ".")
         )
         figures = self.neighbours.figures

@@ -113,9 +113,10 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
     return {**figures, "compared": len(theirs), "failed": failed, "holds": holds}
 
 
-def nearer(results: dict[str, Any]) -> list[tuple[str, str, float, float]]:
+def nearer(results: dict[str, Any]) -> list[tuple[str, str, float, float, float]]:
     """Distances in which a baseline that does not copy is nearer to B than the default, and the default is not as near
-    as real traffic is: (distance, nearest such baseline, its ratio to the floor, the default's)."""
+    as real traffic is: (distance, nearest such baseline, its d(S, B), the default's, the default's ratio to the floor);
+    the greatest first. Floors are not compared: they differ a little with how many flows a method made."""
     rows = [row for row in results["methods"] if "failed" not in row]
     ours = next((row for row in rows if row["method"] == results["default"]), None)
     theirs = [row for row in rows if row["family"] != "ours" and not row["copies"]]
@@ -126,8 +127,8 @@ def nearer(results: dict[str, Any]) -> list[tuple[str, str, float, float]]:
         best = min(theirs, key=lambda row: row["distances"][name]["synthetic"])
         their = best["distances"][name]
         if their["synthetic"] < own["synthetic"] and own["ratio"] > 1:
-            found.append((name, best["method"], their["ratio"], own["ratio"]))
-    return sorted(found, key=lambda each: -each[3] / each[2])
+            found.append((name, best["method"], their["synthetic"], own["synthetic"], own["ratio"]))
+    return sorted(found, key=lambda each: -each[4])
 
 
 def markdown(done: Sequence[dict[str, Any]]) -> str:
@@ -173,8 +174,8 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
         "Distances in which a baseline that does not copy is nearer to B than our default, where our default is not as near",
         "as real traffic is (all distances of every method: the traces' JSON files); and the NetShare paper's two means.",
         "",
-        "| trace | distances | distance: baseline, times the floor (our default) | mean JSD, mean EMD: nearest of all that "
-        "do not copy | nearest that copies |",
+        "| trace | distances | distance: d(S, B) of the baseline; of our default (times the floor) | mean JSD, mean EMD: "
+        "nearest of all that do not copy | nearest that copies |",
         "|---|---|---|---|---|",
         *(_beaten(results) for results in done),
     ]
@@ -193,7 +194,9 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
 
 def _beaten(results: dict[str, Any]) -> str:
     found = nearer(results)
-    said = "; ".join(f"{name}: {method} {theirs:.2f} ({ours:.2f})" for name, method, theirs, ours in found) or "none"
+    said = "; ".join(
+        f"{name}: {method} {theirs:.3f}; {ours:.3f} ({ratio:.2f})" for name, method, theirs, ours, ratio in found
+    )
     rows = [row for row in results["methods"] if "failed" not in row]
     total = len(rows[0]["distances"]) if rows else 0
     nearest = []
@@ -202,7 +205,7 @@ def _beaten(results: dict[str, Any]) -> str:
         best = [min(chosen, key=lambda row: row[mean]) for mean in ("mean_jsd", "mean_emd")] if chosen else []
         figures = zip(best, ("mean_jsd", "mean_emd"), strict=False)
         nearest.append(", ".join(f"{row['method']} {row[mean]:.3f}" for row, mean in figures))
-    return f"| {results['name']} | {len(found)} of {total} | {said} | {' | '.join(nearest)} |"
+    return f"| {results['name']} | {len(found)} of {total} | {said or 'none'} | {' | '.join(nearest)} |"
 
 
 def _cell(row: dict[str, Any] | None) -> str:

@@ -14,11 +14,11 @@ FOLDED_FROM = 20  # rows: longer tables are folded away
 
 
 def uses(verdicts: Sequence[Verdict]) -> str:
-    """What the trace is good for, what not, and what was not tested; empty without verdicts."""
+    """What the trace is good for, what not, and what was not judged; empty without verdicts."""
     if not verdicts:
         return ""
     parts = []
-    for good, heading, mark in ((True, "Good for", "✓"), (False, "Not for", "✗"), (None, "Not tested", "–")):
+    for good, heading, mark in ((True, "Good for", "✓"), (False, "Not for", "✗"), (None, "Not judged", "–")):
         chosen = [verdict for verdict in verdicts if verdict.good is good]
         if not chosen:
             continue

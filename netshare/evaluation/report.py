@@ -199,7 +199,7 @@ class Report:
     def summary(self) -> str:
         """The findings and all distances of ours as plain text for a terminal."""
         lines = [_wrapped(f"{finding.heading}: {finding.sentence}") for finding in self.verdict()]
-        for good, heading in ((True, "Good for"), (False, "Not for"), (None, "Not tested")):
+        for good, heading in ((True, "Good for"), (False, "Not for"), (None, "Not judged")):
             if named := [verdict.use for verdict in self.uses() if verdict.good is good]:
                 lines.append(_wrapped(f"{heading}: {', '.join(named)}."))
         lines += ["", f"{'field':<40} {'measure':<30} {'d(S,B)':>9} {'d(A,B)':>9} {'boot':>9} {'ratio':>7} {'n':>8}"]

@@ -16,3 +16,9 @@ def isp_packets(development_traces: Path) -> Trace:
 def netflow_records(development_traces: Path) -> Trace:
     """n3: NetFlow v9 records of an enterprise's edge."""
     return read_trace(development_traces / "n3_enterprise-v9.csv.gz")
+
+
+@pytest.fixture(scope="session")
+def domain_packets(development_traces: Path) -> Trace:
+    """p3: packets of a Windows domain under emulated attack."""
+    return read_trace(development_traces / "p3_apt29-ad.pcap.gz")

@@ -17,7 +17,7 @@ def uses(trace: Trace, broken: bool) -> dict[str, bool | None]:
     return {use.use: use.good for use in report.uses()}
 
 
-@pytest.mark.parametrize("name", ["isp_packets", "netflow_records"])
+@pytest.mark.parametrize("name", ["isp_packets", "domain_packets", "netflow_records"])
 def test_fresh_real_traffic_is_good_for_all_that_can_be_told(name, request):
     assert False not in uses(request.getfixturevalue(name), broken=False).values()
 
@@ -26,6 +26,10 @@ def test_fresh_real_traffic_is_good_for_all_that_can_be_told(name, request):
     ("name", "broken"),
     [
         ("isp_packets", ["statistics of single fields", "analyses of TCP states", "anomaly detection"]),
+        (
+            "domain_packets",
+            ["statistics of single fields", "analyses of TCP states", "comparing sketches for heavy hitters"],
+        ),
         ("netflow_records", ["statistics of single fields"]),
     ],
 )

@@ -70,10 +70,24 @@ def measure(name: str, options: argparse.Namespace) -> None:
     results = json.loads((work / "compare" / "results.json").read_text())
     limit = TRACES[name].get("limit")
     facts = {"name": name, "limit": limit, "default": default_of(config), **provenance()}
+    commits = _measured_at(work, str(facts["commit"]))
     for row in results["methods"]:
         row.pop("fingerprint", None)
+        row["commit"] = commits[row["method"]]["commit"]
     (options.output / f"{name}.json").write_text(json.dumps(facts | results, indent=1) + "\n")
     (options.output / f"{name}.md").write_text((work / "compare" / "table.md").read_text())
+
+
+def _measured_at(work: Path, commit: str) -> dict[str, dict[str, Any]]:
+    """The commit at which each finished method was measured: `commit`, if that was since this was last asked."""
+    path = work / "commits.json"
+    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    for each in (work / "compare" / "methods").glob("*.json"):
+        made = each.stat().st_mtime_ns
+        if known.get(each.stem, {}).get("made") != made:
+            known[each.stem] = {"commit": commit, "made": made}
+    path.write_text(json.dumps(known, indent=1) + "\n")
+    return known
 
 
 def default_of(config: netshare.Config) -> str:
@@ -181,15 +195,19 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
     ]
     for results in done:
         lines += ["", f"![{results['name']}: mean distance of every method]({results['name']}.svg)"]
-    shapes = {
-        f"{', '.join(r['name'] for r in done if r['commit'] == commit)}: {date}, commit {commit}, {processor}, {cores} cores, "
-        f"{memory} GiB."
-        for commit, date, processor, cores, memory in {
-            tuple(r[key] for key in ("commit", "date", "processor", "cores", "memory_gib")) for r in done
-        }
-    }
-    lines += ["", *sorted(shapes)]
+    lines += ["", *(_origin(results) for results in done)]
     return "\n".join(lines) + "\n"
+
+
+def _origin(results: dict[str, Any]) -> str:
+    """Where a trace's figures come from: machine, and the commit of each method."""
+    commits: dict[str, list[str]] = {}
+    for row in results["methods"]:
+        commits.setdefault(row["commit"], []).append(row["method"])
+    most = max(commits, key=lambda commit: len(commits[commit]))
+    said = [f"{', '.join(methods)} at commit {commit}" for commit, methods in commits.items() if commit != most]
+    machine = f"{results['date']}, {results['processor']}, {results['cores']} cores, {results['memory_gib']} GiB"
+    return f"- {results['name']}: {machine}; {'; '.join([*said, f'all others at commit {most}' if said else f'commit {most}'])}."
 
 
 def _beaten(results: dict[str, Any]) -> str:

@@ -206,8 +206,9 @@ def _origin(results: dict[str, Any]) -> str:
         commits.setdefault(row["commit"], []).append(row["method"])
     most = max(commits, key=lambda commit: len(commits[commit]))
     said = [f"{', '.join(methods)} at commit {commit}" for commit, methods in commits.items() if commit != most]
+    said.append(f"all others at commit {most}" if said else f"commit {most}")
     machine = f"{results['date']}, {results['processor']}, {results['cores']} cores, {results['memory_gib']} GiB"
-    return f"- {results['name']}: {machine}; {'; '.join([*said, f'all others at commit {most}' if said else f'commit {most}'])}."
+    return f"- {results['name']}: {machine}; {'; '.join(said)}."
 
 
 def _beaten(results: dict[str, Any]) -> str:

@@ -203,7 +203,7 @@ def _origin(results: dict[str, Any]) -> str:
     """Where a trace's figures come from: machine, and the commit of each method."""
     commits: dict[str, list[str]] = {}
     for row in results["methods"]:
-        commits.setdefault(row["commit"], []).append(row["method"])
+        commits.setdefault(row.get("commit", results["commit"]), []).append(row["method"])
     most = max(commits, key=lambda commit: len(commits[commit]))
     said = [f"{', '.join(methods)} at commit {commit}" for commit, methods in commits.items() if commit != most]
     said.append(f"all others at commit {most}" if said else f"commit {most}")

@@ -1,0 +1,392 @@
+"""What a private run counts of a trace's flows, and flows that are drawn from the counts.
+
+    model = measure_flows(flows, counter)            # sees the private flows, gives noisy counts alone
+    model.draw(rng, public)                          # as many flows as were counted; sees no private data
+
+A flow's *class* is its protocol and service (the frequent port that it has at either end). Given the class, the number
+of records, the ports and the hosts are drawn, hosts in pairs of networks. How often hosts come back follows a noisy
+count of how many hosts have how many flows. After the way of NetDPSyn (Zhang, Li, Wang, Ma, Li, "NetDPSyn:
+synthesizing network traces under differential privacy", 2024): private marginals, then records that have them.
+
+Every flow is in one cell of each table (norm 1), except that a flow less moves its two hosts from one cell of the hosts'
+tables to another (norm sqrt 2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, projected, trie_tables
+from preprocess.protocols import TCP, UDP
+
+SIDES = ("src", "dst")
+SERVICES, HEAVY_HOSTS, NETWORKS = 16, 64, 6  # at most
+PORT_RANGES = 32
+TIME_DIGITS = (64, 64)
+START_DIGITS = (2, *TIME_DIGITS)  # flows of one record and of more apart
+ADDRESS_DIGITS, PORT_DIGITS = (256,) * 4, (256, 256)
+FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
+SMOOTHING = 1e-3  # share of independence in a table of two columns
+
+
+@dataclass(frozen=True)
+class FlowColumns:
+    """Private: the flows of a trace. Arrays of length n; addresses are the lower halves; `start` is ns from the window's
+    begin; `units` says whose each flow is."""
+
+    version: np.ndarray
+    protocol: np.ndarray
+    addresses: Mapping[str, np.ndarray]
+    ports: Mapping[str, np.ndarray]
+    start: np.ndarray
+    length: np.ndarray
+    units: np.ndarray
+
+
+def flow_tables() -> dict[str, float]:
+    """The tables that `measure_flows` counts, with their shares of the budget."""
+    shares = {"flows": 0.1, "protocol": 0.2, "records a flow, by class": 0.8, "networks, by class": 0.4}
+    for side in SIDES:
+        shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
+        shares |= dict(zip(trie_tables(f"{side} address", 4), (0.3, 0.5, 0.8, 1.5), strict=True))
+        shares |= {f"{side} port, by class": 0.4, f"{side} host, by class": 0.4, f"hosts by flows, {side}": 0.7}
+    return shares | dict(zip(trie_tables("start", 3), (0.1, 0.9, 0.6), strict=True))
+
+
+def length_bins(longest: int) -> np.ndarray:
+    """int64[n]: lower ends of the bins of lengths; exact up to 8, then four for each doubling, then what is too long."""
+    edges = np.concatenate([np.arange(1, 9), np.floor(8 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
+    return np.unique(np.append(edges[edges <= longest], longest + 1))
+
+
+def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+    """float64[r, c]: counts near the noisy ones (float64[r, c]) whose rows add up to `rows`, and whose columns are as
+    `columns` says, in proportion (iterative proportional fitting)."""
+    found = projected(noisy.ravel(), float(rows.sum())).reshape(noisy.shape)
+    beside = (columns if columns is not None else found.sum(axis=0)) + 1e-9
+    found = found + SMOOTHING * np.outer(rows, beside / beside.sum()) + 1e-12
+    for _ in range(50 if columns is not None else 1):
+        if columns is not None:
+            found *= (columns / columns.sum() * rows.sum() / found.sum(axis=0))[None, :]
+        found *= (rows / found.sum(axis=1))[:, None]
+    return found
+
+
+def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64[n]: a column of each of the rows (int64[n]) of a table of counts, in proportion to them."""
+    cumulative = np.cumsum(table, axis=1)
+    cumulative /= cumulative[:, -1:]
+    flat = (cumulative + np.arange(len(table))[:, None]).ravel()
+    place = np.searchsorted(flat, rng.random(len(rows)) + rows, side="right")
+    return np.minimum(place - rows * table.shape[1], table.shape[1] - 1)
+
+
+def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[n]: values of a trie in proportion to its counts, evenly within its regions."""
+    weights = np.concatenate([trie.counts, trie.rest])
+    if weights.sum() <= 0:
+        return np.zeros(n, np.int64)
+    place = drawn(weights[None, :], np.zeros(n, np.int64), rng)
+    low = np.concatenate([trie.values, trie.low])[place]
+    width = np.concatenate([np.ones(len(trie.values), np.int64), trie.width])[place]
+    return low + np.floor(rng.random(n) * width).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Of one side. Cells: port 0, the services' ports, ranges of the others; `table`: float64[classes, cells]."""
+
+    services: np.ndarray
+    trie: Trie
+    table: np.ndarray
+
+    @staticmethod
+    def cells(port: np.ndarray, services: np.ndarray) -> np.ndarray:
+        """int64[n]: the cell of each port."""
+        cell = 1 + len(services) + port // (65536 // PORT_RANGES)
+        for number, service in enumerate(services):
+            cell = np.where(port == service, 1 + number, cell)
+        return np.where(port == 0, 0, cell).astype(np.int64)
+
+    def draw(self, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64[n]: a port for each flow."""
+        cell = drawn(self.table, classes, rng)
+        port = np.zeros(len(cell), np.int64)
+        of_service = (cell > 0) & (cell <= len(self.services))
+        port[of_service] = self.services[cell[of_service] - 1]
+        # others: as the trie has them within the range, drawn in surplus and dealt out
+        pool = drawn_from(self.trie, 20 * len(cell) + 1000, rng)
+        pool = pool[(pool > 0) & ~np.isin(pool, self.services)]
+        width = 65536 // PORT_RANGES
+        for number in np.unique(cell[cell > len(self.services)]):
+            own, low = cell == number, (number - 1 - len(self.services)) * width
+            fitting = pool[pool // width == low // width]
+            some = np.flatnonzero(own)
+            port[some] = rng.choice(fitting, len(some)) if len(fitting) else low + rng.integers(1, width, len(some))
+        return port
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Of one side: frequent hosts, networks (first bytes), and what is left in each network.
+
+    A *slot* is a frequent host, or the rest of a network; network `len(networks)` is all others.
+    heavy: int64[h]; network: int64[slots]; table: float64[classes, slots]
+    sizes: float64[bins], how many hosts have how many flows
+    """
+
+    heavy: np.ndarray
+    networks: np.ndarray
+    network: np.ndarray
+    trie: Trie
+    sizes: np.ndarray
+    table: np.ndarray
+
+    def tails(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
+        others = np.isin(self.trie.values, self.heavy, invert=True)
+        low, width, rest = self.trie.low, self.trie.width, self.trie.rest
+        networks, most = _network_of(low, width, self.networks), float(np.min(self.trie.counts, initial=1e18))
+        known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
+        known_network = _network_of(known, np.ones_like(known), self.networks)
+        below = FLOWS_OF_HOST[:-1] < max(most, 4)
+        kinds = np.maximum(self.sizes, 0.0) * below
+        found = []
+        for network in range(len(self.networks) + 1):
+            own = np.flatnonzero((networks == network) & (rest > 0))
+            total = int(np.rint(rest[own].sum()))
+            also = np.repeat(known[known_network == network], times[known_network == network])
+            if total == 0:
+                found.append(rng.permutation(also))
+                continue
+            drawn_kinds = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
+            size = np.floor(
+                FLOWS_OF_HOST[drawn_kinds]
+                + rng.random(total) * (np.minimum(FLOWS_OF_HOST[drawn_kinds + 1], most) - FLOWS_OF_HOST[drawn_kinds])
+            ).clip(1, max(most, 1)).astype(np.int64)
+            size = size[: int(np.searchsorted(np.cumsum(size), total)) + 1]
+            region = own[drawn(rest[own][None, :], np.zeros(len(size), np.int64), rng)]
+            address = low[region] + np.floor(rng.random(len(size)) * width[region]).astype(np.int64)
+            found.append(rng.permutation(np.concatenate([also, np.repeat(address, size)])))
+        return found
+
+
+def _network_of(low: np.ndarray, width: np.ndarray, networks: np.ndarray) -> np.ndarray:
+    """int64[n]: which of the networks a region lies in, `len(networks)` where in none."""
+    found = np.full(len(low), len(networks), np.int64)
+    for number, network in enumerate(networks):
+        found[(low >> 24 == network) & (width <= 2**24)] = number
+    return found
+
+
+@dataclass(frozen=True)
+class FlowModel:
+    """Noisy counts of flows, see the module's docstring; classes are numbered, `protocol` and `service` (a port or -1)
+    are int64[classes]."""
+
+    total: float
+    protocol: np.ndarray
+    service: np.ndarray
+    six: np.ndarray
+    classes: np.ndarray
+    bins: np.ndarray
+    lengths: np.ndarray
+    ports: dict[str, Ports]
+    hosts: dict[str, Hosts]
+    pairs: np.ndarray
+    start: Trie
+    width: int
+
+    def classify(self, protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
+        """int64[n]: the class of each flow."""
+        names = list(zip(self.protocol.tolist(), self.service.tolist(), strict=True))
+        return _classes(protocol, src_port, dst_port, self.ports["dst"].services, names)
+
+    def draw(self, rng: np.random.Generator, n: int | None = None) -> dict[str, np.ndarray]:
+        """Columns of flows: `class`, `protocol`, `six` (bool: IPv6), `src`, `dst`, `src_port`, `dst_port`, `start`, `length`."""
+        n = max(1, round(self.total)) if n is None else n
+        kind = drawn(self.classes[None, :], np.zeros(n, np.int64), rng)
+        length_bin = drawn(self.lengths, kind, rng)
+        low, high = self.bins[length_bin], self.bins[length_bin + 1]
+        length = low + np.floor(rng.random(n) * (high - low)).astype(np.int64)
+        found = {
+            "class": kind,
+            "protocol": self.protocol[kind],
+            "six": rng.random(n) < self.six[kind],
+            "start": self._starts(length > 1, rng),
+            "length": length,
+        }
+        for side in SIDES:
+            found[f"{side}_port"] = self.ports[side].draw(kind, rng)
+        networks = len(self.hosts["dst"].networks) + 1
+        pair = drawn(self.pairs, kind, rng)
+        for side, network in (("src", pair // networks), ("dst", pair % networks)):
+            found[side] = self._addresses(self.hosts[side], kind, network, rng)
+        return found
+
+    def _starts(self, several: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64[n], ns from the window's begin, of flows with one record and with several (bool[n])."""
+        digits, start = math.prod(TIME_DIGITS), np.zeros(len(several), np.int64)
+        for part in (0, 1):
+            own = np.flatnonzero(several == part)
+            half = self.start.part(part * digits, (part + 1) * digits)
+            start[own] = (drawn_from(half, len(own), rng) - part * digits) * self.width // digits
+        return np.clip(start + rng.integers(0, max(self.width // digits, 1), len(start)), 0, self.width - 1)
+
+    def _addresses(
+        self, hosts: Hosts, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        address = np.zeros(len(kind), np.int64)
+        tails = hosts.tails(rng)
+        for number in range(len(hosts.networks) + 1):
+            own, slots = np.flatnonzero(network == number), np.flatnonzero(hosts.network == number)
+            if len(own) == 0:
+                continue
+            slot = slots[drawn(hosts.table[:, slots] + 1e-12, kind[own], rng)]
+            known = slot < len(hosts.heavy)
+            address[own[known]] = hosts.heavy[slot[known]]
+            left = own[~known]
+            tail = tails[number]
+            if len(tail) == 0:
+                first = int(hosts.networks[number]) if number < len(hosts.networks) else 11
+                tail = (first << 24) + rng.integers(0, 2**24, max(len(left), 1))
+            address[left] = np.resize(tail, len(left))
+        return address
+
+
+def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longest: int) -> FlowModel:
+    """The noisy counts.
+
+    Args:
+        width: ns, of the declared window.
+        longest: records of a flow, declared.
+    """
+    units, protocol = flows.units, flows.protocol.astype(np.int64)
+    zero = np.zeros(len(units), np.int64)
+    total = max(1.0, float(counter.count("flows", zero, 1, units)[0]))
+    by_protocol = counter.count("protocol", protocol + 256 * (flows.version == 6), 512, units)
+    clear = np.where(by_protocol > CLEAR * counter.deviation("protocol"), by_protocol, 0.0).reshape(2, 256)
+    protocols = np.flatnonzero(clear.sum(axis=0))
+    protocols = protocols if len(protocols) else np.array([TCP, UDP])
+    six_of = clear[1] / np.maximum(clear.sum(axis=0), 1e-9)
+
+    tries = {
+        side: count_trie(counter, f"{side} port", flows.ports[side].astype(np.int64), units, PORT_DIGITS,
+                         total=total, smooth=1)
+        for side in SIDES
+    }  # fmt: skip
+    services = _services(tries)
+    names = [(int(p), s) for p in protocols for s in (*range(len(services)), -1) if s < 0 or p in (TCP, UDP)]
+    bins = length_bins(longest)
+    ports = [flows.ports[side].astype(np.int64) for side in SIDES]
+    kind = _classes(protocol, *ports, services, names)
+    inside = kind >= 0
+    length_bin = np.searchsorted(bins, flows.length, side="right") - 1
+    cells, table = kind * (len(bins) - 1) + length_bin, "records a flow, by class"
+    noisy = counter.count(table, cells[inside], len(names) * (len(bins) - 1), units[inside])
+    noisy = noisy.reshape(len(names), -1)
+    noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
+    lasting = np.array([s < 0 or m > 2 * CLEAR * noise for (_, s), m in zip(names, noisy.sum(axis=1), strict=True)])
+    for k in np.flatnonzero(~lasting):
+        noisy[names.index((names[k][0], -1))] += noisy[k]
+    names = [name for name, keep in zip(names, lasting, strict=True) if keep]
+    lengths = projected(noisy[lasting].ravel(), total).reshape(len(names), -1) + 1e-9
+    classes = lengths.sum(axis=1)
+    kind = _classes(protocol, *ports, services, names)
+    inside = kind >= 0
+    owner, kind = units[inside], kind[inside]
+
+    def by_class(name: str, cells: np.ndarray, size: int, columns: np.ndarray | None = None) -> np.ndarray:
+        found = counter.count(name, kind * size + cells[inside], len(names) * size, owner).reshape(len(names), size)
+        return raked(found, classes, columns)
+
+    found_ports = {
+        side: Ports(
+            services, tries[side],
+            by_class(f"{side} port, by class", Ports.cells(flows.ports[side].astype(np.int64), services),
+                     1 + len(services) + PORT_RANGES),
+        )
+        for side in SIDES
+    }  # fmt: skip
+    hosts, network = {}, {}
+    for side in SIDES:
+        hosts[side], network[side] = _hosts(flows, side, counter, total, by_class)
+    networks = [len(hosts[side].networks) + 1 for side in SIDES]
+    pairs = by_class("networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1])
+    digits = math.prod(TIME_DIGITS)
+    start = np.minimum(flows.start * digits // width, digits - 1).astype(np.int64)
+    return FlowModel(
+        total=total,
+        protocol=np.array([p for p, _ in names]),
+        service=np.array([s for _, s in names]),
+        six=six_of[[p for p, _ in names]],
+        classes=classes,
+        bins=bins,
+        lengths=lengths,
+        ports=found_ports,
+        hosts=hosts,
+        pairs=pairs,
+        start=count_trie(counter, "start", start + (flows.length > 1) * digits, units, START_DIGITS, total=total,
+                         smooth=len(START_DIGITS)),
+        width=width,
+    )
+
+
+def _services(tries: Mapping[str, Trie]) -> np.ndarray:
+    """int64[s]: the ports that are most frequent at either side, the most frequent first; port 0 is none."""
+    ports = np.concatenate([tries[side].values for side in SIDES])
+    counts = np.concatenate([tries[side].counts for side in SIDES])
+    names, number = np.unique(ports, return_inverse=True)
+    most = np.zeros(len(names))
+    np.maximum.at(most, number, counts)
+    most[names == 0] = 0
+    order = np.argsort(-most)[:SERVICES]
+    return names[order[most[order] > 0]].astype(np.int64)
+
+
+def _classes(
+    protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray, services: np.ndarray, names: list[tuple[int, int]]
+) -> np.ndarray:
+    """int64[n]: the class of each flow, -1 where its protocol is none of those named; the first service at either end."""
+    service = np.full(len(protocol), -1, np.int64)
+    for number in reversed(range(len(services))):
+        service[(src_port == services[number]) | (dst_port == services[number])] = number
+    found = np.full(len(protocol), -1, np.int64)
+    for number, (p, s) in sorted(enumerate(names), key=lambda each: each[1][1]):  # without a service first
+        found[(protocol == p) & ((service == s) | (s < 0))] = number
+    return found
+
+
+def _hosts(flows, side, counter, total, by_class):  # type: ignore[no-untyped-def]
+    address = flows.addresses[side].astype(np.int64)
+    four = flows.version == 4
+    name = f"{side} address"
+    trie = count_trie(counter, name, address[four], flows.units[four], ADDRESS_DIGITS, total=total)
+    order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
+    heavy = trie.values[order]
+    first = np.concatenate([trie.values, trie.low[trie.width <= 2**24]]) >> 24
+    mass = np.bincount(first, weights=np.concatenate([trie.counts, trie.rest[trie.width <= 2**24]]), minlength=256)
+    networks = np.argsort(-mass)[:NETWORKS]
+    networks = networks[mass[networks] > 0]
+    network_of_slot = np.concatenate([_network_of(heavy, np.ones_like(heavy), networks), np.arange(len(networks) + 1)])
+    own_network = _network_of(np.where(four, address, 0), np.where(four, 1, 2**32), networks)
+    slot = len(heavy) + own_network
+    place = np.searchsorted(np.sort(heavy), address)
+    sorter = np.argsort(heavy)
+    at = sorter[np.minimum(place, max(len(heavy) - 1, 0))] if len(heavy) else np.zeros(len(address), np.int64)
+    matches = four & (heavy[at] == address) if len(heavy) else np.zeros(len(address), bool)
+    slot = np.where(matches, at, slot)
+    known = trie.counts[order]
+    rest = np.array([mass[n] for n in networks] + [max(total - mass[networks].sum(), 0.0)])
+    rest -= np.bincount(network_of_slot[: len(heavy)], weights=known, minlength=len(rest))
+    table = by_class(f"{side} host, by class", slot, len(network_of_slot), np.concatenate([known, rest.clip(min=1e-6)]))
+    _, per_host = np.unique(address, return_counts=True)
+    kinds = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
+    sizes = np.bincount(kinds, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
+    sizes = counter.release(f"hosts by flows, {side}", sizes, sensitivity=math.sqrt(2) * counter.bound**2)
+    sizes = np.where(sizes > 2 * counter.deviation(f"hosts by flows, {side}"), sizes, 0.0)
+    return Hosts(heavy, networks, network_of_slot, trie, sizes, table), own_network

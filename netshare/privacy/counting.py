@@ -30,7 +30,7 @@ import numpy as np
 from netshare.privacy.noise import Randomness
 
 CLEAR = 3.8  # standard deviations above which a cell is taken to hold somebody: wrong in one empty cell of 14,000
-MAYBE_EMPTY, SURELY_NOT = 2.0, 3.0
+MAYBE_EMPTY, SURELY_NOT = 2.5, 3.5  # standard deviations: of a run of cells beside another
 WORTH_OPENING = 10.0  # standard deviations of a prefix that is looked into
 MOST_OPENED = 4096  # prefixes a level; a table has no more than 256 times as many cells
 
@@ -116,20 +116,20 @@ def smoothed(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
 
     Two halves of a run of cells are told apart only where they differ by more than noise would make them (hard
     thresholds on Haar wavelets: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994), or where
-    one of them is clearly not empty and the other may be.
+    one of them is clearly not empty and the other may well be: then it is taken to be.
     """
     size = 1 << max(len(noisy) - 1, 1).bit_length()
     sums = [np.concatenate([noisy, np.zeros(size - len(noisy))])]
     while len(sums[-1]) > 1:
         sums.append(sums[-1][::2] + sums[-1][1::2])
     cells = np.array([sums[-1][0]])
-    limit = deviation * math.sqrt(2 * math.log(size))
+    limit = max(math.sqrt(2 * math.log(size)), SURELY_NOT)
     for level in range(len(sums) - 2, -1, -1):
         left, right, noise = sums[level][::2], sums[level][1::2], deviation * math.sqrt(2**level)
         apart = np.abs(left - right) > limit * math.sqrt(2) * noise
         less, more = np.minimum(left, right), np.maximum(left, right)
-        apart |= (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise)
-        difference = np.where(apart, left - right, 0.0)
+        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise)
+        difference = np.where(emptied, np.sign(left - right) * cells, np.where(apart, left - right, 0.0))
         cells = np.stack([(cells + difference) / 2, (cells - difference) / 2], axis=1).ravel()
     cells = np.maximum(cells[: len(noisy)], 0.0)
     return cells * (total / cells.sum()) if cells.sum() > 0 else np.full(len(noisy), total / len(noisy))

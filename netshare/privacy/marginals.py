@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, projected, trie_tables
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, projected, smoothed, trie_tables
 from preprocess.protocols import TCP, UDP
 
 SIDES = ("src", "dst")
@@ -30,6 +30,7 @@ TIME_DIGITS = (64, 64)
 START_DIGITS = (2, *TIME_DIGITS)  # flows of one record and of more apart
 ADDRESS_DIGITS, PORT_DIGITS = (256,) * 4, (256, 256)
 FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
+LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
 SMOOTHING = 1e-3  # share of independence in a table of two columns
 
 
@@ -49,7 +50,7 @@ class FlowColumns:
 
 def flow_tables() -> dict[str, float]:
     """The tables that `measure_flows` counts, with their shares of the budget."""
-    shares = {"flows": 0.1, "protocol": 0.2, "records a flow, by class": 0.8, "networks, by class": 0.4}
+    shares = {"flows": 0.1, "protocol": 0.2, "records a flow": 0.5, "records a flow, by class": 0.5, "networks, by class": 0.4}
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= dict(zip(trie_tables(f"{side} address", 4), (0.3, 0.5, 0.8, 1.5), strict=True))
@@ -61,6 +62,11 @@ def length_bins(longest: int) -> np.ndarray:
     """int64[n]: lower ends of the bins of lengths; exact up to 8, then four for each doubling, then what is too long."""
     edges = np.concatenate([np.arange(1, 9), np.floor(8 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
     return np.unique(np.append(edges[edges <= longest], longest + 1))
+
+
+def length_group(length: np.ndarray) -> np.ndarray:
+    """int64[n]: which of `LENGTH_GROUPS` each length is in."""
+    return np.searchsorted(LENGTH_GROUPS, length, side="right") - 1
 
 
 def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
@@ -228,14 +234,21 @@ class FlowModel:
             found[side] = self._addresses(self.hosts[side], kind, network, rng)
         return found
 
+    def start_end(self) -> int:
+        """ns from the window's begin: when the last flows that are known of begin."""
+        digits = math.prod(TIME_DIGITS)
+        ends = np.concatenate([self.start.values % digits + 1, (self.start.low % digits + self.start.width)])
+        return min(int(ends.max(initial=1)) * -(-self.width // digits), self.width)
+
     def _starts(self, several: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n], ns from the window's begin, of flows with one record and with several (bool[n])."""
         digits, start = math.prod(TIME_DIGITS), np.zeros(len(several), np.int64)
+        cell = -(-self.width // digits)
         for part in (0, 1):
             own = np.flatnonzero(several == part)
             half = self.start.part(part * digits, (part + 1) * digits)
-            start[own] = (drawn_from(half, len(own), rng) - part * digits) * self.width // digits
-        return np.clip(start + rng.integers(0, max(self.width // digits, 1), len(start)), 0, self.width - 1)
+            start[own] = (drawn_from(half, len(own), rng) - part * digits) * cell
+        return np.clip(start + rng.integers(0, cell, len(start)), 0, self.width - 1)
 
     def _addresses(
         self, hosts: Hosts, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator
@@ -286,15 +299,21 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     kind = _classes(protocol, *ports, services, names)
     inside = kind >= 0
     length_bin = np.searchsorted(bins, flows.length, side="right") - 1
-    cells, table = kind * (len(bins) - 1) + length_bin, "records a flow, by class"
-    noisy = counter.count(table, cells[inside], len(names) * (len(bins) - 1), units[inside])
+    cells, table = kind * len(LENGTH_GROUPS) + length_group(flows.length), "records a flow, by class"
+    noisy = counter.count(table, cells[inside], len(names) * len(LENGTH_GROUPS), units[inside])
     noisy = noisy.reshape(len(names), -1)
     noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
     lasting = np.array([s < 0 or m > 2 * CLEAR * noise for (_, s), m in zip(names, noisy.sum(axis=1), strict=True)])
     for k in np.flatnonzero(~lasting):
         noisy[names.index((names[k][0], -1))] += noisy[k]
     names = [name for name, keep in zip(names, lasting, strict=True) if keep]
-    lengths = projected(noisy[lasting].ravel(), total).reshape(len(names), -1) + 1e-9
+    by_length = projected(noisy[lasting].ravel(), total).reshape(-1, len(LENGTH_GROUPS)) + 1e-9
+    finely = counter.count("records a flow", length_bin, len(bins) - 1, units)
+    finely = smoothed(finely, counter.deviation("records a flow"), total) + 1e-9 * (np.arange(len(bins) - 1) == 0)
+    group = length_group(bins[:-1])
+    in_group = np.bincount(group, weights=finely, minlength=len(LENGTH_GROUPS))
+    by_length = raked(by_length, by_length.sum(axis=1), in_group + 1e-9)
+    lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
     classes = lengths.sum(axis=1)
     kind = _classes(protocol, *ports, services, names)
     inside = kind >= 0
@@ -318,7 +337,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     networks = [len(hosts[side].networks) + 1 for side in SIDES]
     pairs = by_class("networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1])
     digits = math.prod(TIME_DIGITS)
-    start = np.minimum(flows.start * digits // width, digits - 1).astype(np.int64)
+    start = np.minimum(flows.start // -(-width // digits), digits - 1).astype(np.int64)
     return FlowModel(
         total=total,
         protocol=np.array([p for p, _ in names]),

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import NoisyCounts, count_trie, projected, trie_tables
-from netshare.privacy.marginals import drawn
+from netshare.privacy.marginals import LENGTH_GROUPS, drawn
 
-LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
 PACKET_GROUPS = np.array([0, 2, 3, 6])  # packets a record, lower ends
 FINELY = 3.0  # standard deviations below which a fine cell is taken to be empty
 ROUNDS = 30

@@ -1,0 +1,214 @@
+"""What a private run counts of packets, and packets that are made after a public trace's to have these counts.
+
+How packets follow one another (handshakes, requests and answers) is the same everywhere, and much more than can be
+counted under differential privacy: it is taken from flows of the public trace, of the same protocol and about the same
+length. Then each column is changed as little as possible until its shares are those of the noisy counts, for each
+protocol and direction, and for short and long flows apart: numbers keep their order, names keep their place where they
+can.
+
+A flow's packets share its weight, as in `record_marginals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netshare.privacy.counting import CLEAR, NoisyCounts, projected, smoothed
+from netshare.privacy.marginals import FlowColumns
+from netshare.privacy.record_marginals import number_bins
+from preprocess.flows import FlowKey, group_flows
+from preprocess.protocols import TCP, UDP
+from preprocess.trace import Trace
+
+LENGTHS = np.array([1, 3, 9, 33])  # packets a flow, lower ends of groups
+NUMBERS = ("length", "tcp_window")
+NAMED = {"ttl": 256, "tcp_flags": 512, "tos": 256, "ip_flags": 8}
+GAP_BINS = number_bins(1, 1.5, 2**43)  # us
+SHARES = {"length": 2.0, "gap": 1.5, "tcp_window": 0.5, "ttl": 1.0, "tcp_flags": 0.7, "tos": 0.2, "ip_flags": 0.2}
+GROUPS = 3 * 2 * len(LENGTHS)  # protocol (TCP, UDP, others), direction, length
+
+
+def packet_tables(columns: list[str]) -> dict[str, float]:
+    """The tables that `measure_packets` counts for a trace with these columns, with their shares of the budget."""
+    return {name: share for name, share in SHARES.items() if name == "gap" or name in columns} 
+
+
+@dataclass(frozen=True)
+class PacketColumns:
+    """Private: packets, one flow after another; as `record_marginals.RecordColumns`, with uint8[n] `direction`."""
+
+    columns: Mapping[str, np.ndarray]
+    flow: np.ndarray
+    gap: np.ndarray
+    first: np.ndarray
+    direction: np.ndarray
+    length: np.ndarray
+
+
+@dataclass(frozen=True)
+class PacketModel:
+    """Noisy counts: `tables[name]` is float64[GROUPS, cells]."""
+
+    tables: dict[str, np.ndarray]
+
+    def draw(
+        self, flows: Mapping[str, np.ndarray], public: Trace, flow_key: FlowKey, width: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Columns of the packets of these flows, `gap` (ns) and `direction` among them.
+
+        Args:
+            width: ns, of the declared window.
+        """
+        donors = group_flows(public, flow_key)
+        length = flows["length"]
+        chosen = _donors(flows["protocol"], length, public["protocol"][donors.first], donors.lengths, rng)
+        owner = np.repeat(np.arange(len(length)), length)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
+        of_donor = donors.lengths[chosen][owner]
+        # a longer flow than its donor goes on as the donor did after its beginning
+        begin = np.minimum(of_donor // 2, 4)
+        place = np.where(within < of_donor, within, begin + (within - begin) % np.maximum(of_donor - begin, 1))
+        row = donors.offsets[chosen][owner] + np.minimum(place, of_donor - 1)
+        source = donors.order[row]
+        direction = (donors.direction[row] if donors.direction is not None else np.zeros(len(row))).astype(np.int64)
+        time = public["time"]
+        before = donors.order[np.maximum(row - 1, 0)]
+        gap = np.where(place > 0, time[source] - time[before], 0)
+        gap = np.where((within > 0) & (place == 0), np.median(gap), gap)
+        group = _groups(flows["protocol"][owner], direction, length[owner])
+        found = {name: public[name][source].astype(np.int64) for name in public if name not in ("time",)}
+        found = {n: v for n, v in found.items() if n not in _FIVE_TUPLE}
+        for name, table in self.tables.items():
+            if name == "gap":
+                later = np.flatnonzero(within > 0)
+                gap[later] = _moved_numbers(gap[later] // 1000, group[later], table, GAP_BINS, rng) * 1000
+            elif name in NUMBERS:
+                found[name] = _moved_numbers(found[name], group, table, _edges(name), rng)
+            else:
+                found[name] = _moved_names(found[name], group, table, rng)
+        tcp = flows["protocol"][owner] == TCP
+        for name in ("tcp_flags", "tcp_window", "tcp_header_length"):
+            if name in found:
+                found[name] = np.where(tcp, found[name], 0)
+        return {**found, "gap": np.where(within > 0, gap, 0), "direction": direction}
+
+
+_FIVE_TUPLE = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
+
+
+def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCounts) -> PacketModel:
+    """The noisy counts."""
+    group = _groups(flows.protocol[packets.flow].astype(np.int64), packets.direction.astype(np.int64), packets.length)
+    units, tables = flows.units[packets.flow], {}
+    later = np.flatnonzero(~packets.first)
+    for name in SHARES:
+        if name == "gap":
+            cell, rows, bins = _cell(packets.gap // 1000, GAP_BINS), later, GAP_BINS
+            weight = 1 / np.maximum(packets.length - 1, 1)
+        elif name in packets.columns:
+            rows, weight = np.arange(len(group)), 1 / packets.length
+            value = packets.columns[name].astype(np.int64)
+            bins = _edges(name) if name in NUMBERS else np.arange(NAMED[name] + 1)
+            cell = _cell(value, bins)
+        else:
+            continue
+        cells = len(bins) - 1
+        noisy = counter.count(name, (group * cells + cell)[rows], GROUPS * cells, units[rows], weight[rows])
+        tables[name] = _shares(noisy.reshape(GROUPS, cells), counter.deviation(name), in_order=name == "gap")
+    return PacketModel(tables)
+
+
+def _shares(noisy: np.ndarray, deviation: float, *, in_order: bool) -> np.ndarray:
+    """float64[GROUPS, cells]: shares; a group in which nothing is clear has those of all groups together, and where
+    nothing is clear there either, none (zeros: left as in the public trace)."""
+    found = np.zeros_like(noisy)
+    for k, row in enumerate([*noisy, noisy.sum(axis=0)]):
+        noise = deviation * (np.sqrt(len(noisy)) if k == len(noisy) else 1.0)
+        total = float(row.sum())
+        sure = np.where(row > CLEAR * noise, row, 0.0)
+        if total < 3 * noise or (not in_order and not sure.any()):
+            continue
+        own = smoothed(row, noise, total) if in_order else projected(sure, min(total, float(sure.sum())))
+        if k < len(noisy):
+            found[k] = own / max(own.sum(), 1e-12)
+        else:
+            empty = found.sum(axis=1) == 0
+            found[empty] = own / max(own.sum(), 1e-12)
+    return found
+
+
+def _groups(protocol: np.ndarray, direction: np.ndarray, length: np.ndarray) -> np.ndarray:
+    of_protocol = np.where(protocol == TCP, 0, np.where(protocol == UDP, 1, 2))
+    of_length = np.searchsorted(LENGTHS, length, side="right") - 1
+    return ((of_protocol * 2 + direction) * len(LENGTHS) + of_length).astype(np.int64)
+
+
+def _edges(name: str) -> np.ndarray:
+    """int64[cells + 1]: of a column of numbers."""
+    if name == "tcp_window":
+        return np.arange(257) * 256
+    return np.concatenate([np.arange(1520), [1520, 4096, 9216, 65537]])
+
+
+def _cell(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+
+
+def _donors(
+    protocol: np.ndarray, length: np.ndarray, donor_protocol: np.ndarray, donor_length: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
+    """int64[n]: for each flow a public one of its protocol (of any, where there is none) and of about its length."""
+    chosen = np.zeros(len(length), np.int64)
+    for p in np.unique(protocol):
+        own, pool = np.flatnonzero(protocol == p), np.flatnonzero(donor_protocol == p)
+        pool = pool if len(pool) else np.arange(len(donor_protocol))
+        pool = pool[np.argsort(donor_length[pool], kind="stable")]
+        lengths = donor_length[pool]
+        at_least = np.minimum(np.searchsorted(lengths, length[own], side="left"), len(pool) - 1)
+        until = np.maximum(np.searchsorted(lengths, np.maximum(lengths[at_least], length[own] * 1.2), side="right"), at_least + 1)
+        chosen[own] = pool[at_least + np.floor(rng.random(len(own)) * (until - at_least)).astype(np.int64)]
+    return chosen
+
+
+def _moved_numbers(
+    values: np.ndarray, group: np.ndarray, table: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """int64[n]: numbers in the order of `values` (int64[n]) within each group, with the shares of `table`."""
+    found = values.copy()
+    for k in np.unique(group):
+        if table[k].sum() <= 0:
+            continue
+        own = np.flatnonzero(group == k)
+        order = own[np.lexsort((rng.random(len(own)), values[own]))]
+        cumulative = np.cumsum(table[k])
+        at = (np.arange(len(own)) + rng.random()) / len(own) * cumulative[-1]
+        cell = np.minimum(np.searchsorted(cumulative, at, side="right"), len(table[k]) - 1)
+        low, high = edges[cell].astype(float), edges[cell + 1].astype(float)
+        fits = (values[order] >= low) & (values[order] < high)
+        drawn = np.floor((low + 1) * ((high + 1) / (low + 1)) ** rng.random(len(own)) - 1)
+        found[order] = np.where(fits, values[order], np.clip(drawn, low, high - 1)).astype(np.int64)
+    return found
+
+
+def _moved_names(values: np.ndarray, group: np.ndarray, table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64[n]: names with the shares of `table`; as few as possible are changed, at random."""
+    found, cells = values.copy(), table.shape[1]
+    for k in np.unique(group):
+        if table[k].sum() <= 0:
+            continue
+        own = rng.permutation(np.flatnonzero(group == k))
+        wanted = np.floor(table[k] / table[k].sum() * len(own) + rng.random()).astype(np.int64)
+        name = np.minimum(values[own], cells - 1)
+        order = np.argsort(name, kind="stable")
+        rank = np.empty(len(own), np.int64)
+        starts = np.searchsorted(name[order], np.arange(cells))
+        rank[order] = np.arange(len(own)) - starts[name[order]]
+        over = own[rank >= wanted[name]]
+        lacking = np.maximum(wanted - np.bincount(name, minlength=cells), 0)
+        pool = rng.permutation(np.repeat(np.arange(cells), lacking))
+        found[over] = np.resize(pool, len(over)) if len(pool) else found[over]
+    return found

@@ -154,10 +154,12 @@ class Trie:
         """Of all values."""
         return float(self.counts.sum() + self.rest.sum())
 
-
     def part(self, begin: int, end: int) -> Trie:
         """Values from `begin` up to `end`, and the regions that lie there."""
-        own, regions = (self.values >= begin) & (self.values < end), (self.low >= begin) & (self.low + self.width <= end)
+        own, regions = (
+            (self.values >= begin) & (self.values < end),
+            (self.low >= begin) & (self.low + self.width <= end),
+        )
         return Trie(self.values[own], self.counts[own], self.low[regions], self.width[regions], self.rest[regions])
 
 

@@ -26,7 +26,7 @@ from preprocess.protocols import TCP, UDP
 SIDES = ("src", "dst")
 SERVICES, HEAVY_HOSTS, NETWORKS = 16, 64, 6  # at most
 PORT_RANGES = 32
-TIME_DIGITS = (64, 64)
+TIME_DIGITS = (8, 8, 64)
 START_DIGITS = (2, *TIME_DIGITS)  # flows of one record and of more apart
 ADDRESS_DIGITS, PORT_DIGITS = (256,) * 4, (256, 256)
 FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
@@ -50,12 +50,18 @@ class FlowColumns:
 
 def flow_tables() -> dict[str, float]:
     """The tables that `measure_flows` counts, with their shares of the budget."""
-    shares = {"flows": 0.1, "protocol": 0.2, "records a flow": 0.5, "records a flow, by class": 0.5, "networks, by class": 0.4}
+    shares = {
+        "flows": 0.1,
+        "protocol": 0.2,
+        "records a flow": 0.5,
+        "records a flow, by class": 0.5,
+        "networks, by class": 0.4,
+    }
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= dict(zip(trie_tables(f"{side} address", 4), (0.3, 0.5, 0.8, 1.5), strict=True))
         shares |= {f"{side} port, by class": 0.4, f"{side} host, by class": 0.4, f"hosts by flows, {side}": 0.7}
-    return shares | dict(zip(trie_tables("start", 3), (0.1, 0.9, 0.6), strict=True))
+    return shares | dict(zip(trie_tables("start", 4), (0.1, 0.4, 0.8, 0.6), strict=True))
 
 
 def length_bins(longest: int) -> np.ndarray:
@@ -170,10 +176,15 @@ class Hosts:
                 found.append(rng.permutation(also))
                 continue
             drawn_kinds = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
-            size = np.floor(
-                FLOWS_OF_HOST[drawn_kinds]
-                + rng.random(total) * (np.minimum(FLOWS_OF_HOST[drawn_kinds + 1], most) - FLOWS_OF_HOST[drawn_kinds])
-            ).clip(1, max(most, 1)).astype(np.int64)
+            size = (
+                np.floor(
+                    FLOWS_OF_HOST[drawn_kinds]
+                    + rng.random(total)
+                    * (np.minimum(FLOWS_OF_HOST[drawn_kinds + 1], most) - FLOWS_OF_HOST[drawn_kinds])
+                )
+                .clip(1, max(most, 1))
+                .astype(np.int64)
+            )
             size = size[: int(np.searchsorted(np.cumsum(size), total)) + 1]
             region = own[drawn(rest[own][None, :], np.zeros(len(size), np.int64), rng)]
             address = low[region] + np.floor(rng.random(len(size)) * width[region]).astype(np.int64)
@@ -234,6 +245,25 @@ class FlowModel:
             found[side] = self._addresses(self.hosts[side], kind, network, rng)
         return found
 
+    def active(self, elapsed: np.ndarray) -> np.ndarray:
+        """int64[n], ns from the window's begin: times moved to the nearest at which flows are known to begin."""
+        digits = math.prod(TIME_DIGITS)
+        cell, known = -(-self.width // digits), np.zeros(digits + 1, np.int64)
+        low = np.concatenate([self.start.values, self.start.low]) % digits
+        np.add.at(known, low, 1)
+        np.add.at(
+            known, np.minimum(low + np.concatenate([np.ones_like(self.start.values), self.start.width]), digits), -1
+        )
+        at = np.flatnonzero(np.cumsum(known)[:-1] > 0)
+        place = np.clip(elapsed // cell, 0, digits - 1)
+        after = np.minimum(np.searchsorted(at, place), len(at) - 1)
+        low, high = (
+            at[after] * cell,
+            at[np.maximum(after - 1, 0)] * cell + cell - 1,
+        )  # the next begins, the last has ended
+        back = (low < elapsed) | ((high < elapsed) & (elapsed - high < low - elapsed))
+        return np.where(at[after] == place, elapsed, np.clip(np.where(back, high, low), 0, self.width - 1))
+
     def start_end(self) -> int:
         """ns from the window's begin: when the last flows that are known of begin."""
         digits = math.prod(TIME_DIGITS)
@@ -250,9 +280,7 @@ class FlowModel:
             start[own] = (drawn_from(half, len(own), rng) - part * digits) * cell
         return np.clip(start + rng.integers(0, cell, len(start)), 0, self.width - 1)
 
-    def _addresses(
-        self, hosts: Hosts, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _addresses(self, hosts: Hosts, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         address = np.zeros(len(kind), np.int64)
         tails = hosts.tails(rng)
         for number in range(len(hosts.networks) + 1):
@@ -349,8 +377,15 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         ports=found_ports,
         hosts=hosts,
         pairs=pairs,
-        start=count_trie(counter, "start", start + (flows.length > 1) * digits, units, START_DIGITS, total=total,
-                         smooth=len(START_DIGITS)),
+        start=count_trie(
+            counter,
+            "start",
+            start + (flows.length > 1) * digits,
+            units,
+            START_DIGITS,
+            total=total,
+            smooth=len(START_DIGITS),
+        ),
         width=width,
     )
 

@@ -1,8 +1,8 @@
 """What a private run counts of packets, and packets that are made after a public trace's to have these counts.
 
 How packets follow one another (handshakes, requests and answers) is the same everywhere, and much more than can be
-counted under differential privacy: it is taken from flows of the public trace, of the same protocol and about the same
-length. Then each column is changed as little as possible until its shares are those of the noisy counts, for each
+counted under differential privacy: it is taken from flows of the public trace, of the same protocol, about the same
+length, and with about as many packets back as the noisy counts ask for. Then each column is changed as little as possible until its shares are those of the noisy counts, for each
 protocol and direction, and for short and long flows apart: numbers keep their order, names keep their place where they
 can.
 
@@ -17,23 +17,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, projected, smoothed
-from netshare.privacy.marginals import FlowColumns
+from netshare.privacy.marginals import FlowColumns, drawn
 from netshare.privacy.record_marginals import number_bins
-from preprocess.flows import FlowKey, group_flows
+from preprocess.fields.times import spread_over_span
+from preprocess.flows import FlowKey, Flows, group_flows
 from preprocess.protocols import TCP, UDP
 from preprocess.trace import Trace
 
-LENGTHS = np.array([1, 3, 9, 33])  # packets a flow, lower ends of groups
+LENGTHS = np.array([1, 2, 3, 5, 9, 33])  # packets a flow, lower ends of groups
 NUMBERS = ("length", "tcp_window")
 NAMED = {"ttl": 256, "tcp_flags": 512, "tos": 256, "ip_flags": 8}
 GAP_BINS = number_bins(1, 1.5, 2**43)  # us
-SHARES = {"length": 2.0, "gap": 1.5, "tcp_window": 0.5, "ttl": 1.0, "tcp_flags": 0.7, "tos": 0.2, "ip_flags": 0.2}
+SHARES = {"length": 2.0, "gap": 1.0, "tcp_window": 0.3, "ttl": 1.0, "tcp_flags": 0.5, "tos": 0.2, "ip_flags": 0.2}
+OF_FLOWS = {"span": 0.8, "packets back": 0.8}
+BACK = np.array([0.0, 1e-9, 0.3, 0.45, 0.55, 0.7, 1.0])  # share of a flow's packets against its five-tuple, lower ends
 GROUPS = 3 * 2 * len(LENGTHS)  # protocol (TCP, UDP, others), direction, length
+FLOW_GROUPS = 3 * len(LENGTHS)
 
 
 def packet_tables(columns: list[str]) -> dict[str, float]:
     """The tables that `measure_packets` counts for a trace with these columns, with their shares of the budget."""
-    return {name: share for name, share in SHARES.items() if name == "gap" or name in columns} 
+    return OF_FLOWS | {name: share for name, share in SHARES.items() if name == "gap" or name in columns}
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class PacketModel:
         """
         donors = group_flows(public, flow_key)
         length = flows["length"]
-        chosen = _donors(flows["protocol"], length, public["protocol"][donors.first], donors.lengths, rng)
+        chosen = self._donors(flows["protocol"], length, public["protocol"][donors.first], donors, rng)
         owner = np.repeat(np.arange(len(length)), length)
         within = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
         of_donor = donors.lengths[chosen][owner]
@@ -81,7 +85,10 @@ class PacketModel:
         group = _groups(flows["protocol"][owner], direction, length[owner])
         found = {name: public[name][source].astype(np.int64) for name in public if name not in ("time",)}
         found = {n: v for n, v in found.items() if n not in _FIVE_TUPLE}
-        for name, table in self.tables.items():
+        for name in SHARES:
+            table = self.tables.get(name)
+            if table is None or (name != "gap" and name not in found):
+                continue
             if name == "gap":
                 later = np.flatnonzero(within > 0)
                 gap[later] = _moved_numbers(gap[later] // 1000, group[later], table, GAP_BINS, rng) * 1000
@@ -89,11 +96,57 @@ class PacketModel:
                 found[name] = _moved_numbers(found[name], group, table, _edges(name), rng)
             else:
                 found[name] = _moved_names(found[name], group, table, rng)
+        gap = self._with_spans(np.where(within > 0, gap, 0), flows, width, rng)
         tcp = flows["protocol"][owner] == TCP
         for name in ("tcp_flags", "tcp_window", "tcp_header_length"):
             if name in found:
                 found[name] = np.where(tcp, found[name], 0)
-        return {**found, "gap": np.where(within > 0, gap, 0), "direction": direction}
+        return {**found, "gap": gap, "direction": direction}
+
+    def _with_spans(
+        self, gap: np.ndarray, flows: Mapping[str, np.ndarray], width: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The gaps fitted to noisy spans, the longest of which go to the flows whose gaps add up to most."""
+        length = flows["length"]
+        offsets = np.concatenate([[0], np.cumsum(length)])
+        total = np.add.reduceat(gap, offsets[:-1])
+        several = np.flatnonzero(length > 1)
+        span = np.zeros(len(length), np.int64)
+        group = _flow_groups(flows["protocol"], length)
+        span[several] = (
+            _moved_numbers(total[several] // 1000, group[several], self.tables["span"], GAP_BINS, rng) * 1000
+        )
+        return spread_over_span(gap, np.minimum(span, width), offsets)
+
+    def _donors(
+        self,
+        protocol: np.ndarray,
+        length: np.ndarray,
+        donor_protocol: np.ndarray,
+        donors: Flows,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """int64[n]: for each flow a public one: of its protocol, with about as large a share of packets back as is drawn
+        for it, of about its length; the first where there is one, then the second."""
+        back = np.zeros(len(donors)) if donors.direction is None else (
+            np.add.reduceat(donors.direction.astype(float), donors.offsets[:-1]) / donors.lengths
+        )  # fmt: skip
+        donor_kind = _of_protocol(donor_protocol) * len(BACK) + _cell_of(back, BACK)
+        of_group = _flow_groups(protocol, length)
+        wanted = _of_protocol(protocol) * len(BACK) + drawn(self.tables["packets back"] + 1e-9, of_group, rng)
+        chosen = np.zeros(len(length), np.int64)
+        for kind in np.unique(wanted):
+            own, pool = np.flatnonzero(wanted == kind), np.flatnonzero(donor_kind == kind)
+            if len(pool) == 0:
+                pool = np.flatnonzero(donor_kind // len(BACK) == kind // len(BACK))
+            pool = pool if len(pool) else np.arange(len(donors))
+            pool = pool[np.argsort(donors.lengths[pool], kind="stable")]
+            lengths = donors.lengths[pool]
+            first = np.minimum(np.searchsorted(lengths, length[own], side="left"), len(pool) - 1)
+            last = np.searchsorted(lengths, np.maximum(lengths[first], length[own] * 1.2), side="right")
+            place = first + np.floor(rng.random(len(own)) * (np.maximum(last, first + 1) - first)).astype(np.int64)
+            chosen[own] = pool[place]
+        return chosen
 
 
 _FIVE_TUPLE = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
@@ -118,32 +171,58 @@ def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCo
         cells = len(bins) - 1
         noisy = counter.count(name, (group * cells + cell)[rows], GROUPS * cells, units[rows], weight[rows])
         tables[name] = _shares(noisy.reshape(GROUPS, cells), counter.deviation(name), in_order=name == "gap")
+    first = np.flatnonzero(packets.first)
+    protocol, length = flows.protocol[packets.flow[first]].astype(np.int64), packets.length[first]
+    group, units = _flow_groups(protocol, length), flows.units[packets.flow[first]]
+    several, cells = np.flatnonzero(length > 1), len(GAP_BINS) - 1
+    cell = group * cells + _cell(_totals(packets.gap, first) // 1000, GAP_BINS)
+    noisy = counter.count("span", cell[several], FLOW_GROUPS * cells, units[several]).reshape(FLOW_GROUPS, cells)
+    tables["span"] = _shares(noisy, counter.deviation("span"), in_order=True)
+    cell = group * len(BACK) + _cell_of(_totals(packets.direction, first) / length, BACK)
+    noisy = counter.count("packets back", cell, FLOW_GROUPS * len(BACK), units).reshape(FLOW_GROUPS, len(BACK))
+    tables["packets back"] = _shares(noisy, counter.deviation("packets back"), in_order=True)
     return PacketModel(tables)
 
 
+def _totals(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The sum of each flow's values; flows begin at `first`."""
+    return np.add.reduceat(values.astype(np.int64), first) if len(first) else np.zeros(0, np.int64)
+
+
 def _shares(noisy: np.ndarray, deviation: float, *, in_order: bool) -> np.ndarray:
-    """float64[GROUPS, cells]: shares; a group in which nothing is clear has those of all groups together, and where
-    nothing is clear there either, none (zeros: left as in the public trace)."""
+    """float64[groups, cells]: shares. A group's mass that is in no clear cell is shared like that of all groups together;
+    where nothing is clear there either, a group has none (zeros: left as in the public trace)."""
+    overall, noise = noisy.sum(axis=0), deviation * np.sqrt(len(noisy))
+    everywhere = np.where(overall > CLEAR * noise, overall, 0.0)
     found = np.zeros_like(noisy)
-    for k, row in enumerate([*noisy, noisy.sum(axis=0)]):
-        noise = deviation * (np.sqrt(len(noisy)) if k == len(noisy) else 1.0)
+    for k, row in enumerate(noisy):
         total = float(row.sum())
-        sure = np.where(row > CLEAR * noise, row, 0.0)
-        if total < 3 * noise or (not in_order and not sure.any()):
-            continue
-        own = smoothed(row, noise, total) if in_order else projected(sure, min(total, float(sure.sum())))
-        if k < len(noisy):
-            found[k] = own / max(own.sum(), 1e-12)
-        else:
-            empty = found.sum(axis=1) == 0
-            found[empty] = own / max(own.sum(), 1e-12)
-    return found
+        clear = np.where(row > CLEAR * deviation, row, 0.0)
+        if in_order and total > 3 * deviation:
+            found[k] = smoothed(row, deviation, total)
+        elif not in_order and clear.any():
+            found[k] = projected(clear, min(max(total, float(clear.max())), float(clear.sum())))
+            others = np.where(clear > 0, 0.0, everywhere)
+            found[k] += others / max(others.sum(), 1e-12) * max(total - clear.sum(), 0.0)
+        if found[k].sum() == 0:
+            found[k] = everywhere
+    return found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
 
 
 def _groups(protocol: np.ndarray, direction: np.ndarray, length: np.ndarray) -> np.ndarray:
-    of_protocol = np.where(protocol == TCP, 0, np.where(protocol == UDP, 1, 2))
-    of_length = np.searchsorted(LENGTHS, length, side="right") - 1
-    return ((of_protocol * 2 + direction) * len(LENGTHS) + of_length).astype(np.int64)
+    return (_of_protocol(protocol) * 2 + direction) * len(LENGTHS) + _cell_of(length, LENGTHS)
+
+
+def _flow_groups(protocol: np.ndarray, length: np.ndarray) -> np.ndarray:
+    return _of_protocol(protocol) * len(LENGTHS) + _cell_of(length, LENGTHS)
+
+
+def _of_protocol(protocol: np.ndarray) -> np.ndarray:
+    return np.where(protocol == TCP, 0, np.where(protocol == UDP, 1, 2)).astype(np.int64)
+
+
+def _cell_of(values: np.ndarray, low: np.ndarray) -> np.ndarray:
+    return np.maximum(np.searchsorted(low, values, side="right") - 1, 0).astype(np.int64)
 
 
 def _edges(name: str) -> np.ndarray:
@@ -155,23 +234,6 @@ def _edges(name: str) -> np.ndarray:
 
 def _cell(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-
-
-def _donors(
-    protocol: np.ndarray, length: np.ndarray, donor_protocol: np.ndarray, donor_length: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:  # fmt: skip
-    """int64[n]: for each flow a public one of its protocol (of any, where there is none) and of about its length."""
-    chosen = np.zeros(len(length), np.int64)
-    for p in np.unique(protocol):
-        own, pool = np.flatnonzero(protocol == p), np.flatnonzero(donor_protocol == p)
-        pool = pool if len(pool) else np.arange(len(donor_protocol))
-        pool = pool[np.argsort(donor_length[pool], kind="stable")]
-        lengths = donor_length[pool]
-        at_least = np.minimum(np.searchsorted(lengths, length[own], side="left"), len(pool) - 1)
-        until = np.maximum(np.searchsorted(lengths, np.maximum(lengths[at_least], length[own] * 1.2), side="right"), at_least + 1)
-        chosen[own] = pool[at_least + np.floor(rng.random(len(own)) * (until - at_least)).astype(np.int64)]
-    return chosen
 
 
 def _moved_numbers(

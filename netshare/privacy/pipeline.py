@@ -168,17 +168,20 @@ class PrivateRun(Run):
             max_chunks=privacy.max_chunks_per_unit,
             max_records=privacy.bounds.max_records,
         )
-        if len(kept) < len(private):
-            self.console.say(
-                f"  {len(private) - len(kept):,} of {len(private):,} training records are outside the declared bounds "
-                "and are not learnt from (this line is private)"
-            )
+        self._say_left_out(len(private) - len(kept), len(private))
         found: Mapping[int, SeriesTable] = {}
         if len(kept):
             flows = group_flows(kept, self._flow_key())
             found = cut_series(kept, flows, window, max_records_per_segment=privacy.bounds.max_records)
         nothing = take_series(template, np.zeros(0, np.int64))
         return {chunk: found.get(chunk, nothing) for chunk in range(window.count)}
+
+    def _say_left_out(self, left_out: int, records: int) -> None:
+        if left_out:
+            self.console.say(
+                f"  {left_out:,} of {records:,} training records are outside the declared bounds and are not learnt "
+                "from (this line is private)"
+            )
 
     def _noisy_facts(self, tables: Mapping[int, SeriesTable], window: ChunkPlan, plan: Plan) -> dict[str, Any]:
         """Flows that start in each chunk, by the Gaussian mechanism; nothing else is counted."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import NoisyCounts, count_trie, projected, trie_tables
-from netshare.privacy.marginals import LENGTH_GROUPS, drawn
+from netshare.privacy.marginals import LENGTH_GROUPS, drawn, raked
 
 PACKET_GROUPS = np.array([0, 2, 3, 6])  # packets a record, lower ends
 FINELY = 3.0  # standard deviations below which a fine cell is taken to be empty
@@ -124,7 +124,9 @@ def measure_records(
     flow, length, first = records.flow[inside], records.length[inside], records.first[inside]
     columns = {name: values[inside] for name, values in records.columns.items()}
     own, unit, weight = 2 * kind[flow] + (length > 1), units[flow], 1.0 / length
-    masses = np.stack([masses * (np.arange(len(LENGTH_GROUPS)) == 0), masses * (np.arange(len(LENGTH_GROUPS)) > 0)], axis=1)
+    masses = np.stack(
+        [masses * (np.arange(len(LENGTH_GROUPS)) == 0), masses * (np.arange(len(LENGTH_GROUPS)) > 0)], axis=1
+    )
     masses = masses.reshape(2 * classes, -1)  # of one record and of several apart
     several, classes = masses * (np.arange(2 * classes) % 2 == 1)[:, None], 2 * classes
     packets = columns["packets"].astype(np.int64)
@@ -151,9 +153,10 @@ def measure_records(
         if name == PACKETS:
             of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)
             in_class = fitted.sum(axis=1)
-            of_packets_in_class = np.stack(
-                [in_class[:, of_cell == k].sum(axis=1) for k in range(len(PACKET_GROUPS))], axis=1
-            ) * masses.sum()
+            of_packets_in_class = (
+                np.stack([in_class[:, of_cell == k].sum(axis=1) for k in range(len(PACKET_GROUPS))], axis=1)
+                * masses.sum()
+            )
         tables[name] = fitted.reshape(-1, fitted.shape[2])
     for name in NAMES:
         if name in columns:
@@ -204,10 +207,12 @@ def _fitted(
     """float64[classes, groups, cells]: a table whose sum over classes and groups is `finely` (float64[cells]), whose sum
     over cells is `together` (float64[classes, groups]); and, with the cells of the same `coarse_of` added up, whose sum
     over classes is `by_group` and over groups `by_class`; if all can be met."""
-    targets = [each + 1e-6 * each.mean() + 1e-12 for each in (finely, by_group, by_class)]
-    finely, by_group, by_class = (each / each.sum() for each in targets)
-    together = together / max(float(together.sum()), 1e-12)
+    finely = finely + 1e-6 * finely.mean() + 1e-12
+    finely, together = finely / finely.sum(), together / max(float(together.sum()), 1e-12)
     member = (coarse_of[:, None] == np.arange(by_class.shape[1])).astype(float)
+    coarsely = finely @ member + 1e-9  # what all three agree on: the fine counts have the least noise
+    by_group = raked(by_group / max(by_group.sum(), 1e-12), together.sum(axis=0) + 1e-12, coarsely)
+    by_class = raked(by_class / max(by_class.sum(), 1e-12), together.sum(axis=1) + 1e-12, coarsely)
     found = together[:, :, None] * finely[None, None]
     for _ in range(ROUNDS):
         found = found * (by_class / (found.sum(axis=1) @ member + 1e-15) @ member.T)[:, None, :]

@@ -90,6 +90,10 @@ class PrivacySettings(_Part):
     unit: Unit = Field(
         "flow", description="What is protected: one record, one flow (all records of a five-tuple), or one host."
     )
+    method: Literal["marginals", "gradients"] = Field(
+        "marginals",
+        description="marginals: noisy counts, then a model of a trace drawn from them; gradients: DP-SGD of the nets.",
+    )
     clip_norm: float = Field(1.0, gt=0, description="Norm that a unit's gradient is clipped to, over all nets.")
     batch: int = Field(256, ge=1, description="Units that take part in a step, on average (Poisson sampling).")
     max_flows_per_unit: int = Field(32, ge=1, description="With unit host: flows of a host that are learnt from.")
@@ -134,13 +138,14 @@ def private_defaults(raw: Any) -> Any:
     if not isinstance(raw, dict) or not isinstance(raw.get("privacy"), dict) or raw["privacy"].get("epsilon") is None:
         return raw
     raw = {**raw}
-    for path, value in (
-        (("generate", "avoid_real_flows"), False),
+    by_gradients: tuple[Any, ...] = (
         (("chunks", "count"), 1),
         (("generator", "autoregressive", "recall"), False),
         (("generator", "autoregressive", "fine_tuning_rate"), 1.0),  # few steps, each with a fixed cost
         *((("generator", "autoregressive", name), size) for name, size in SMALL_NETS.items()),
-    ):
+    )
+    gradients = raw["privacy"].get("method") == "gradients"
+    for path, value in ((("generate", "avoid_real_flows"), False), *(by_gradients if gradients else ())):
         if path[0] == "chunks" and raw.get("chunks", {}).get("seconds") is not None:
             continue
         where = raw
@@ -197,21 +202,24 @@ def check_private(config: Any) -> None:
 
 
 def _check_others(config: Any) -> None:
+    gradients = config.privacy.method == "gradients"
     refusals = (
         (config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset),
          "preset is timeseries", "only packet and flow traces have private runs"),
         (config.input.limit is not None, "input.limit is set",
          "one record less would let another in; cut the file beforehand, or narrow privacy.bounds"),
-        (config.generator.kind != "autoregressive", "generator.kind is doppelganger",
+        (gradients and config.generator.kind != "autoregressive", "generator.kind is doppelganger",
          "private runs train the autoregressive kind"),
-        (config.generator.autoregressive.recall, "generator.autoregressive.recall is true",
+        (not gradients and config.fields.flow_key == "bidirectional" and config.preset == "netflow",
+         "fields.flow_key is bidirectional", "noisy counts of flow records know one direction; set privacy.method to gradients"),
+        (gradients and config.generator.autoregressive.recall, "generator.autoregressive.recall is true",
          "it keeps addresses of the input in the model"),
         (config.generate.avoid_real_flows, "generate.avoid_real_flows is true",
          "which five-tuples are avoided tells which are real"),
         (config.addresses.avoid_real, "addresses.avoid_real is true", "which addresses are avoided tells which are real"),
-        (config.chunks.count is None and config.chunks.seconds is None, "chunks.count is null",
+        (gradients and config.chunks.count is None and config.chunks.seconds is None, "chunks.count is null",
          "an automatic number of chunks is measured; declare count or seconds"),
-        (config.cluster.mode == "ray" or config.cluster.address is not None, "cluster asks for Ray",
+        (gradients and (config.cluster.mode == "ray" or config.cluster.address is not None), "cluster asks for Ray",
          "private training runs in one process; set cluster.mode to auto"),
     )  # fmt: skip
     for refused, what, why in refusals:

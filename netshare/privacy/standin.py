@@ -111,7 +111,7 @@ def _flow_trace(
     columns = {**_five_tuples(flows, owner, public, rng), **{n: v for n, v in rows.items() if n != "gap"}}
     if "tcp_flags" in columns:
         columns["tcp_flags"] = np.where(columns["protocol"] == 6, columns["tcp_flags"], 0)
-    columns["time"] = window.begin + flows["start"][owner] + elapsed
+    columns["time"] = window.begin + model.active(flows["start"][owner] + elapsed)
     return _trace(public, columns, names)
 
 
@@ -135,7 +135,7 @@ def _packet_trace(
         columns[f"dst_{what}"] = np.where(back, source, destination)
     elapsed = np.minimum(_elapsed(rows.pop("gap"), flows["length"]), window.width - 1 - flows["start"][owner])
     columns |= rows
-    columns["time"] = window.begin + flows["start"][owner] + elapsed
+    columns["time"] = window.begin + model.active(flows["start"][owner] + elapsed)
     return _trace(public, columns, names)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.pipeline import PrivateRun

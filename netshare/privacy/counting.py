@@ -27,10 +27,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netshare.privacy.denoising import projected, smoothed
 from netshare.privacy.noise import Randomness
 
 CLEAR = 3.8  # standard deviations above which a cell is taken to hold somebody: wrong in one empty cell of 14,000
-MAYBE_EMPTY, SURELY_NOT = 2.5, 3.5  # standard deviations: of a run of cells beside another
 WORTH_OPENING = 10.0  # standard deviations of a prefix that is looked into
 MOST_OPENED = 4096  # prefixes a level; a table has no more than 256 times as many cells
 
@@ -95,44 +95,6 @@ def clipped_sum(
     norms = np.sqrt(np.bincount(pairs // size, weights=entries**2, minlength=len(names)))
     entries *= np.minimum(1.0, bound / np.maximum(norms, 1e-300))[pairs // size]
     return np.bincount(pairs % size, weights=entries, minlength=size)
-
-
-def projected(noisy: np.ndarray, total: float) -> np.ndarray:
-    """float64[n]: the nearest counts, in the Euclidean norm, that are not negative and add up to `total`.
-
-    Nearest to noisy counts, so that it takes noise out: what is near 0 becomes 0 (Li et al., "Estimating numerical
-    distributions under local differential privacy", 2020, norm-sub).
-    """
-    if total <= 0 or noisy.size == 0:
-        return np.zeros_like(noisy, dtype=float)
-    ordered = np.sort(noisy)[::-1]
-    excess = (np.cumsum(ordered) - total) / np.arange(1, len(ordered) + 1)
-    last = int(np.flatnonzero(ordered > excess)[-1])
-    return np.maximum(noisy - excess[last], 0.0)
-
-
-def smoothed(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
-    """float64[n]: counts in neighbouring cells, noise taken out, not negative and adding up to `total`.
-
-    Two halves of a run of cells are told apart only where they differ by more than noise would make them (hard
-    thresholds on Haar wavelets: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994), or where
-    one of them is clearly not empty and the other may well be: then it is taken to be.
-    """
-    size = 1 << max(len(noisy) - 1, 1).bit_length()
-    sums = [np.concatenate([noisy, np.zeros(size - len(noisy))])]
-    while len(sums[-1]) > 1:
-        sums.append(sums[-1][::2] + sums[-1][1::2])
-    cells = np.array([sums[-1][0]])
-    limit = max(math.sqrt(2 * math.log(size)), SURELY_NOT)
-    for level in range(len(sums) - 2, -1, -1):
-        left, right, noise = sums[level][::2], sums[level][1::2], deviation * math.sqrt(2**level)
-        apart = np.abs(left - right) > limit * math.sqrt(2) * noise
-        less, more = np.minimum(left, right), np.maximum(left, right)
-        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise)
-        difference = np.where(emptied, np.sign(left - right) * cells, np.where(apart, left - right, 0.0))
-        cells = np.stack([(cells + difference) / 2, (cells - difference) / 2], axis=1).ravel()
-    cells = np.maximum(cells[: len(noisy)], 0.0)
-    return cells * (total / cells.sum()) if cells.sum() > 0 else np.full(len(noisy), total / len(noisy))
 
 
 @dataclass(frozen=True)

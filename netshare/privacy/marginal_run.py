@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 
-
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.pipeline import PrivateRun
 from netshare.privacy.plan import make_plan

@@ -20,18 +20,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, projected, smoothed, trie_tables
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
+from netshare.privacy.denoising import drawn, projected, raked, smoothed
+from netshare.privacy.host_marginals import Hosts, host_tables, measure_hosts
 from preprocess.protocols import TCP, UDP
 
 SIDES = ("src", "dst")
-SERVICES, HEAVY_HOSTS, NETWORKS = 16, 64, 6  # at most
+SERVICES = 16  # at most
 PORT_RANGES = 32
 TIME_DIGITS = (8, 8, 64)
 START_DIGITS = (2, *TIME_DIGITS)  # flows of one record and of more apart
-ADDRESS_DIGITS, PORT_DIGITS = (256,) * 4, (256, 256)
-FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
+PORT_DIGITS = (256, 256)
 LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
-SMOOTHING = 1e-3  # share of independence in a table of two columns
+REDRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def flow_tables() -> dict[str, float]:
     }
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
-        shares |= dict(zip(trie_tables(f"{side} address", 4), (0.3, 0.5, 0.8, 1.5), strict=True))
-        shares |= {f"{side} port, by class": 0.4, f"{side} host, by class": 0.4, f"hosts by flows, {side}": 0.7}
+        shares |= host_tables(side) | {f"{side} port, by class": 0.4}
     return shares | dict(zip(trie_tables("start", 4), (0.1, 0.4, 0.8, 0.6), strict=True))
 
 
@@ -73,28 +73,6 @@ def length_bins(longest: int) -> np.ndarray:
 def length_group(length: np.ndarray) -> np.ndarray:
     """int64[n]: which of `LENGTH_GROUPS` each length is in."""
     return np.searchsorted(LENGTH_GROUPS, length, side="right") - 1
-
-
-def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
-    """float64[r, c]: counts near the noisy ones (float64[r, c]) whose rows add up to `rows`, and whose columns are as
-    `columns` says, in proportion (iterative proportional fitting)."""
-    found = projected(noisy.ravel(), float(rows.sum())).reshape(noisy.shape)
-    beside = (columns if columns is not None else found.sum(axis=0)) + 1e-9
-    found = found + SMOOTHING * np.outer(rows, beside / beside.sum()) + 1e-12
-    for _ in range(50 if columns is not None else 1):
-        if columns is not None:
-            found *= (columns / columns.sum() * rows.sum() / found.sum(axis=0))[None, :]
-        found *= (rows / found.sum(axis=1))[:, None]
-    return found
-
-
-def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int64[n]: a column of each of the rows (int64[n]) of a table of counts, in proportion to them."""
-    cumulative = np.cumsum(table, axis=1)
-    cumulative /= cumulative[:, -1:]
-    flat = (cumulative + np.arange(len(table))[:, None]).ravel()
-    place = np.searchsorted(flat, rng.random(len(rows)) + rows, side="right")
-    return np.minimum(place - rows * table.shape[1], table.shape[1] - 1)
 
 
 def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -143,64 +121,6 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Hosts:
-    """Of one side: frequent hosts, networks (first bytes), and what is left in each network.
-
-    A *slot* is a frequent host, or the rest of a network; network `len(networks)` is all others.
-    heavy: int64[h]; network: int64[slots]; table: float64[classes, slots]
-    sizes: float64[bins], how many hosts have how many flows
-    """
-
-    heavy: np.ndarray
-    networks: np.ndarray
-    network: np.ndarray
-    trie: Trie
-    sizes: np.ndarray
-    table: np.ndarray
-
-    def tails(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
-        others = np.isin(self.trie.values, self.heavy, invert=True)
-        low, width, rest = self.trie.low, self.trie.width, self.trie.rest
-        networks, most = _network_of(low, width, self.networks), float(np.min(self.trie.counts, initial=1e18))
-        known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
-        known_network = _network_of(known, np.ones_like(known), self.networks)
-        below = FLOWS_OF_HOST[:-1] < max(most, 4)
-        kinds = np.maximum(self.sizes, 0.0) * below
-        found = []
-        for network in range(len(self.networks) + 1):
-            own = np.flatnonzero((networks == network) & (rest > 0))
-            total = int(np.rint(rest[own].sum()))
-            also = np.repeat(known[known_network == network], times[known_network == network])
-            if total == 0:
-                found.append(rng.permutation(also))
-                continue
-            drawn_kinds = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
-            size = (
-                np.floor(
-                    FLOWS_OF_HOST[drawn_kinds]
-                    + rng.random(total)
-                    * (np.minimum(FLOWS_OF_HOST[drawn_kinds + 1], most) - FLOWS_OF_HOST[drawn_kinds])
-                )
-                .clip(1, max(most, 1))
-                .astype(np.int64)
-            )
-            size = size[: int(np.searchsorted(np.cumsum(size), total)) + 1]
-            region = own[drawn(rest[own][None, :], np.zeros(len(size), np.int64), rng)]
-            address = low[region] + np.floor(rng.random(len(size)) * width[region]).astype(np.int64)
-            found.append(rng.permutation(np.concatenate([also, np.repeat(address, size)])))
-        return found
-
-
-def _network_of(low: np.ndarray, width: np.ndarray, networks: np.ndarray) -> np.ndarray:
-    """int64[n]: which of the networks a region lies in, `len(networks)` where in none."""
-    found = np.full(len(low), len(networks), np.int64)
-    for number, network in enumerate(networks):
-        found[(low >> 24 == network) & (width <= 2**24)] = number
-    return found
-
-
-@dataclass(frozen=True)
 class FlowModel:
     """Noisy counts of flows, see the module's docstring; classes are numbered, `protocol` and `service` (a port or -1)
     are int64[classes]."""
@@ -224,7 +144,8 @@ class FlowModel:
         return _classes(protocol, src_port, dst_port, self.ports["dst"].services, names)
 
     def draw(self, rng: np.random.Generator, n: int | None = None) -> dict[str, np.ndarray]:
-        """Columns of flows: `class`, `protocol`, `six` (bool: IPv6), `src`, `dst`, `src_port`, `dst_port`, `start`, `length`."""
+        """Columns of flows: `class`, `protocol`, `six` (bool: IPv6), `src`, `dst`, `src_port`, `dst_port`, `start` and
+        `length`. Ports are drawn again where two flows would be one."""
         n = max(1, round(self.total)) if n is None else n
         kind = drawn(self.classes[None, :], np.zeros(n, np.int64), rng)
         length_bin = drawn(self.lengths, kind, rng)
@@ -242,7 +163,13 @@ class FlowModel:
         networks = len(self.hosts["dst"].networks) + 1
         pair = drawn(self.pairs, kind, rng)
         for side, network in (("src", pair // networks), ("dst", pair % networks)):
-            found[side] = self._addresses(self.hosts[side], kind, network, rng)
+            found[side] = self.hosts[side].draw(kind, network, rng)
+        for _ in range(REDRAWS):
+            again = _repeated(found)
+            if not again.any():
+                break
+            for side in SIDES:
+                found[f"{side}_port"][again] = self.ports[side].draw(kind[again], rng)
         return found
 
     def active(self, elapsed: np.ndarray) -> np.ndarray:
@@ -279,24 +206,6 @@ class FlowModel:
             half = self.start.part(part * digits, (part + 1) * digits)
             start[own] = (drawn_from(half, len(own), rng) - part * digits) * cell
         return np.clip(start + rng.integers(0, cell, len(start)), 0, self.width - 1)
-
-    def _addresses(self, hosts: Hosts, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        address = np.zeros(len(kind), np.int64)
-        tails = hosts.tails(rng)
-        for number in range(len(hosts.networks) + 1):
-            own, slots = np.flatnonzero(network == number), np.flatnonzero(hosts.network == number)
-            if len(own) == 0:
-                continue
-            slot = slots[drawn(hosts.table[:, slots] + 1e-12, kind[own], rng)]
-            known = slot < len(hosts.heavy)
-            address[own[known]] = hosts.heavy[slot[known]]
-            left = own[~known]
-            tail = tails[number]
-            if len(tail) == 0:
-                first = int(hosts.networks[number]) if number < len(hosts.networks) else 11
-                tail = (first << 24) + rng.integers(0, 2**24, max(len(left), 1))
-            address[left] = np.resize(tail, len(left))
-        return address
 
 
 def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longest: int) -> FlowModel:
@@ -347,8 +256,12 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     inside = kind >= 0
     owner, kind = units[inside], kind[inside]
 
-    def by_class(name: str, cells: np.ndarray, size: int, columns: np.ndarray | None = None) -> np.ndarray:
-        found = counter.count(name, kind * size + cells[inside], len(names) * size, owner).reshape(len(names), size)
+    def by_class(
+        name: str, cells: np.ndarray, size: int, columns: np.ndarray | None = None, some: np.ndarray | None = None
+    ) -> np.ndarray:
+        rows = slice(None) if some is None else some[inside]
+        cell = kind * size + cells[inside]
+        found = counter.count(name, cell[rows], len(names) * size, owner[rows]).reshape(len(names), size)
         return raked(found, classes, columns)
 
     found_ports = {
@@ -359,11 +272,17 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         )
         for side in SIDES
     }  # fmt: skip
+    four = flows.version == 4
+    total_four = max(1.0, total * float(clear[0].sum()) / max(float(clear.sum()), 1e-9))
     hosts, network = {}, {}
     for side in SIDES:
-        hosts[side], network[side] = _hosts(flows, side, counter, total, by_class)
+        hosts[side], network[side] = measure_hosts(
+            flows.addresses[side].astype(np.int64), four, units, counter, side, total_four, by_class
+        )
     networks = [len(hosts[side].networks) + 1 for side in SIDES]
-    pairs = by_class("networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1])
+    pairs = by_class(
+        "networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1], some=four
+    )
     digits = math.prod(TIME_DIGITS)
     start = np.minimum(flows.start // -(-width // digits), digits - 1).astype(np.int64)
     return FlowModel(
@@ -390,6 +309,19 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     )
 
 
+def _repeated(flows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """bool[n]: flows whose five-tuple a flow before them has."""
+    columns = [flows[name] for name in ("protocol", "src", "dst", "src_port", "dst_port")]
+    order = np.lexsort(columns)
+    same = np.ones(len(order), bool)
+    same[:1] = False
+    for column in columns:
+        same[1:] &= column[order][1:] == column[order][:-1]
+    found = np.zeros(len(order), bool)
+    found[order] = same
+    return found
+
+
 def _services(tries: Mapping[str, Trie]) -> np.ndarray:
     """int64[s]: the ports that are most frequent at either side, the most frequent first; port 0 is none."""
     ports = np.concatenate([tries[side].values for side in SIDES])
@@ -413,34 +345,3 @@ def _classes(
     for number, (p, s) in sorted(enumerate(names), key=lambda each: each[1][1]):  # without a service first
         found[(protocol == p) & ((service == s) | (s < 0))] = number
     return found
-
-
-def _hosts(flows, side, counter, total, by_class):  # type: ignore[no-untyped-def]
-    address = flows.addresses[side].astype(np.int64)
-    four = flows.version == 4
-    name = f"{side} address"
-    trie = count_trie(counter, name, address[four], flows.units[four], ADDRESS_DIGITS, total=total)
-    order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
-    heavy = trie.values[order]
-    first = np.concatenate([trie.values, trie.low[trie.width <= 2**24]]) >> 24
-    mass = np.bincount(first, weights=np.concatenate([trie.counts, trie.rest[trie.width <= 2**24]]), minlength=256)
-    networks = np.argsort(-mass)[:NETWORKS]
-    networks = networks[mass[networks] > 0]
-    network_of_slot = np.concatenate([_network_of(heavy, np.ones_like(heavy), networks), np.arange(len(networks) + 1)])
-    own_network = _network_of(np.where(four, address, 0), np.where(four, 1, 2**32), networks)
-    slot = len(heavy) + own_network
-    place = np.searchsorted(np.sort(heavy), address)
-    sorter = np.argsort(heavy)
-    at = sorter[np.minimum(place, max(len(heavy) - 1, 0))] if len(heavy) else np.zeros(len(address), np.int64)
-    matches = four & (heavy[at] == address) if len(heavy) else np.zeros(len(address), bool)
-    slot = np.where(matches, at, slot)
-    known = trie.counts[order]
-    rest = np.array([mass[n] for n in networks] + [max(total - mass[networks].sum(), 0.0)])
-    rest -= np.bincount(network_of_slot[: len(heavy)], weights=known, minlength=len(rest))
-    table = by_class(f"{side} host, by class", slot, len(network_of_slot), np.concatenate([known, rest.clip(min=1e-6)]))
-    _, per_host = np.unique(address, return_counts=True)
-    kinds = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
-    sizes = np.bincount(kinds, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
-    sizes = counter.release(f"hosts by flows, {side}", sizes, sensitivity=math.sqrt(2) * counter.bound**2)
-    sizes = np.where(sizes > 2 * counter.deviation(f"hosts by flows, {side}"), sizes, 0.0)
-    return Hosts(heavy, networks, network_of_slot, trie, sizes, table), own_network

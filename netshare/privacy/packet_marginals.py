@@ -2,9 +2,9 @@
 
 How packets follow one another (handshakes, requests and answers) is the same everywhere, and much more than can be
 counted under differential privacy: it is taken from flows of the public trace, of the same protocol, about the same
-length, and with about as many packets back as the noisy counts ask for. Then each column is changed as little as possible until its shares are those of the noisy counts, for each
-protocol and direction, and for short and long flows apart: numbers keep their order, names keep their place where they
-can.
+length, and with about as many packets back as the noisy counts ask for. Then each column is changed as little as
+possible until its shares are those of the noisy counts, for each protocol and direction, and for short and long flows
+apart: numbers keep their order, names keep their place where they can.
 
 A flow's packets share its weight, as in `record_marginals`.
 """
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, projected, smoothed
-from netshare.privacy.marginals import FlowColumns, drawn
+from netshare.privacy.counting import CLEAR, NoisyCounts
+from netshare.privacy.denoising import drawn, projected, smoothed
+from netshare.privacy.marginals import FlowColumns
 from netshare.privacy.record_marginals import number_bins
 from preprocess.fields.times import spread_over_span
 from preprocess.flows import FlowKey, Flows, group_flows

@@ -26,7 +26,8 @@ import torch
 
 from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.generators import build_generator
+from netshare.generators import Generator, build_generator
+from netshare.privacy.critic_training import PrivateDoppelGANger
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.plan import Plan, chunk_count, make_plan
@@ -36,7 +37,7 @@ from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.units import bounded, units_of
 from netshare.run_folder import file_fingerprint, fingerprint
 from netshare.seeds import derive_seed
-from netshare.stages import DEFAULT_FLOW_KEY, Run, check_usable, device_of, plain
+from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, device_of, plain
 from netshare.training.trainer import load_weights, train
 from preprocess import Trace
 from preprocess.atomic import write_text
@@ -80,7 +81,7 @@ class PrivateRun(Run):
         """The training records -> declared chunks, public codec, encoded series and their units, noisy counts."""
         config = self.config
         key = fingerprint(
-            "private chunks", before, plain(config.fields), plain(config.chunks), plain(config.ip2vec),
+            "private chunks", before, config.generator.kind, plain(config.fields), plain(config.chunks), plain(config.ip2vec),
             plain(config.privacy), self._public_fingerprints(),
         )  # fmt: skip
         plan = make_plan(config)
@@ -107,20 +108,22 @@ class PrivateRun(Run):
         """A model of the public trace, then one private model a chunk, and the ledger."""
         config = self.config
         device = device_of(config.training.device)
-        settings = plain(config.generator.autoregressive)
+        kind = config.generator.kind
+        settings = [kind, plain(getattr(config.generator, kind))]
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
         key = fingerprint("private models", before, settings, lasting, torch.device(device).type, config.seed)
         with self._stage("models", key, "training, privately") as work:
             if work is not None:
                 plan = make_plan(config)
                 weights = self._pretrained(work, key, device)
+                rounds = config.generator.doppelganger.critic_rounds if kind == "doppelganger" else 1
                 with self.console.training(len(plan.steps)) as report:
                     for chunk, steps in enumerate(plan.steps):
                         result = train(
                             self._private_generator(chunk, plan, device),
                             self._encoded(chunk),
                             folder=work / f"{chunk:03d}",
-                            steps=steps,
+                            steps=steps // rounds,
                             seed=derive_seed(config.seed, "train", chunk),
                             name=f"{chunk:03d}",
                             fingerprint=fingerprint(key, chunk),
@@ -143,7 +146,7 @@ class PrivateRun(Run):
         codec = Codec.fit(
             tables,
             encodings=config.fields.encodings,
-            style="autoregressive",
+            style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
             ip2vec=self._ip2vec(),
             max_length=longest,
             public=True,
@@ -207,7 +210,7 @@ class PrivateRun(Run):
                 generator,
                 data,
                 folder=work / PUBLIC,
-                steps=1_000_000,
+                steps=DEFAULT_STEPS[self.config.generator.kind][0],
                 seed=derive_seed(self.config.seed, "train", PUBLIC),
                 name=PUBLIC,
                 fingerprint=fingerprint(key, PUBLIC),
@@ -217,8 +220,16 @@ class PrivateRun(Run):
             )
         return load_weights(result.training)
 
-    def _private_generator(self, chunk: int, plan: Plan, device: str) -> PrivateAutoregressive:
+    def _private_generator(self, chunk: int, plan: Plan, device: str) -> Generator:
         schedule = PrivateSchedule(plan.noise_multiplier, plan.sampling_rate, plan.clip_norm, float(plan.batch))
+        if self.config.generator.kind == "doppelganger":
+            return PrivateDoppelGANger(
+                self._codec().schema,
+                self.config.generator.doppelganger,
+                schedule=schedule,
+                randomness=self._randomness("training", chunk),
+                device=device,
+            )
         return PrivateAutoregressive(
             self._codec().schema,
             self.config.generator.autoregressive,

@@ -179,11 +179,13 @@ def alternatives(config: Config, plan: Plan) -> list[str]:
 
 
 def steps_by_chunk(config: Config) -> tuple[int, ...]:
-    """Steps of each chunk's model; public."""
-    training = config.training
+    """Private updates of each chunk's model (steps, or steps times rounds of critics); public."""
+    training, rounds = config.training, 1
+    if config.generator.kind == "doppelganger":
+        rounds = config.generator.doppelganger.critic_rounds
     first = training.steps or DEFAULT_STEPS
     later = training.finetune_steps or min(first, DEFAULT_LATER_STEPS)
-    return (first, *[later] * (chunk_count(config) - 1))
+    return tuple(rounds * count for count in (first, *[later] * (chunk_count(config) - 1)))
 
 
 def chunk_count(config: Config) -> int:

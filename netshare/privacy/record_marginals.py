@@ -6,8 +6,8 @@ count too little.
 
 Each number is counted three times: finely over all records, coarsely within each class of flows, and coarsely within a
 few groups of records (packets and gaps by the length of the flow; sizes and durations by the number of packets). A
-table is fitted to all three (iterative proportional fitting). Within its bin a number is drawn evenly in its logarithm. Bytes are counted as
-bytes a packet.
+table is fitted to all three (iterative proportional fitting). Within its bin a number is drawn evenly in its logarithm.
+Bytes are counted as bytes a packet.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import NoisyCounts, count_trie, projected, trie_tables
-from netshare.privacy.marginals import LENGTH_GROUPS, drawn, raked
+from netshare.privacy.counting import NoisyCounts, count_trie, trie_tables
+from netshare.privacy.denoising import drawn, projected, raked
+from netshare.privacy.marginals import LENGTH_GROUPS
 
 PACKET_GROUPS = np.array([0, 2, 3, 6])  # packets a record, lower ends
 FINELY = 3.0  # standard deviations below which a fine cell is taken to be empty

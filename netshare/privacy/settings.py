@@ -203,15 +203,20 @@ def check_private(config: Any) -> None:
 
 def _check_others(config: Any) -> None:
     gradients = config.privacy.method == "gradients"
+    by_critics = gradients and config.generator.kind == "doppelganger"
     refusals = (
         (config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset),
          "preset is timeseries", "only packet and flow traces have private runs"),
         (config.input.limit is not None, "input.limit is set",
          "one record less would let another in; cut the file beforehand, or narrow privacy.bounds"),
-        (gradients and config.generator.kind != "autoregressive", "generator.kind is doppelganger",
-         "private runs train the autoregressive kind"),
+        (by_critics and config.generator.doppelganger.packing != 1, "generator.doppelganger.packing is not 1",
+         "a packed row would hold several units"),
+        (by_critics and config.privacy.unit == "host", "generator.kind is doppelganger and privacy.unit is host",
+         "its critics clip series by series; set privacy.method to marginals, or unit to flow"),
+        (by_critics and config.generator.doppelganger.records_per_pass == "auto",
+         "generator.doppelganger.records_per_pass is auto", "trying values out looks at the input; give a number"),
         (not gradients and config.fields.flow_key == "bidirectional" and config.preset == "netflow",
-         "fields.flow_key is bidirectional", "noisy counts of flow records know one direction; set privacy.method to gradients"),
+         "fields.flow_key is bidirectional", "noisy counts of flow records know one direction; use privacy.method gradients"),
         (gradients and config.generator.autoregressive.recall, "generator.autoregressive.recall is true",
          "it keeps addresses of the input in the model"),
         (config.generate.avoid_real_flows, "generate.avoid_real_flows is true",

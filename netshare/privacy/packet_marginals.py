@@ -69,7 +69,7 @@ class PacketModel:
         """
         donors = group_flows(public, flow_key)
         length = flows["length"]
-        chosen = self._donors(flows["protocol"], length, public["protocol"][donors.first], donors, rng)
+        chosen, one_way = self._donors(flows["protocol"], length, public["protocol"][donors.first], donors, rng)
         owner = np.repeat(np.arange(len(length)), length)
         within = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
         of_donor = donors.lengths[chosen][owner]
@@ -79,6 +79,7 @@ class PacketModel:
         row = donors.offsets[chosen][owner] + np.minimum(place, of_donor - 1)
         source = donors.order[row]
         direction = (donors.direction[row] if donors.direction is not None else np.zeros(len(row))).astype(np.int64)
+        direction[one_way[owner]] = 0
         time = public["time"]
         before = donors.order[np.maximum(row - 1, 0)]
         gap = np.where(place > 0, time[source] - time[before], 0)
@@ -126,9 +127,9 @@ class PacketModel:
         donor_protocol: np.ndarray,
         donors: Flows,
         rng: np.random.Generator,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """int64[n]: for each flow a public one: of its protocol, with about as large a share of packets back as is drawn
-        for it, of about its length; the first where there is one, then the second."""
+        for it, of about its length; the first where there is one, then the second. And bool[n]: no packet goes back."""
         back = np.zeros(len(donors)) if donors.direction is None else (
             np.add.reduceat(donors.direction.astype(float), donors.offsets[:-1]) / donors.lengths
         )  # fmt: skip
@@ -147,7 +148,7 @@ class PacketModel:
             last = np.searchsorted(lengths, np.maximum(lengths[first], length[own] * 1.2), side="right")
             place = first + np.floor(rng.random(len(own)) * (np.maximum(last, first + 1) - first)).astype(np.int64)
             chosen[own] = pool[place]
-        return chosen
+        return chosen, wanted % len(BACK) == 0
 
 
 _FIVE_TUPLE = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
@@ -171,7 +172,9 @@ def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCo
             continue
         cells = len(bins) - 1
         noisy = counter.count(name, (group * cells + cell)[rows], GROUPS * cells, units[rows], weight[rows])
-        tables[name] = _shares(noisy.reshape(GROUPS, cells), counter.deviation(name), in_order=name == "gap")
+        tables[name] = _shares(
+            noisy.reshape(GROUPS, cells), counter.deviation(name), in_order=name == "gap" or name in NUMBERS
+        )
     first = np.flatnonzero(packets.first)
     protocol, length = flows.protocol[packets.flow[first]].astype(np.int64), packets.length[first]
     group, units = _flow_groups(protocol, length), flows.units[packets.flow[first]]
@@ -198,9 +201,13 @@ def _shares(noisy: np.ndarray, deviation: float, *, in_order: bool) -> np.ndarra
     found = np.zeros_like(noisy)
     for k, row in enumerate(noisy):
         total = float(row.sum())
-        clear = np.where(row > CLEAR * deviation, row, 0.0)
-        if in_order and total > 3 * deviation:
-            found[k] = smoothed(row, deviation, total)
+        clear = np.where(row > (CLEAR if in_order else 3.0) * deviation, row, 0.0)
+        if in_order and total > 3 * deviation:  # frequent values by themselves, the others in runs
+            found[k] = projected(clear, min(max(total, 0.0), float(clear.sum()))) if clear.any() else clear
+            left = max(total - float(clear.sum()), 0.0)
+            if left > 2 * deviation:
+                others = smoothed(np.where(clear > 0, 0.0, row), deviation, left)
+                found[k] += others
         elif not in_order and clear.any():
             found[k] = projected(clear, min(max(total, float(clear.max())), float(clear.sum())))
             others = np.where(clear > 0, 0.0, everywhere)

@@ -10,7 +10,7 @@ most `bound`, and the table named t gets noise of standard deviation
 
 so that the tables' signals, divided by their noise, have together a norm of at most 1 / noise_multiplier. Which cells a
 table has may depend on tables counted before (adaptive composition of Gaussian mechanisms is a Gaussian mechanism:
-Dong, Roth, Su, "Gaussian differential privacy", 2022, corollary 3.3); shares may not.
+Dong, Roth, Su, "Gaussian differential privacy", 2022); shares may not.
 
 `count_trie` finds frequent values of a large domain (addresses, ports, times) digit by digit: a prefix is looked into
 only where its noisy count is large. After Cormode, Korn, Muthukrishnan, Srivastava ("Finding hierarchical heavy hitters

@@ -18,8 +18,8 @@ ROUNDS = 50
 def projected(noisy: np.ndarray, total: float) -> np.ndarray:
     """float64[n]: the nearest counts, in the Euclidean norm, that are not negative and add up to `total`.
 
-    Nearest to noisy counts, so that it takes noise out: what is near 0 becomes 0 (Li et al., "Estimating numerical
-    distributions under local differential privacy", 2020, norm-sub).
+    Nearest to noisy counts, so that it takes noise out: what is near 0 becomes 0 ("norm-sub" in Wang et
+    al., "Locally differentially private frequency estimation with consistency", NDSS 2020).
     """
     if total <= 0 or noisy.size == 0:
         return np.zeros_like(noisy, dtype=float)

@@ -25,9 +25,8 @@ def ledger(config: Config, plan: Plan, public: dict[str, str], flow_key: str) ->
         flow_key: what a flow is.
     """
     privacy = config.privacy
-    by_counts, rows = privacy.method == "marginals", _ROWS
-    if by_counts:
-        rows = tuple((what, how, cost) for what, how, cost, *_ in _ROWS_OF_COUNTS) + _ROWS[-2:]
+    by_counts = privacy.method == "marginals"
+    rows = [*_ROWS_OF_COUNTS, *_ROWS[-2:]] if by_counts else [*_ROWS]
     return {
         **plan.to_json(),
         "flow_key": flow_key,

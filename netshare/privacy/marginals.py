@@ -5,8 +5,8 @@
 
 A flow's *class* is its protocol and service (the frequent port that it has at either end). Given the class, the number
 of records, the ports and the hosts are drawn, hosts in pairs of networks. How often hosts come back follows a noisy
-count of how many hosts have how many flows. After the way of NetDPSyn (Zhang, Li, Wang, Ma, Li, "NetDPSyn:
-synthesizing network traces under differential privacy", 2024): private marginals, then records that have them.
+count of how many hosts have how many flows. After the way of NetDPSyn (Sun, Chen, Gong, Wang, Li, "NetDPSyn: Synthesizing
+network traces under differential privacy", IMC 2024): private marginals, then records that have them.
 
 Every flow is in one cell of each table (norm 1), except that a flow less moves its two hosts from one cell of the hosts'
 tables to another (norm sqrt 2).
@@ -233,7 +233,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     names = [(int(p), s) for p in protocols for s in (*range(len(services)), -1) if s < 0 or p in (TCP, UDP)]
     bins = length_bins(longest)
     ports = [flows.ports[side].astype(np.int64) for side in SIDES]
-    kind = _classes(protocol, *ports, services, names)
+    kind = _classes(protocol, ports[0], ports[1], services, names)
     inside = kind >= 0
     length_bin = np.searchsorted(bins, flows.length, side="right") - 1
     cells, table = kind * len(LENGTH_GROUPS) + length_group(flows.length), "records a flow, by class"
@@ -252,7 +252,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     by_length = raked(by_length, by_length.sum(axis=1), in_group + 1e-9)
     lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
     classes = lengths.sum(axis=1)
-    kind = _classes(protocol, *ports, services, names)
+    kind = _classes(protocol, ports[0], ports[1], services, names)
     inside = kind >= 0
     owner, kind = units[inside], kind[inside]
 

@@ -73,9 +73,9 @@ class PrivateRun(Run):
             return trace, None
         return split_by_flow(trace, 1 - share, self.config.seed)
 
-    def volumes(self) -> None:
+    def volumes(self) -> dict[int, int] | None:
         """Not met: the numbers of records are private."""
-        return
+        return None
 
     def chunks(self, before: str) -> str:
         """The training records -> declared chunks, public codec, encoded series and their units, noisy counts."""

@@ -55,7 +55,7 @@ CELLS = {"tos": 256, "tcp_flags": 512}
 
 def record_tables(columns: Mapping[str, np.ndarray] | list[str]) -> dict[str, float]:
     """The tables that `measure_records` counts for a trace with these columns, with their shares of the budget."""
-    shares = {}
+    shares: dict[str, float] = {}
     for name in BINS:
         shares |= dict(zip(trie_tables(name, 2), (0.8, 0.4), strict=True))
         shares |= {_by_class(name): 0.35, _by_group(name): 0.35}
@@ -150,7 +150,7 @@ def measure_records(
         for table, number, height in ((_by_group(name), group, groups), (_by_class(name), own, classes)):
             noisy = counter.count(table, (number * coarse + cell)[rows], height * coarse, owner, weights)
             margins.append(_denoised(noisy.reshape(height, coarse), counter.deviation(table)))
-        fitted = _fitted(finely, *margins, together, _group(np.ceil(edges[name][0]), COARSE[name]))
+        fitted = _fitted(finely, margins[0], margins[1], together, _group(np.ceil(edges[name][0]), COARSE[name]))
         if name == PACKETS:
             of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)
             in_class = fitted.sum(axis=1)

@@ -94,22 +94,32 @@ class PrivacySettings(_Part):
         "marginals",
         description="marginals: noisy counts, then a model of a trace drawn from them; gradients: DP-SGD of the nets.",
     )
-    clip_norm: float = Field(1.0, gt=0, description="Norm that a unit's gradient is clipped to, over all nets.")
-    batch: int = Field(256, ge=1, description="Units that take part in a step, on average (Poisson sampling).")
+    clip_norm: float = Field(
+        1.0, gt=0, description="By gradients: norm that a unit's gradient is clipped to, over all nets."
+    )
+    batch: int = Field(
+        256, ge=1, description="By gradients: units that take part in a step, on average (Poisson sampling)."
+    )
     max_flows_per_unit: int = Field(32, ge=1, description="With unit host: flows of a host that are learnt from.")
     max_chunks_per_unit: int | None = Field(
-        None, ge=1, description="Chunks from which a unit is learnt, its first ones; default: all it appears in."
+        None,
+        ge=1,
+        description="By gradients: chunks from which a unit is learnt, its first ones; default: all it appears in.",
     )
     public: str | list[str] | None = Field(
         SAMPLE,
-        description="Public trace(s) to pre-train on; sample: the one that ships; null: none (naive DP).",
+        description="Public trace(s) to pre-train on; sample: the one that ships; null: none (naive DP). By marginals "
+        "they say how packets follow one another; null means sample.",
     )
     accountant: Literal["prv", "rdp"] = Field("prv", description="prv: numerical composition, tight; rdp: Renyi.")
     secure_rng: bool = Field(
         True, description="Noise from the system's cryptographic generator; false: from seed, for tests, no guarantee."
     )
     counts_share: float = Field(
-        0.05, gt=0, lt=1, description="Share of the budget (of its squared signal) spent on counting flows a chunk."
+        0.05,
+        gt=0,
+        lt=1,
+        description="By gradients: share of the budget (of its squared signal) for counting flows a chunk.",
     )
     bounds: PublicBounds = Field(PublicBounds(), description="What is declared public about the input.")
 

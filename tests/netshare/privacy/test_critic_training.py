@@ -85,6 +85,11 @@ def test_a_training_says_nothing_of_its_data(data, tmp_path):
     assert result.losses == {} and result.records == 0 and result.steps == 4
 
 
+def test_no_series_are_held_back_to_choose_among_checkpoints(data):
+    generator = private(data)
+    assert len(generator._selection.learning) == len(data) and generator._selection.compared == 0
+
+
 def test_packing_is_refused(data):
     with pytest.raises(TrainingError, match="several units"):
         private(data, settings=SMALL.model_copy(update={"packing": 2}))

@@ -53,7 +53,7 @@ def flow_tables() -> dict[str, float]:
     """The tables that `measure_flows` counts, with their shares of the budget."""
     shares = {
         "flows": 0.1,
-        "protocol": 0.2,
+        "protocol": 0.5,
         "records a flow": 0.5,
         "records a flow, by class": 0.5,
         "networks, by class": 0.4,

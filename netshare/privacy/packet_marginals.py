@@ -11,6 +11,7 @@ A flow's packets share its weight, as in `record_marginals`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,18 +28,21 @@ from preprocess.trace import Trace
 
 LENGTHS = np.array([1, 2, 3, 5, 9, 33])  # packets a flow, lower ends of groups
 NUMBERS = ("length", "tcp_window")
-NAMED = {"ttl": 256, "tcp_flags": 512, "tos": 256, "ip_flags": 8}
+NAMED = {"tcp_flags": 512, "tos": 256, "ip_flags": 8}
+SIDE_LENGTHS = np.array([1, 9])  # packets a flow, lower ends of groups in which sides' habits are counted
 GAP_BINS = number_bins(1, 1.5, 2**43)  # us
-SHARES = {"length": 2.0, "gap": 1.0, "tcp_window": 0.3, "ttl": 1.0, "tcp_flags": 0.5, "tos": 0.2, "ip_flags": 0.2}
-OF_FLOWS = {"span": 0.8, "packets back": 0.8}
+SHARES = {"length": 2.0, "gap": 1.0, "tcp_window": 0.3, "tcp_flags": 0.5, "tos": 0.2, "ip_flags": 0.2}
+OF_FLOWS = {"span": 0.8, "packets back": 0.8, "ttl": 1.0}
 BACK = np.array([0.0, 1e-9, 0.3, 0.45, 0.55, 0.7, 1.0])  # share of a flow's packets against its five-tuple, lower ends
 GROUPS = 3 * 2 * len(LENGTHS)  # protocol (TCP, UDP, others), direction, length
 FLOW_GROUPS = 3 * len(LENGTHS)
+SIDE_GROUPS = 3 * 2 * len(SIDE_LENGTHS)
 
 
 def packet_tables(columns: list[str]) -> dict[str, float]:
     """The tables that `measure_packets` counts for a trace with these columns, with their shares of the budget."""
-    return OF_FLOWS | {name: share for name, share in SHARES.items() if name == "gap" or name in columns}
+    of_flows = {name: share for name, share in OF_FLOWS.items() if name != "ttl" or name in columns}
+    return of_flows | {name: share for name, share in SHARES.items() if name == "gap" or name in columns}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class PacketModel:
         gap = np.where(place > 0, time[source] - time[before], 0)
         gap = np.where((within > 0) & (place == 0), np.median(gap), gap)
         group = _groups(flows["protocol"][owner], direction, length[owner])
+        sides = _side_groups(flows["protocol"][owner], direction, length[owner])
         found = {name: public[name][source].astype(np.int64) for name in public if name not in ("time",)}
         found = {n: v for n, v in found.items() if n not in _FIVE_TUPLE}
         for name in SHARES:
@@ -97,7 +102,12 @@ class PacketModel:
             elif name in NUMBERS:
                 found[name] = _moved_numbers(found[name], group, table, _edges(name), rng)
             else:
-                found[name] = _moved_names(found[name], group, table, rng)
+                found[name] = _moved_names(found[name], sides, table, rng)
+        if "ttl" in found and "ttl" in self.tables:
+            side, of_side = np.unique(owner * 2 + direction, return_inverse=True)
+            flow, first = side // 2, np.unique(of_side, return_index=True)[1]
+            of_group = _side_groups(flows["protocol"][flow], side % 2, length[flow])
+            found["ttl"] = _moved_names(found["ttl"][first], of_group, self.tables["ttl"], rng)[of_side]
         gap = self._with_spans(np.where(within > 0, gap, 0), flows, width, rng)
         tcp = flows["protocol"][owner] == TCP
         for name in ("tcp_flags", "tcp_window", "tcp_header_length"):
@@ -157,6 +167,7 @@ _FIVE_TUPLE = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port",
 def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCounts) -> PacketModel:
     """The noisy counts."""
     group = _groups(flows.protocol[packets.flow].astype(np.int64), packets.direction.astype(np.int64), packets.length)
+    sides = _side_groups(flows.protocol[packets.flow], packets.direction, packets.length)
     units, tables = flows.units[packets.flow], {}
     later = np.flatnonzero(~packets.first)
     for name in SHARES:
@@ -170,14 +181,14 @@ def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCo
             cell = _cell(value, bins)
         else:
             continue
-        cells = len(bins) - 1
-        noisy = counter.count(name, (group * cells + cell)[rows], GROUPS * cells, units[rows], weight[rows])
-        tables[name] = _shares(
-            noisy.reshape(GROUPS, cells), counter.deviation(name), in_order=name == "gap" or name in NUMBERS
-        )
+        cells, (own, groups) = len(bins) - 1, (sides, SIDE_GROUPS) if name in NAMED else (group, GROUPS)
+        noisy = counter.count(name, (own * cells + cell)[rows], groups * cells, units[rows], weight[rows])
+        tables[name] = _shares(noisy.reshape(groups, cells), counter.deviation(name), in_order=name not in NAMED)
     first = np.flatnonzero(packets.first)
     protocol, length = flows.protocol[packets.flow[first]].astype(np.int64), packets.length[first]
     group, units = _flow_groups(protocol, length), flows.units[packets.flow[first]]
+    if "ttl" in packets.columns:
+        tables["ttl"] = _measure_ttl(packets, flows, counter)
     several, cells = np.flatnonzero(length > 1), len(GAP_BINS) - 1
     cell = group * cells + _cell(_totals(packets.gap, first) // 1000, GAP_BINS)
     noisy = counter.count("span", cell[several], FLOW_GROUPS * cells, units[several]).reshape(FLOW_GROUPS, cells)
@@ -186,6 +197,18 @@ def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCo
     noisy = counter.count("packets back", cell, FLOW_GROUPS * len(BACK), units).reshape(FLOW_GROUPS, len(BACK))
     tables["packets back"] = _shares(noisy, counter.deviation("packets back"), in_order=True)
     return PacketModel(tables)
+
+
+def _measure_ttl(packets: PacketColumns, flows: FlowColumns, counter: NoisyCounts) -> np.ndarray:
+    """float64[SIDE_GROUPS, 256]: shares of the TTLs of flows' sides. A host's packets of a flow have one TTL, so that of
+    each side's first packet is counted, with the weight 1 / sqrt 2: the two are in different cells."""
+    first = np.unique(packets.flow * 2 + packets.direction, return_index=True)[1]
+    flow = packets.flow[first]
+    group = _side_groups(flows.protocol[flow], packets.direction[first], packets.length[first])
+    cell = group * 256 + packets.columns["ttl"][first].astype(np.int64)
+    weight = np.full(len(first), math.sqrt(0.5))
+    noisy = counter.count("ttl", cell, SIDE_GROUPS * 256, flows.units[flow], weight)
+    return _shares(noisy.reshape(SIDE_GROUPS, 256), counter.deviation("ttl"), in_order=False)
 
 
 def _totals(values: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -219,6 +242,12 @@ def _shares(noisy: np.ndarray, deviation: float, *, in_order: bool) -> np.ndarra
 
 def _groups(protocol: np.ndarray, direction: np.ndarray, length: np.ndarray) -> np.ndarray:
     return (_of_protocol(protocol) * 2 + direction) * len(LENGTHS) + _cell_of(length, LENGTHS)
+
+
+def _side_groups(protocol: np.ndarray, direction: np.ndarray, length: np.ndarray) -> np.ndarray:
+    return (_of_protocol(protocol) * 2 + direction.astype(np.int64)) * len(SIDE_LENGTHS) + _cell_of(
+        length, SIDE_LENGTHS
+    )
 
 
 def _flow_groups(protocol: np.ndarray, length: np.ndarray) -> np.ndarray:

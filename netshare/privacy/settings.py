@@ -200,7 +200,7 @@ def check_private(config: Any) -> None:
             f"privacy.delta is {privacy.delta:g}, which allows giving whole units away; it must be below "
             f"1 / bounds.units = {1 / bounds.units:g}"
         )
-    if privacy.batch > bounds.units:
+    if privacy.method == "gradients" and privacy.batch > bounds.units:
         raise ValueError(
             f"privacy.batch is {privacy.batch}, more than bounds.units ({bounds.units}); ask for fewer units a step"
         )

@@ -6,10 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from netshare.privacy import standin
 from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
 from netshare.privacy.denoising import projected, raked, smoothed
 from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
+from netshare.privacy.units import bounded
+from preprocess import read_trace
+from preprocess.flows import group_flows
 
 
 def counts(shares, noise=1.0, bound=1.0, randomness=None):
@@ -91,6 +95,36 @@ def test_a_unit_changes_all_that_is_counted_of_flows_by_no_more_than_is_accounte
         measure_flows(without(flows, unit), other, width=10**9, longest=16)
         assert set(other.exact) == set(one.exact)
         assert 0 < one.signal(other) <= 1 + 1e-9  # in units of 1 / noise multiplier
+
+
+@pytest.mark.parametrize("kind", ["flow", "packet"])
+def test_a_flow_changes_all_tables_together_by_no_more_than_is_accounted_for(
+    kind, sample_netflow, sample_capture, monkeypatch
+):
+    """The whole measurement of a trace, as a run makes it: with and without one flow, along the same transcript."""
+    path, key = (sample_netflow, "unidirectional") if kind == "flow" else (sample_capture, "bidirectional")
+    trace = read_trace(path, limit=1500)
+    window = standin.Window(int(trace["time"].min()), int(np.ptp(trace["time"])) + 1)
+    trace = bounded(trace, window.plan, flow_key=key, max_records=20)
+    flows, answers, seen = group_flows(trace, key), {}, []
+
+    def counter(shares, **_):
+        seen.append(Transcript(shares, 1.0, dict(answers) or None))
+        if not answers:
+            release = seen[-1]._release
+            seen[-1]._release = lambda table, exact: answers.setdefault(table, release(table, exact))
+        return seen[-1]
+
+    monkeypatch.setattr(standin, "NoisyCounts", counter)
+    for gone in (None, 0, int(flows.lengths.argmax()), len(flows) - 1):
+        rows = [] if gone is None else flows.order[flows.offsets[gone] : flows.offsets[gone + 1]]
+        standin.stand_in(
+            trace.take(np.setdiff1d(np.arange(len(trace)), rows)), trace, window=window, flow_key=key, longest=20,
+            units=lambda t, own: np.arange(len(own)), bound=1.0, noise_multiplier=1.0, randomness=None, seed=1,
+        )  # fmt: skip
+    assert set(seen[0].exact) <= set(standin.tables_of(kind, list(trace)))
+    for other in seen[1:]:
+        assert 0.3 < seen[0].signal(other) <= 1 + 1e-9
 
 
 def test_all_tables_together_have_the_noise_that_was_asked_for():

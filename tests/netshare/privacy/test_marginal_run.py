@@ -74,6 +74,28 @@ def test_any_input_gives_a_trace(sample_netflow, sample_capture, records, noise)
         assert len(found) > 0 and set(found) == set(public)
 
 
+@pytest.mark.parametrize("unit", ["host", "record"])
+def test_packets_of_hosts_or_records_are_protected_too(unit, tmp_path, sample_capture):
+    trace = read_trace(sample_capture, limit=1500)
+    write_trace(trace, tmp_path / "private.pcap")
+    begin = str(np.datetime64(int(trace["time"][0]) // 10**9, "s")) + "Z"
+    raw = {
+        "input": str(tmp_path / "private.pcap"), "output": {"folder": str(tmp_path / "run"), "formats": ["pcap"]},
+        "training": {"steps": 20}, "generator": {"autoregressive": TINY}, "evaluate": {"enabled": False},
+        "privacy": {
+            "epsilon": 8, "accountant": "rdp", "unit": unit, "max_flows_per_unit": 4,
+            "bounds": {
+                "begin": begin, "seconds": 600, "units": 30, "max_records": 50, "hosts": ["0.0.0.0/1", "::/0"],
+            },
+        },
+    }  # fmt: skip
+    result = run(load_config(raw))
+    assert len(read_trace(result.outputs[0])) > 0
+    said = json.loads((tmp_path / "run" / "models" / "privacy.json").read_text())
+    assert said["counts_sensitivity"] == (2.0 if unit == "host" else 1.0)
+    assert said["accounted_for"]["group"] == (2 if unit == "record" else 1)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, sample_netflow):
     """A run up to its stand-in, and its config."""

@@ -80,6 +80,10 @@ def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
         from netshare.series_run import SeriesRun
 
         return SeriesRun(config, folder, console or Console.silent())
+    if config.privacy.enabled and config.privacy.method == "marginals":
+        from netshare.privacy.marginal_run import MarginalRun
+
+        return MarginalRun(config, folder, console or Console.silent())
     if config.privacy.enabled:
         from netshare.privacy.pipeline import PrivateRun
 

@@ -98,6 +98,10 @@ class Run:
         """A canonical table of the input: `full`, `train`, or `holdout`."""
         return load_parquet(self.folder.path / "trace" / f"{part}.parquet")
 
+    def learnt(self, part: str) -> Trace:
+        """What is cut into chunks, and counted, to learn from: the input's `full` or `train`."""
+        return self.real(part)
+
     def habits(self, part: str) -> Trace:
         """A trace whose habits (broken rules, IP versions) the release may follow: the input."""
         return self.real(part)
@@ -137,8 +141,8 @@ class Run:
         )
         with self._stage("chunks", key, "cutting flows into chunks") as work:
             if work is not None:
-                trace = self.real("train")
-                plan = plan_chunks(self.real("full")["time"], count=config.chunks.count, seconds=config.chunks.seconds)
+                trace, whole = self.learnt("train"), self.learnt("full")
+                plan = plan_chunks(whole["time"], count=config.chunks.count, seconds=config.chunks.seconds)
                 key_of_flow = config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind]
                 flows = group_flows(trace, key_of_flow)
                 longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
@@ -151,7 +155,7 @@ class Run:
                 )
                 facts: dict[str, Any] = {
                     "plan": plan.to_json(),
-                    "flows": len(group_flows(self.real("full"), key_of_flow)),
+                    "flows": len(group_flows(whole, key_of_flow)),
                     "chunks": {},
                 }
                 for chunk, table in tables.items():

@@ -1,16 +1,19 @@
 """Fidelity against epsilon: half of a trace's flows to learn from, compared with the other half.
 
     python -m benchmarks.privacy.run TRACE --begin 2015-09-08T14:18:00Z --seconds 2000 --units 9000
-        [--epsilons 1 2 4 10] [--steps 300] [--set KEY=VALUE] [-o benchmarks/privacy]
+        [--epsilons 1 2 4 10 inf] [--methods marginals gradients naive] [--kinds autoregressive doppelganger]
+        [--limit 40000] [--steps 200] [--set KEY=VALUE] [-o benchmarks/privacy]
 
-For each epsilon, with public pre-training and without (naive DP); and once without privacy: the geometric mean of
-d(S, B) / d(A, B) over all distances, and the CPU time. Rows are added to `results.json`.
+The geometric mean of d(S, B) / d(A, B) over all distances, and the CPU time, of every case: epsilon inf is a run without
+privacy; `gradients` is DP-SGD from a model of the public trace, `naive` from random weights. With `--limit` the trace is
+cut to its first records beforehand. Rows are added to `results.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import tempfile
 from pathlib import Path
@@ -19,8 +22,15 @@ from typing import Any
 import netshare
 from benchmarks.machine import provenance
 from netshare.progress import Console
+from postprocess import write_trace
+from preprocess import read_trace
 
 HERE = Path(__file__).resolve().parent
+METHODS = {  # what they change in the config's section privacy
+    "marginals": {"method": "marginals", "public": "sample"},
+    "gradients": {"method": "gradients", "public": "sample"},
+    "naive": {"method": "gradients", "public": None},
+}
 
 
 def main() -> None:
@@ -30,33 +40,44 @@ def main() -> None:
     parser.add_argument("--begin", required=True, help="of the declared window")
     parser.add_argument("--seconds", type=float, required=True, help="of the declared window")
     parser.add_argument("--units", type=int, required=True, help="about how many flows half of the trace has")
-    parser.add_argument("--epsilons", type=float, nargs="+", default=[1, 2, 4, 10])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--no-baseline", action="store_true", help="leave the run without privacy out")
-    parser.add_argument("--pretraining", nargs="+", choices=["public", "none"], default=["public", "none"])
+    parser.add_argument("--epsilons", type=float, nargs="+", default=[4, 1, 2, 10, math.inf])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument("--kinds", nargs="+", choices=["autoregressive", "doppelganger"], default=["autoregressive"])
+    parser.add_argument("--limit", type=int, help="cut the trace to so many records beforehand")
+    parser.add_argument("--steps", type=int, default=200, help="of training by gradients")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("-o", "--output", type=Path, default=HERE)
     options = parser.parse_args()
     path = options.output / "results.json"
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     bounds = {"begin": options.begin, "seconds": options.seconds, "units": options.units}
-    cases: list[dict[str, Any]] = [
-        {"epsilon": epsilon, "public": "sample" if how == "public" else None, "bounds": bounds}
-        for epsilon in options.epsilons
-        for how in options.pretraining
-    ]
-    for privacy in [*([] if options.no_baseline else [None]), *cases]:
-        rows.append(measure(options.trace, privacy, options.steps, options.overrides))
-        path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-        print({key: rows[-1][key] for key in ("trace", "epsilon", "pretrained", "ratio", "cpu_seconds")}, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = _cut(options.trace, options.limit, Path(folder))
+        for epsilon in options.epsilons:
+            for kind in options.kinds:
+                for method in options.methods if math.isfinite(epsilon) else [None]:
+                    privacy = None if method is None else {"epsilon": epsilon, "bounds": bounds, **METHODS[method]}
+                    row = measure(trace, privacy, options.steps, [*options.overrides, f"generator.kind={kind}"])
+                    row = {
+                        "trace": options.trace.name,
+                        "limit": options.limit,
+                        "method": method,
+                        "generator": kind,
+                    } | row
+                    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+                    path.write_text(json.dumps({"rows": [*rows, row]}, indent=1) + "\n")
+                    shown = ("trace", "epsilon", "method", "generator", "ratio", "cpu_seconds")
+                    print({key: row[key] for key in shown}, flush=True)
 
 
 def measure(trace: Path, privacy: dict[str, Any] | None, steps: int, overrides: list[str]) -> dict[str, Any]:
     """One run; its figures."""
     raw: dict[str, Any] = {"input": str(trace.resolve()), "evaluate": {"holdout": 0.5}}
-    raw |= {"output": {"formats": ["parquet"]}, "chunks": {"count": 1}}
+    raw |= {"output": {"formats": ["parquet"]}, "cluster": {"mode": "inline"}}
+    by_gradients = privacy is not None and privacy["method"] == "gradients"
     if privacy is not None:
-        raw |= {"privacy": privacy, "training": {"steps": steps}}
+        raw |= {"privacy": privacy}
+    if by_gradients:
+        raw |= {"training": {"steps": steps}, "cluster": {}}
     with tempfile.TemporaryDirectory() as folder:
         config = netshare.load_config(raw, overrides, work_dir=folder)
         before = _cpu_seconds()
@@ -64,16 +85,25 @@ def measure(trace: Path, privacy: dict[str, Any] | None, steps: int, overrides: 
         assert result.report is not None
         report = json.loads(result.report.with_suffix(".json").read_text())
         return {
-            "trace": trace.name,
             "epsilon": None if privacy is None else privacy["epsilon"],
             "pretrained": privacy is not None and privacy["public"] is not None,
-            "steps": steps,
+            "steps": steps if by_gradients else None,
             "overrides": overrides,
             "ratio": report["geometric_mean_ratio"],
+            "interval": report["geometric_mean_ratio_interval"],
+            "distances": {f"{row['title']}, {row['measure']}": row["ratio"] for row in report["distances"]},
             "cpu_seconds": round(_cpu_seconds() - before, 1),
             "ledger": report["extra"].get("privacy", {}).get("mechanisms"),
             **provenance(),
         }
+
+
+def _cut(trace: Path, limit: int | None, folder: Path) -> Path:
+    if limit is None:
+        return trace
+    path = folder / f"first-{limit}.pcap"
+    write_trace(read_trace(str(trace), limit=limit), path)
+    return path
 
 
 def _cpu_seconds() -> float:

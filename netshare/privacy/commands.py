@@ -29,9 +29,11 @@ def add_privacy_commands(
                                 parents=[shared])  # fmt: skip
     audit.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a finished run: membership inference; "
                        "without it: canaries in the worst case for private training")  # fmt: skip
+    audit.add_argument("--method", choices=["marginals", "gradients"], default="marginals",
+                       help="what canaries attack: noisy counts, or training by gradients; default: marginals")  # fmt: skip
     audit.add_argument("--epsilon", type=float, default=1.0, help="claimed, for canaries; default: 1")
     audit.add_argument("--delta", type=float, default=1e-5, help="claimed, for canaries; default: 1e-5")
-    audit.add_argument("--trials", type=int, default=600, help="trainings of the canaries' attack; default: 600")
+    audit.add_argument("--trials", type=int, help="of the canaries' attack; default: 4,000 countings or 600 trainings")
     audit.add_argument("--confidence", type=float, default=0.95, help="of the lower bound; default: 0.95")
     audit.add_argument("--noise-factor", type=float, default=1.0, metavar="F",
                        help="add F times the noise that is due; below 1 the audit should refute the claim")  # fmt: skip
@@ -55,16 +57,16 @@ def _statement(options: Any) -> None:
 
 def _audit(options: Any) -> None:
     from netshare.privacy.audit import audit_mechanism
+    from netshare.privacy.audit_counts import audit_counts
     from netshare.privacy.audit_run import audit_run
     from preprocess.errors import TrainingError
 
     if options.run_dir is not None:
         result = audit_run(options.run_dir, confidence=options.confidence)
     else:
-        result = audit_mechanism(
-            epsilon=options.epsilon, delta=options.delta, trials=options.trials, confidence=options.confidence,
-            noise_factor=options.noise_factor,
-        )  # fmt: skip
+        attack = audit_counts if options.method == "marginals" else audit_mechanism
+        given = {name: getattr(options, name) for name in ("epsilon", "delta", "confidence", "noise_factor")}
+        result = attack(**given, **({} if options.trials is None else {"trials": options.trials}))
     if result.broken:
         raise TrainingError(f"the privacy claim does not hold; {result.text()}")
     print(result.text())

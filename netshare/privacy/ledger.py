@@ -25,6 +25,8 @@ def ledger(config: Config, plan: Plan, public: dict[str, str], flow_key: str) ->
         flow_key: what a flow is.
     """
     privacy = config.privacy
+    by_counts = privacy.method == "marginals"
+    rows = [*_ROWS_OF_COUNTS, *_ROWS[-2:]] if by_counts else [*_ROWS]
     return {
         **plan.to_json(),
         "flow_key": flow_key,
@@ -32,24 +34,40 @@ def ledger(config: Config, plan: Plan, public: dict[str, str], flow_key: str) ->
         if privacy.secure_rng
         else "seed (no guarantee)",
         "secure_rng": privacy.secure_rng,
+        "method": privacy.method,
         "contribution": {
             "max_flows_per_unit": privacy.max_flows_per_unit if privacy.unit == "host" else 1,
-            "max_records_per_flow_and_chunk": privacy.bounds.max_records,
-            "max_chunks_per_unit": plan.chunks_per_unit,
-            "gradient": f"clipped to norm {privacy.clip_norm:g} over all weights, a third of its square for each net",
+            "max_records_per_flow" + ("" if by_counts else "_and_chunk"): privacy.bounds.max_records,
+            **({} if by_counts else {"max_chunks_per_unit": plan.chunks_per_unit}),
+            **(_OF_COUNTS if by_counts else {"gradient": _GRADIENT.format(privacy.clip_norm)}),
         },
         "declared_public": {
             "window": {"begin": privacy.bounds.begin, "seconds": privacy.bounds.seconds},
-            "chunks": len(plan.steps),
+            "chunks": None if by_counts else len(plan.steps),
             "about_so_many_units": privacy.bounds.units,
             "protected_hosts": privacy.bounds.hosts,
             "format": "that the input is a packet or flow trace, and which columns it has",
             "settings": "the whole config",
         },
         "pretrained_on": public if privacy.public is not None else {},
-        "steps_of_the_pipeline": [dict(zip(("what", "how", "cost"), row, strict=True)) for row in _ROWS],
+        "steps_of_the_pipeline": [dict(zip(("what", "how", "cost"), row, strict=True)) for row in rows],
     }
 
+
+_OF_COUNTS = {"counts": "each unit's entries in a table scaled down to the norm that the plan says"}
+_GRADIENT = "clipped to norm {:g} over all weights, a third of its square for each net"
+
+_ROWS_OF_COUNTS = (
+    ("which columns are counted, and the tables' first cells", "RFCs, registries, the columns of the public trace", "none"),
+    ("which prefixes are counted further, which ports and hosts have cells of their own", "chosen by earlier noisy counts",
+     "none"),
+    ("all counts of flows and records", "Gaussian mechanism, adaptive", "mechanism: noisy counts of flows and records"),
+    ("the stand-in trace", "drawn from the noisy counts; packets after the public trace's", "post-processing"),
+    ("chunks, encodings, models, early stopping, number of flows and records", "from the stand-in trace", "post-processing"),
+    ("labels", "left out: their names would have to be public", "none"),
+    ("real five-tuples or addresses to avoid", "not used", "none"),
+    ("conventions that repair respects", "those of the public trace", "none"),
+)  # fmt: skip
 
 _ROWS = (
     ("chunk borders and their number", "declared", "none"),

@@ -26,7 +26,8 @@ import torch
 
 from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.generators import build_generator
+from netshare.generators import Generator, build_generator
+from netshare.privacy.critic_training import PrivateDoppelGANger
 from netshare.privacy.ledger import LEDGER, ledger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.plan import Plan, chunk_count, make_plan
@@ -36,7 +37,7 @@ from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.units import bounded, units_of
 from netshare.run_folder import file_fingerprint, fingerprint
 from netshare.seeds import derive_seed
-from netshare.stages import DEFAULT_FLOW_KEY, Run, check_usable, device_of, plain
+from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, device_of, plain
 from netshare.training.trainer import load_weights, train
 from preprocess import Trace
 from preprocess.atomic import write_text
@@ -72,15 +73,15 @@ class PrivateRun(Run):
             return trace, None
         return split_by_flow(trace, 1 - share, self.config.seed)
 
-    def volumes(self) -> None:
+    def volumes(self) -> dict[int, int] | None:
         """Not met: the numbers of records are private."""
-        return
+        return None
 
     def chunks(self, before: str) -> str:
         """The training records -> declared chunks, public codec, encoded series and their units, noisy counts."""
         config = self.config
         key = fingerprint(
-            "private chunks", before, plain(config.fields), plain(config.chunks), plain(config.ip2vec),
+            "private chunks", before, config.generator.kind, plain(config.fields), plain(config.chunks), plain(config.ip2vec),
             plain(config.privacy), self._public_fingerprints(),
         )  # fmt: skip
         plan = make_plan(config)
@@ -107,20 +108,22 @@ class PrivateRun(Run):
         """A model of the public trace, then one private model a chunk, and the ledger."""
         config = self.config
         device = device_of(config.training.device)
-        settings = plain(config.generator.autoregressive)
+        kind = config.generator.kind
+        settings = [kind, plain(getattr(config.generator, kind))]
         lasting = config.training.model_dump(mode="json", exclude={"checkpoint_seconds", "device"})
         key = fingerprint("private models", before, settings, lasting, torch.device(device).type, config.seed)
         with self._stage("models", key, "training, privately") as work:
             if work is not None:
                 plan = make_plan(config)
                 weights = self._pretrained(work, key, device)
+                rounds = config.generator.doppelganger.critic_rounds if kind == "doppelganger" else 1
                 with self.console.training(len(plan.steps)) as report:
                     for chunk, steps in enumerate(plan.steps):
                         result = train(
                             self._private_generator(chunk, plan, device),
                             self._encoded(chunk),
                             folder=work / f"{chunk:03d}",
-                            steps=steps,
+                            steps=steps // rounds,
                             seed=derive_seed(config.seed, "train", chunk),
                             name=f"{chunk:03d}",
                             fingerprint=fingerprint(key, chunk),
@@ -143,7 +146,7 @@ class PrivateRun(Run):
         codec = Codec.fit(
             tables,
             encodings=config.fields.encodings,
-            style="autoregressive",
+            style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
             ip2vec=self._ip2vec(),
             max_length=longest,
             public=True,
@@ -168,17 +171,20 @@ class PrivateRun(Run):
             max_chunks=privacy.max_chunks_per_unit,
             max_records=privacy.bounds.max_records,
         )
-        if len(kept) < len(private):
-            self.console.say(
-                f"  {len(private) - len(kept):,} of {len(private):,} training records are outside the declared bounds "
-                "and are not learnt from (this line is private)"
-            )
+        self._say_left_out(len(private) - len(kept), len(private))
         found: Mapping[int, SeriesTable] = {}
         if len(kept):
             flows = group_flows(kept, self._flow_key())
             found = cut_series(kept, flows, window, max_records_per_segment=privacy.bounds.max_records)
         nothing = take_series(template, np.zeros(0, np.int64))
         return {chunk: found.get(chunk, nothing) for chunk in range(window.count)}
+
+    def _say_left_out(self, left_out: int, records: int) -> None:
+        if left_out:
+            self.console.say(
+                f"  {left_out:,} of {records:,} training records are outside the declared bounds and are not learnt "
+                "from (this line is private)"
+            )
 
     def _noisy_facts(self, tables: Mapping[int, SeriesTable], window: ChunkPlan, plan: Plan) -> dict[str, Any]:
         """Flows that start in each chunk, by the Gaussian mechanism; nothing else is counted."""
@@ -204,7 +210,7 @@ class PrivateRun(Run):
                 generator,
                 data,
                 folder=work / PUBLIC,
-                steps=1_000_000,
+                steps=DEFAULT_STEPS[self.config.generator.kind][0],
                 seed=derive_seed(self.config.seed, "train", PUBLIC),
                 name=PUBLIC,
                 fingerprint=fingerprint(key, PUBLIC),
@@ -214,8 +220,16 @@ class PrivateRun(Run):
             )
         return load_weights(result.training)
 
-    def _private_generator(self, chunk: int, plan: Plan, device: str) -> PrivateAutoregressive:
+    def _private_generator(self, chunk: int, plan: Plan, device: str) -> Generator:
         schedule = PrivateSchedule(plan.noise_multiplier, plan.sampling_rate, plan.clip_norm, float(plan.batch))
+        if self.config.generator.kind == "doppelganger":
+            return PrivateDoppelGANger(
+                self._codec().schema,
+                self.config.generator.doppelganger,
+                schedule=schedule,
+                randomness=self._randomness("training", chunk),
+                device=device,
+            )
         return PrivateAutoregressive(
             self._codec().schema,
             self.config.generator.autoregressive,

@@ -30,6 +30,7 @@ from netshare.privacy.accounting import (
 
 if TYPE_CHECKING:
     from netshare.config import Config
+    from netshare.privacy.settings import PrivacySettings
 
 DEFAULT_STEPS, DEFAULT_LATER_STEPS = 1_000, 300  # of the first chunk's model, of each other's
 RECORDS_SHIFT = 2  # a record more turns one flow into another: one flow taken away, one added
@@ -37,7 +38,7 @@ RECORDS_SHIFT = 2  # a record more turns one flow into another: one flow taken a
 
 @dataclass(frozen=True)
 class Plan:
-    """The mechanisms of a private run and their cost.
+    """The mechanisms of a private run and their cost; by the method `marginals` there is no training mechanism.
 
     epsilon, delta: what is promised for one `unit`
     spent: an upper bound of epsilon for one unit of accounting (flow or host) at `unit_delta`, at most `unit_epsilon`
@@ -58,18 +59,23 @@ class Plan:
     chunks_per_unit: int
     counts_sensitivity: float
     counting: Mechanism
-    training: Mechanism
+    training: Mechanism | None
     spent: float
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """All that is released, in the order in which it is."""
+        return (self.counting,) if self.training is None else (self.counting, self.training)
 
     @property
     def sampling_rate(self) -> float:
         """Probability with which a unit takes part in a step."""
-        return self.training.sampling_rate
+        return 1.0 if self.training is None else self.training.sampling_rate
 
     @property
     def noise_multiplier(self) -> float:
-        """Of each training step."""
-        return self.training.noise_multiplier
+        """Of each training step; without training by gradients, of all counts together."""
+        return (self.training or self.counting).noise_multiplier
 
     @property
     def epsilon_spent(self) -> float:
@@ -107,25 +113,34 @@ class Plan:
                     "steps": m.steps,
                     "epsilon_alone": epsilon_of([m], self.unit_delta, self.accountant),
                 }
-                for m in (self.counting, self.training)
+                for m in self.mechanisms
             ],
         }
 
     def text(self, alternatives: Sequence[str] = ()) -> str:
         """The plan in words."""
-        share = f"{self.sampling_rate:.4g}"
-        lines = [
-            f"privacy of one {self.unit}: epsilon {self.epsilon:g}, delta {self.delta:.3g} ({self.accountant} accountant)",
-            f"noise multiplier   {self.noise_multiplier:.3f} (clip norm {self.clip_norm:g})",
-            f"steps              {sum(self.steps):,} in {len(self.steps)} chunk(s): {_some(self.steps)}",
-            f"composed           {self.training.steps:,} steps: {_case(self)}",
-            f"expected batch     {self.batch} of {self.units:,} units (each with probability {share})",
-            f"counting           noise of {self.counting.noise_multiplier * self.counts_sensitivity:.1f} flows a chunk",
-            f"spent at the end   epsilon {self.epsilon_spent:.3f}",
-        ]
+        promise = f"privacy of one {self.unit}: epsilon {self.epsilon:g}, delta {self.delta:.3g} ({self.accountant} accountant)"
+        lines = [promise, *(self._of_counts() if self.training is None else self._of_gradients(self.training))]
+        lines.append(f"spent at the end   epsilon {self.epsilon_spent:.3f}")
         if self.unit == "record":
             lines.insert(1, f"by group privacy from flows: epsilon {self.unit_epsilon:g}, delta {self.unit_delta:.3g}")
         return "\n".join([*lines, *alternatives])
+
+    def _of_counts(self) -> list[str]:
+        return [
+            f"noise multiplier   {self.noise_multiplier:.3f} of all counts together",
+            f"a unit counts as   at most {self.counts_sensitivity:.3g} flows (Euclidean norm) in each table",
+            f"about              {self.units:,} units; steps, chunks and models cost nothing, they see noisy counts alone",
+        ]
+
+    def _of_gradients(self, training: Mechanism) -> list[str]:
+        return [
+            f"noise multiplier   {self.noise_multiplier:.3f} (clip norm {self.clip_norm:g})",
+            f"steps              {sum(self.steps):,} in {len(self.steps)} chunk(s): {_some(self.steps)}",
+            f"composed           {training.steps:,} steps: {_case(self)}",
+            f"expected batch     {self.batch} of {self.units:,} units (each with probability {self.sampling_rate:.4g})",
+            f"counting           noise of {self.counting.noise_multiplier * self.counts_sensitivity:.1f} flows a chunk",
+        ]
 
 
 def make_plan(config: Config) -> Plan:
@@ -139,12 +154,19 @@ def make_plan(config: Config) -> Plan:
         from preprocess.errors import ConfigError
 
         raise ConfigError("privacy.epsilon is not set, so there is nothing to plan; set it, for instance to 4")
-    steps = steps_by_chunk(config)
+    steps = steps_by_chunk(config) if privacy.method == "gradients" else ()
     return _plan(config, units=bounds.units, steps=steps)
 
 
 def alternatives(config: Config, plan: Plan) -> list[str]:
     """What a larger input or fewer steps would buy, one line each."""
+    if plan.training is None:
+        noise = [(factor, _plan(config, units=plan.units * factor, steps=()).noise_multiplier) for factor in (4, 10)]
+        return [
+            f"with {factor}x the units: noise multiplier {found:.3f}, so {factor * plan.noise_multiplier / found:.1f} times "
+            "less noise beside the counts"
+            for factor, found in noise
+        ]
     other = {
         f"{factor}x the units": _plan(config, units=plan.units * factor, steps=plan.steps, delta=plan.delta)
         for factor in (4, 10)
@@ -157,11 +179,13 @@ def alternatives(config: Config, plan: Plan) -> list[str]:
 
 
 def steps_by_chunk(config: Config) -> tuple[int, ...]:
-    """Steps of each chunk's model; public."""
-    training = config.training
+    """Private updates of each chunk's model (steps, or steps times rounds of critics); public."""
+    training, rounds = config.training, 1
+    if config.generator.kind == "doppelganger":
+        rounds = config.generator.doppelganger.critic_rounds
     first = training.steps or DEFAULT_STEPS
     later = training.finetune_steps or min(first, DEFAULT_LATER_STEPS)
-    return (first, *[later] * (chunk_count(config) - 1))
+    return tuple(rounds * count for count in (first, *[later] * (chunk_count(config) - 1)))
 
 
 def chunk_count(config: Config) -> int:
@@ -175,18 +199,19 @@ def _plan(config: Config, *, units: int, steps: tuple[int, ...], delta: float | 
     privacy = config.privacy
     assert privacy.epsilon is not None
     delta = delta or privacy.delta or 1 / (10 * units)
+    training: Mechanism | None
     epsilon, flow_delta = privacy.epsilon, delta
     if privacy.unit == "record":
         epsilon, flow_delta = budget_of_groups(privacy.epsilon, delta, RECORDS_SHIFT)
-    most = min(privacy.max_chunks_per_unit or len(steps), len(steps))
-    composed = sum(sorted(steps, reverse=True)[:most])
-    noise = gaussian_noise_for(epsilon, flow_delta) / math.sqrt(privacy.counts_share)
-    counting = Mechanism("counts of flows by chunk", noise, 1.0, 1)
-    rate = min(1.0, privacy.batch / units)
-    found = noise_multiplier_for(
-        epsilon, flow_delta, sampling_rate=rate, steps=composed, others=[counting], accountant=privacy.accountant
-    )
-    training = Mechanism("training", found, rate, composed)
+    if privacy.method == "marginals":
+        noise = noise_multiplier_for(epsilon, flow_delta, sampling_rate=1.0, steps=1, accountant=privacy.accountant)
+        counting = Mechanism("noisy counts of flows and records", noise, 1.0, 1)
+        most, training = 1, None
+        sensitivity = math.sqrt(privacy.max_flows_per_unit) if privacy.unit == "host" else 1.0
+    else:
+        most = min(privacy.max_chunks_per_unit or len(steps), len(steps))
+        counting, training = _by_gradients(privacy, units, epsilon, flow_delta, steps, most)
+        sensitivity = float(privacy.max_flows_per_unit if privacy.unit == "host" else 1)
     return Plan(
         epsilon=privacy.epsilon,
         delta=delta,
@@ -199,11 +224,25 @@ def _plan(config: Config, *, units: int, steps: tuple[int, ...], delta: float | 
         clip_norm=privacy.clip_norm,
         steps=steps,
         chunks_per_unit=most,
-        counts_sensitivity=float(privacy.max_flows_per_unit if privacy.unit == "host" else 1),
+        counts_sensitivity=sensitivity,
         counting=counting,
         training=training,
-        spent=epsilon_of([training, counting], flow_delta, privacy.accountant),
+        spent=epsilon_of([m for m in (training, counting) if m is not None], flow_delta, privacy.accountant),
     )
+
+
+def _by_gradients(
+    privacy: PrivacySettings, units: int, epsilon: float, delta: float, steps: tuple[int, ...], most: int
+) -> tuple[Mechanism, Mechanism]:
+    """Counting flows, and training with what is left of the budget."""
+    composed = sum(sorted(steps, reverse=True)[:most])
+    noise = gaussian_noise_for(epsilon, delta) / math.sqrt(privacy.counts_share)
+    counting = Mechanism("counts of flows by chunk", noise, 1.0, 1)
+    rate = min(1.0, privacy.batch / units)
+    found = noise_multiplier_for(
+        epsilon, delta, sampling_rate=rate, steps=composed, others=[counting], accountant=privacy.accountant
+    )
+    return counting, Mechanism("training", found, rate, composed)
 
 
 def _some(steps: tuple[int, ...]) -> str:

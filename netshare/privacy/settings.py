@@ -90,22 +90,36 @@ class PrivacySettings(_Part):
     unit: Unit = Field(
         "flow", description="What is protected: one record, one flow (all records of a five-tuple), or one host."
     )
-    clip_norm: float = Field(1.0, gt=0, description="Norm that a unit's gradient is clipped to, over all nets.")
-    batch: int = Field(256, ge=1, description="Units that take part in a step, on average (Poisson sampling).")
+    method: Literal["marginals", "gradients"] = Field(
+        "marginals",
+        description="marginals: noisy counts, then a model of a trace drawn from them; gradients: DP-SGD of the nets.",
+    )
+    clip_norm: float = Field(
+        1.0, gt=0, description="By gradients: norm that a unit's gradient is clipped to, over all nets."
+    )
+    batch: int = Field(
+        256, ge=1, description="By gradients: units that take part in a step, on average (Poisson sampling)."
+    )
     max_flows_per_unit: int = Field(32, ge=1, description="With unit host: flows of a host that are learnt from.")
     max_chunks_per_unit: int | None = Field(
-        None, ge=1, description="Chunks from which a unit is learnt, its first ones; default: all it appears in."
+        None,
+        ge=1,
+        description="By gradients: chunks from which a unit is learnt, its first ones; default: all it appears in.",
     )
     public: str | list[str] | None = Field(
         SAMPLE,
-        description="Public trace(s) to pre-train on; sample: the one that ships; null: none (naive DP).",
+        description="Public trace(s) to pre-train on; sample: the one that ships; null: none (naive DP). By marginals "
+        "they say how packets follow one another; null means sample.",
     )
     accountant: Literal["prv", "rdp"] = Field("prv", description="prv: numerical composition, tight; rdp: Renyi.")
     secure_rng: bool = Field(
         True, description="Noise from the system's cryptographic generator; false: from seed, for tests, no guarantee."
     )
     counts_share: float = Field(
-        0.05, gt=0, lt=1, description="Share of the budget (of its squared signal) spent on counting flows a chunk."
+        0.05,
+        gt=0,
+        lt=1,
+        description="By gradients: share of the budget (of its squared signal) for counting flows a chunk.",
     )
     bounds: PublicBounds = Field(PublicBounds(), description="What is declared public about the input.")
 
@@ -134,13 +148,14 @@ def private_defaults(raw: Any) -> Any:
     if not isinstance(raw, dict) or not isinstance(raw.get("privacy"), dict) or raw["privacy"].get("epsilon") is None:
         return raw
     raw = {**raw}
-    for path, value in (
-        (("generate", "avoid_real_flows"), False),
+    by_gradients: tuple[Any, ...] = (
         (("chunks", "count"), 1),
         (("generator", "autoregressive", "recall"), False),
         (("generator", "autoregressive", "fine_tuning_rate"), 1.0),  # few steps, each with a fixed cost
         *((("generator", "autoregressive", name), size) for name, size in SMALL_NETS.items()),
-    ):
+    )
+    gradients = raw["privacy"].get("method") == "gradients"
+    for path, value in ((("generate", "avoid_real_flows"), False), *(by_gradients if gradients else ())):
         if path[0] == "chunks" and raw.get("chunks", {}).get("seconds") is not None:
             continue
         where = raw
@@ -185,7 +200,7 @@ def check_private(config: Any) -> None:
             f"privacy.delta is {privacy.delta:g}, which allows giving whole units away; it must be below "
             f"1 / bounds.units = {1 / bounds.units:g}"
         )
-    if privacy.batch > bounds.units:
+    if privacy.method == "gradients" and privacy.batch > bounds.units:
         raise ValueError(
             f"privacy.batch is {privacy.batch}, more than bounds.units ({bounds.units}); ask for fewer units a step"
         )
@@ -197,21 +212,29 @@ def check_private(config: Any) -> None:
 
 
 def _check_others(config: Any) -> None:
+    gradients = config.privacy.method == "gradients"
+    by_critics = gradients and config.generator.kind == "doppelganger"
     refusals = (
         (config.preset == "timeseries" or (isinstance(config.preset, list) and "timeseries" in config.preset),
          "preset is timeseries", "only packet and flow traces have private runs"),
         (config.input.limit is not None, "input.limit is set",
          "one record less would let another in; cut the file beforehand, or narrow privacy.bounds"),
-        (config.generator.kind != "autoregressive", "generator.kind is doppelganger",
-         "private runs train the autoregressive kind"),
-        (config.generator.autoregressive.recall, "generator.autoregressive.recall is true",
+        (by_critics and config.generator.doppelganger.packing != 1, "generator.doppelganger.packing is not 1",
+         "a packed row would hold several units"),
+        (by_critics and config.privacy.unit == "host", "generator.kind is doppelganger and privacy.unit is host",
+         "its critics clip series by series; set privacy.method to marginals, or unit to flow"),
+        (by_critics and config.generator.doppelganger.records_per_pass == "auto",
+         "generator.doppelganger.records_per_pass is auto", "trying values out looks at the input; give a number"),
+        (not gradients and config.fields.flow_key == "bidirectional" and config.preset == "netflow",
+         "fields.flow_key is bidirectional", "noisy counts of flow records know one direction; use privacy.method gradients"),
+        (gradients and config.generator.autoregressive.recall, "generator.autoregressive.recall is true",
          "it keeps addresses of the input in the model"),
         (config.generate.avoid_real_flows, "generate.avoid_real_flows is true",
          "which five-tuples are avoided tells which are real"),
         (config.addresses.avoid_real, "addresses.avoid_real is true", "which addresses are avoided tells which are real"),
-        (config.chunks.count is None and config.chunks.seconds is None, "chunks.count is null",
+        (gradients and config.chunks.count is None and config.chunks.seconds is None, "chunks.count is null",
          "an automatic number of chunks is measured; declare count or seconds"),
-        (config.cluster.mode == "ray" or config.cluster.address is not None, "cluster asks for Ray",
+        (gradients and (config.cluster.mode == "ray" or config.cluster.address is not None), "cluster asks for Ray",
          "private training runs in one process; set cluster.mode to auto"),
     )  # fmt: skip
     for refused, what, why in refusals:

@@ -119,7 +119,8 @@ def _declared(said: dict[str, Any]) -> list[str]:
     public = said["declared_public"]
     window, trained = public["window"], said["pretrained_on"]
     found = [
-        f"the time window: {window['seconds']:g} s from {window['begin']}, in {public['chunks']} chunk(s)",
+        f"the time window: {window['seconds']:g} s from {window['begin']}"
+        + (f", in {public['chunks']} chunk(s)" if public["chunks"] else ""),
         f"that there are about {public['about_so_many_units']:,} units",
         public["format"],
         public["settings"],

@@ -15,6 +15,7 @@ Private: `data`. Public: everything else, that is schema, settings, number of st
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,23 @@ class PrivateSchedule:
     sampling_rate: float
     clip_norm: float
     expected_batch: float
+
+
+def set_noisy_gradients(
+    learnt: Sequence[torch.nn.Parameter],
+    sums: Mapping[torch.Tensor, torch.Tensor],
+    schedule: PrivateSchedule,
+    randomness: Randomness,
+    step: int,
+) -> None:
+    """Give every weight the sum of clipped gradients (zeros where there is none) with noise, over the expected batch."""
+    noise = randomness.normal(sum(p.numel() for p in learnt), step)
+    deviation, begin = schedule.noise_multiplier * schedule.clip_norm, 0
+    for parameter in learnt:
+        own = torch.from_numpy(noise[begin : begin + parameter.numel()]).reshape(parameter.shape)
+        begin += parameter.numel()
+        total = sums.get(parameter, torch.zeros_like(parameter)).to(torch.float64).cpu() + deviation * own
+        parameter.grad = (total / schedule.expected_batch).to(parameter.dtype).to(parameter.device)
 
 
 class PrivateAutoregressive(AutoregressiveGenerator):
@@ -106,14 +124,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         schedule = self.schedule
         chosen = self.randomness.poisson_sample(self.count, schedule.sampling_rate, self.steps_done)
         sums = self.clipped_sums(chosen)
-        learnt = self._learnt()
-        noise = self.randomness.normal(sum(p.numel() for p in learnt), self.steps_done)
-        deviation, begin = schedule.noise_multiplier * schedule.clip_norm, 0
-        for parameter in learnt:
-            own = torch.from_numpy(noise[begin : begin + parameter.numel()]).reshape(parameter.shape)
-            begin += parameter.numel()
-            total = sums.get(parameter, torch.zeros_like(parameter)).to(torch.float64).cpu() + deviation * own
-            parameter.grad = (total / schedule.expected_batch).to(parameter.dtype).to(parameter.device)
+        set_noisy_gradients(self._learnt(), sums, schedule, self.randomness, self.steps_done)
 
     def clipped_sums(self, chosen: np.ndarray) -> dict[torch.Tensor, torch.Tensor]:
         """The sum over the chosen units (int64[k]) of their gradients, each clipped to the norm; no noise yet."""

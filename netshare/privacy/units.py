@@ -22,7 +22,7 @@ import numpy as np
 
 from netshare.evaluation.flows import hash_columns
 from preprocess.chunks import ChunkPlan
-from preprocess.flows import FlowKey, five_tuple_keys, group_flows, number_by_first_appearance
+from preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
 from preprocess.series import SeriesTable
 from preprocess.trace import Trace
 
@@ -81,6 +81,14 @@ def units_of(table: SeriesTable, hosts: Sequence[str] = ()) -> np.ndarray:
     if not hosts:
         return np.arange(len(table), dtype=np.int64)
     return np.unique(_owners(table.metadata, hosts)[1], return_inverse=True)[1].astype(np.int64)
+
+
+def units_of_flows(trace: Trace, flows: Flows, hosts: Sequence[str] = ()) -> np.ndarray:
+    """int64[n_flows]: the unit of each flow of a bounded trace, numbered from 0."""
+    if not hosts:
+        return np.arange(len(flows), dtype=np.int64)
+    first = {name: trace[name][flows.first] for name in trace}
+    return np.unique(_owners(first, hosts)[1], return_inverse=True)[1].astype(np.int64)
 
 
 def inside(columns: Mapping[str, np.ndarray], side: str, prefixes: Sequence[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from netshare.cli import main
 from netshare.retraining import fit_weights, read_wanted, resample
+from postprocess import write_trace
 from preprocess import read_trace
 from preprocess.errors import ConfigError
 from preprocess.flows import group_flows
@@ -126,3 +127,33 @@ def test_fields_are_brought_to_their_shares_together(quick_run, tmp_path):
     assert shares["dst_port"]["443"]["wanted"] == pytest.approx(0.1, abs=1e-3)
     protocols = [share["wanted"] for share in shares["protocol"].values()]
     assert protocols == pytest.approx([1 / len(protocols)] * len(protocols), abs=1e-3)
+
+
+def test_what_the_input_s_distribution_was_is_hidden(tmp_path, sample_netflow):
+    """An attack: of two inputs, with many and with few UDP flows, which was a model trained on? It is told by the model's
+    metadata before, and not after retraining to equal shares."""
+    trace = read_trace(sample_netflow, limit=900)
+    flows, udp = group_flows(trace).first, trace["protocol"] == 17
+    assert udp[flows].mean() > 0.3
+    few = ~udp | (np.cumsum(udp) % 8 == 0)
+    small = {"metadata_state": 16, "metadata_hidden": 32, "record_state": 8, "record_hidden": 8, "recall": False}
+    shares = {"before": [], "drawn": []}
+    for name, kept in (("many", trace), ("few", trace.take(few))):
+        write_trace(kept, tmp_path / f"{name}.csv", format="netshare-csv")
+        config = {
+            "input": str(tmp_path / f"{name}.csv"), "chunks": {"count": 1}, "cluster": {"mode": "inline"},
+            "generator": {"autoregressive": small}, "evaluate": {"enabled": False}, "training": {"steps": 150},
+        }  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        run, new = tmp_path / f"{name}-run", tmp_path / f"{name}-new"
+        assert main(["train", str(tmp_path / f"{name}.json"), "--work-dir", str(run), "-q"]) == 0
+        assert (
+            main(["retrain-metadata", str(run), "--uniform", "protocol", "--steps", "150", "-o", str(new), "-q"]) == 0
+        )
+        for role, folder in (("before", run), ("drawn", new)):
+            out = tmp_path / f"{name}-{role}.parquet"
+            assert main(["generate", str(folder), "--flows", "600", "-o", str(out), "-q"]) == 0
+            made = read_trace(out)
+            shares[role].append(float((made["protocol"][group_flows(made).first] == 17).mean()))
+    assert shares["before"][0] - shares["before"][1] > 0.2
+    assert abs(shares["drawn"][0] - shares["drawn"][1]) < 0.08

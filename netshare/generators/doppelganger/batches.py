@@ -68,8 +68,12 @@ class BatchSource:
 
     def draw(self, horizon: int) -> Batch:
         """`batch_size` series drawn uniformly (with replacement), cut to `horizon` records."""
-        data, device = self._data, self._metadata.device
         chosen = self._series[self._random.integers(len(self._series), size=self._batch_size)]
+        return self.rows(chosen, horizon)
+
+    def rows(self, chosen: np.ndarray, horizon: int) -> Batch:
+        """These series (int64[n]), cut to `horizon` records."""
+        data, device = self._data, self._metadata.device
         lengths = data.offsets[chosen + 1] - data.offsets[chosen]
         steps = np.arange(horizon)
         exists = steps < lengths[:, None]
@@ -111,11 +115,11 @@ def horizon_chances(
     lengths: np.ndarray, records_per_pass: int, how: Literal["random", "full"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Horizons int64[k] and their chances float64[k]: the share of records whose series needs that horizon."""
-    horizons = possible_horizons(int(lengths.max()), records_per_pass)
+    horizons = possible_horizons(int(lengths.max(initial=1)), records_per_pass)
     if how == "full":
         return horizons[-1:], np.ones(1)
     records = np.bincount(np.searchsorted(horizons, lengths), weights=lengths, minlength=len(horizons))
-    return horizons, records / records.sum()
+    return horizons, records / max(records.sum(), 1.0)
 
 
 def series_ranges(data: Encoded, columns: list[int]) -> np.ndarray:

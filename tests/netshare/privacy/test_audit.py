@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from netshare.cli import main
+from netshare.privacy.accounting import gaussian_noise_for
 from netshare.privacy.audit import (
     AuditResult,
     audit_mechanism,
@@ -14,6 +15,7 @@ from netshare.privacy.audit import (
     lower_bound_of_guesses,
     membership_bound,
 )
+from netshare.privacy.audit_counts import audit_counts, epsilon_of_mu, lower_bound_of_mu
 from netshare.privacy.audit_run import audit_run
 from preprocess.errors import ConfigError
 
@@ -89,3 +91,26 @@ def test_an_over_fitted_model_gives_its_members_away(tmp_path, sample_netflow):
     result = audit_run(tmp_path / "run")
     assert result.lower_bound > 0.5 and result.claimed is None
     assert main(["privacy", "audit", str(tmp_path)]) == 2
+
+
+def test_what_is_found_of_noisy_counts_approaches_what_is_claimed():
+    result = audit_counts(epsilon=4.0, trials=1_600, confidence=0.99)
+    assert 1.0 < result.lower_bound < 4.0 and not result.broken
+    assert audit_counts(epsilon=4.0, trials=1_000, confidence=0.99, noise_factor=0.4).broken
+
+
+def test_separation_of_two_gaussians_is_bounded_from_below():
+    rng = np.random.default_rng(0)
+    found = lower_bound_of_mu(rng.normal(1.5, 1, 4000), rng.normal(0, 1, 4000), confidence=0.999)
+    assert 1.2 < found < 1.5
+    assert lower_bound_of_mu(rng.random(400), rng.random(400), confidence=0.999) == 0
+    assert epsilon_of_mu(1 / gaussian_noise_for(3.0, 1e-5), 1e-5) == pytest.approx(3.0, rel=1e-3)
+    assert epsilon_of_mu(0.0, 1e-5) == 0
+
+
+def test_the_attack_is_reached_from_the_command_line(capsys):
+    command = ["privacy", "audit", "--trials", "200", "--epsilon", "2"]
+    assert main(command) == 0
+    assert "claimed: at most 2; not refuted" in capsys.readouterr().out
+    assert main([*command, "--noise-factor", "0.02"]) != 0
+    assert "REFUTED" in capsys.readouterr().err

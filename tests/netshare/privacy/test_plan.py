@@ -6,12 +6,12 @@ import pytest
 
 from netshare.cli import main
 from netshare.config import load_config
-from netshare.privacy.accounting import epsilon_of
+from netshare.privacy.accounting import epsilon_of, gaussian_noise_for
 from netshare.privacy.plan import alternatives, make_plan
 from preprocess.errors import ConfigError
 
 BOUNDS = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18_000}
-QUICK = {"epsilon": 4, "accountant": "rdp", "bounds": BOUNDS}
+QUICK = {"epsilon": 4, "method": "gradients", "accountant": "rdp", "bounds": BOUNDS}
 
 
 def config(sample_netflow, **privacy):
@@ -73,6 +73,7 @@ def test_the_command_reads_no_private_data(tmp_path, capsys):
         ({"bounds": {**BOUNDS, "units": None}}, "privacy.bounds.units"),
         ({"batch": 100_000}, "privacy.batch is 100000"),
         ({"public": []}, "privacy.public"),
+        ({"method": "magic"}, "privacy.method is"),
         ({"clip_norm": 0}, "privacy.clip_norm"),
         ({"epsilom": 1}, "did you mean epsilon"),
     ],
@@ -87,7 +88,7 @@ def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
     "override",
     [
         "generator.autoregressive.recall=true",
-        "generator.kind=doppelganger",
+        'generator={"kind": "doppelganger", "doppelganger": {"packing": 2}}',
         "generate.avoid_real_flows=true",
         "input.limit=1000",
         "cluster.mode=ray",
@@ -97,6 +98,25 @@ def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
 def test_what_would_break_the_guarantee_is_refused(sample_netflow, override):
     with pytest.raises(ConfigError, match="privacy"):
         load_config({"input": str(sample_netflow), "privacy": QUICK}, [override])
+
+
+def test_noisy_counts_are_one_mechanism_whatever_is_trained_on_them(sample_netflow):
+    plan = make_plan(config(sample_netflow, method="marginals", accountant="prv"))
+    assert plan.training is None and [m.steps for m in plan.mechanisms] == [1]
+    assert plan.spent == epsilon_of(plan.mechanisms, plan.delta) <= 4
+    assert plan.noise_multiplier == pytest.approx(gaussian_noise_for(4, plan.delta), rel=0.01)  # the closed form
+    assert "of all counts together" in plan.text(alternatives(config(sample_netflow, method="marginals"), plan))
+
+
+def test_counts_allow_what_training_on_the_input_does_not(sample_netflow):
+    overrides = ["generator.kind=doppelganger", "cluster.mode=ray", "generator.autoregressive.recall=true"]
+    found = load_config({"input": str(sample_netflow), "privacy": {**QUICK, "method": "marginals"}}, overrides)
+    assert found.generator.autoregressive.recall and found.chunks.count is None
+    with pytest.raises(ConfigError, match=r"fields\.flow_key is bidirectional"):
+        load_config(
+            {"input": str(sample_netflow), "privacy": {**QUICK, "method": "marginals"}},
+            ["fields.flow_key=bidirectional"],
+        )
 
 
 def test_nothing_changes_without_privacy(sample_netflow):

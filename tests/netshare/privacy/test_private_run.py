@@ -34,7 +34,7 @@ def settings(trace: Path, folder: Path, **privacy):
         "evaluate": {"enabled": False},
         "generate": {"flows": 50},
         "privacy": {
-            "epsilon": 8, "accountant": "rdp", "batch": 30, "secure_rng": False,
+            "epsilon": 8, "method": "gradients", "accountant": "rdp", "batch": 30, "secure_rng": False,
             "bounds": {"begin": "2026-01-01T00:00:00Z", "seconds": 120, "units": 1000, "max_records": 20},
             **privacy,
         },

@@ -1,0 +1,152 @@
+"""The hosts of flows in a private run: which are frequent, in which networks the others are, and how often hosts come back.
+
+Frequent addresses are found digit by digit (`counting.count_trie`). Of the others only the network is known, and how
+many hosts have how many flows: a flow less moves its host from one cell of that table to another, which changes it by
+sqrt 2 in the Euclidean norm; a unit of m flows changes it by at most m sqrt 2 (its own host goes, and as many others
+move as it has flows with). IPv6 addresses are not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from netshare.privacy.counting import NoisyCounts, Trie, count_trie, trie_tables
+from netshare.privacy.denoising import drawn
+
+HEAVY_HOSTS, NETWORKS = 64, 6  # at most
+ADDRESS_DIGITS = (256,) * 4
+DIGIT_SHARES = (0.3, 0.5, 0.8, 1.5)  # of the budget: the last has the smallest counts
+FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
+SOMEWHERE = 11  # first byte of addresses of which nothing is known
+
+
+def host_tables(side: str) -> dict[str, float]:
+    """The tables that `measure_hosts` counts, with their shares of the budget."""
+    digits = trie_tables(f"{side} address", len(ADDRESS_DIGITS))
+    return dict(zip(digits, DIGIT_SHARES, strict=True)) | {
+        f"{side} host, by class": 0.4,
+        f"hosts by flows, {side}": 0.7,
+    }
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Of one side: frequent hosts, networks (first bytes), and what is left in each network.
+
+    A *slot* is a frequent host, or the rest of a network; network `len(networks)` is all others.
+    heavy: int64[h]; network: int64[slots]; table: float64[classes, slots]
+    sizes: float64[bins], how many hosts have how many flows
+    """
+
+    heavy: np.ndarray
+    networks: np.ndarray
+    network: np.ndarray
+    trie: Trie
+    sizes: np.ndarray
+    table: np.ndarray
+
+    def draw(self, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64[n]: an address for each flow of these classes and networks (int64[n] each)."""
+        address = np.zeros(len(kind), np.int64)
+        tails = self._tails(rng)
+        for number in range(len(self.networks) + 1):
+            own, slots = np.flatnonzero(network == number), np.flatnonzero(self.network == number)
+            if len(own) == 0:
+                continue
+            slot = slots[drawn(self.table[:, slots] + 1e-12, kind[own], rng)]
+            known = slot < len(self.heavy)
+            address[own[known]] = self.heavy[slot[known]]
+            left = own[~known]
+            tail = tails[number]
+            if len(tail) == 0:
+                first = int(self.networks[number]) if number < len(self.networks) else SOMEWHERE
+                tail = (first << 24) + rng.integers(0, 2**24, max(len(left), 1))
+            address[left] = np.resize(tail, len(left))
+        return address
+
+    def _tails(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
+        others = np.isin(self.trie.values, self.heavy, invert=True)
+        low, width, rest = self.trie.low, self.trie.width, self.trie.rest
+        networks, limit = _network_of(low, width, self.networks), float(np.min(self.trie.counts, initial=1e18))
+        known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
+        known_network = _network_of(known, np.ones_like(known), self.networks)
+        below = FLOWS_OF_HOST[:-1] < max(limit, 4)
+        kinds = np.maximum(self.sizes, 0.0) * below
+        found = []
+        for network in range(len(self.networks) + 1):
+            own = np.flatnonzero((networks == network) & (rest > 0))
+            total = int(np.rint(rest[own].sum()))
+            also = np.repeat(known[known_network == network], times[known_network == network])
+            if total == 0:
+                found.append(rng.permutation(also))
+                continue
+            bins = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
+            fewest = FLOWS_OF_HOST[bins]
+            most = np.minimum(FLOWS_OF_HOST[bins + 1], min(limit, total + 1))
+            size = np.floor(fewest + rng.random(total) * (most - fewest)).clip(1, total).astype(np.int64)
+            size = size[: int(np.searchsorted(np.cumsum(size), total)) + 1]
+            region = own[drawn(rest[own][None, :], np.zeros(len(size), np.int64), rng)]
+            address = low[region] + np.floor(rng.random(len(size)) * width[region]).astype(np.int64)
+            found.append(rng.permutation(np.concatenate([also, np.repeat(address, size)])))
+        return found
+
+
+def measure_hosts(
+    address: np.ndarray,
+    four: np.ndarray,
+    units: np.ndarray,
+    counter: NoisyCounts,
+    side: str,
+    total: float,
+    by_class: Callable[[str, np.ndarray, int, np.ndarray, np.ndarray], np.ndarray],
+) -> tuple[Hosts, np.ndarray]:
+    """The noisy counts of one side, and int64[n]: the network of each flow's host.
+
+    Args:
+        address: int64[n], IPv4 where `four` (bool[n]); others are not counted.
+        units: int64[n].
+        total: of IPv4 flows, noisy.
+        by_class: counts a table of classes and cells, see `marginals.measure_flows`.
+    """
+    trie = count_trie(counter, f"{side} address", address[four], units[four], ADDRESS_DIGITS, total=total)
+    order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
+    heavy = trie.values[order]
+    first = np.concatenate([trie.values, trie.low[trie.width <= 2**24]]) >> 24
+    mass = np.bincount(first, weights=np.concatenate([trie.counts, trie.rest[trie.width <= 2**24]]), minlength=256)
+    networks = np.argsort(-mass)[:NETWORKS]
+    networks = networks[mass[networks] > 0]
+    network_of_slot = np.concatenate([_network_of(heavy, np.ones_like(heavy), networks), np.arange(len(networks) + 1)])
+    own_network = _network_of(np.where(four, address, 0), np.where(four, 1, 2**32), networks)
+    slot = len(heavy) + own_network
+    place = np.searchsorted(np.sort(heavy), address)
+    sorter = np.argsort(heavy)
+    at = sorter[np.minimum(place, max(len(heavy) - 1, 0))] if len(heavy) else np.zeros(len(address), np.int64)
+    matches = four & (heavy[at] == address) if len(heavy) else np.zeros(len(address), bool)
+    slot = np.where(matches, at, slot)
+    known = trie.counts[order]
+    rest = np.array([mass[n] for n in networks] + [max(total - mass[networks].sum(), 0.0)])
+    rest -= np.bincount(network_of_slot[: len(heavy)], weights=known, minlength=len(rest))
+    table = by_class(
+        f"{side} host, by class", slot, len(network_of_slot), np.concatenate([known, rest.clip(min=1e-6)]), four
+    )
+    table_of_sizes, sensitivity = f"hosts by flows, {side}", math.sqrt(2) * counter.bound**2
+    _, per_host = np.unique(address[four], return_counts=True)
+    kinds = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
+    sizes = np.bincount(kinds, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
+    sizes = counter.release(table_of_sizes, sizes, sensitivity=sensitivity)
+    noise = counter.deviation(table_of_sizes) * sensitivity / counter.bound
+    sizes = np.where(sizes > 2 * noise, sizes, 0.0)
+    return Hosts(heavy, networks, network_of_slot, trie, sizes, table), own_network
+
+
+def _network_of(low: np.ndarray, width: np.ndarray, networks: np.ndarray) -> np.ndarray:
+    """int64[n]: which of the networks a region lies in, `len(networks)` where in none."""
+    found = np.full(len(low), len(networks), np.int64)
+    for number, network in enumerate(networks):
+        found[(low >> 24 == network) & (width <= 2**24)] = number
+    return found

@@ -1,0 +1,186 @@
+"""Noisy histograms: what one unit can change, how much noise is added, and what is made of the counts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from netshare.privacy import standin
+from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
+from netshare.privacy.denoising import projected, raked, smoothed
+from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
+from netshare.privacy.noise import SecureRandomness, SeededRandomness
+from netshare.privacy.units import bounded
+from preprocess import read_trace
+from preprocess.flows import group_flows
+
+
+def counts(shares, noise=1.0, bound=1.0, randomness=None):
+    return NoisyCounts(shares, noise_multiplier=noise, bound=bound, randomness=randomness or SeededRandomness(1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_unit_changes_a_table_by_no_more_than_the_bound(data):
+    n = data.draw(st.integers(1, 40))
+    entries = st.lists(st.integers(0, 6), min_size=n, max_size=n)
+    cells, units = np.array(data.draw(entries)), np.array(data.draw(entries))
+    weights = np.array(data.draw(st.lists(st.floats(0, 5), min_size=n, max_size=n)))
+    bound = data.draw(st.floats(0.1, 4))
+    whole = clipped_sum(cells, 7, units, weights, bound)
+    for unit in np.unique(units):
+        without = clipped_sum(cells[units != unit], 7, units[units != unit], weights[units != unit], bound)
+        assert np.linalg.norm(whole - without) <= bound * (1 + 1e-9)
+
+
+class Transcript(NoisyCounts):
+    """Keeps the exact vectors; answers what it was told to, whatever they are."""
+
+    def __init__(self, shares, bound, answers=None):
+        super().__init__(shares, noise_multiplier=1.0, bound=bound, randomness=SeededRandomness(0))
+        self.exact, self.answers = {}, answers
+
+    def _release(self, table, exact):
+        self.exact[table] = exact
+        return self.answers[table] if self.answers else super()._release(table, exact)
+
+    def signal(self, other):
+        """How far two runs that saw the same answers are apart, in standard deviations of the noise."""
+        squares = [((self.exact[t] - other.exact[t]) ** 2).sum() / self.deviation(t) ** 2 for t in self.exact]
+        return float(np.sqrt(sum(squares)))
+
+
+def some_flows(rng, n, hosts=20):
+    return FlowColumns(
+        version=np.where(rng.random(n) < 0.9, 4, 6),
+        protocol=rng.choice([6, 17, 1], n),
+        addresses={side: rng.integers(0, hosts, n) * 70_000 + (10 << 24) for side in ("src", "dst")},
+        ports={side: rng.choice([53, 80, 443, 0, 50_001, 50_002], n) for side in ("src", "dst")},
+        start=rng.integers(0, 10**9, n),
+        length=rng.integers(1, 9, n),
+        units=np.arange(n),
+    )
+
+
+def without(flows, unit):
+    keep = flows.units != unit
+    return FlowColumns(
+        flows.version[keep], flows.protocol[keep], {s: v[keep] for s, v in flows.addresses.items()},
+        {s: v[keep] for s, v in flows.ports.items()}, flows.start[keep], flows.length[keep], flows.units[keep],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("flows_of_unit", [1, 4])
+def test_a_unit_changes_all_that_is_counted_of_flows_by_no_more_than_is_accounted_for(seed, flows_of_unit):
+    """Along the same transcript of answers, as in the proof of adaptive composition."""
+    rng = np.random.default_rng(seed)
+    flows = some_flows(rng, 120)
+    if flows_of_unit > 1:  # as if each unit were a host: the same source in all its flows
+        source = flows.addresses["src"][np.arange(120) // flows_of_unit]
+        flows = FlowColumns(
+            flows.version, flows.protocol, {**flows.addresses, "src": source}, flows.ports, flows.start, flows.length,
+            np.arange(120) // flows_of_unit,
+        )  # fmt: skip
+    bound = np.sqrt(flows_of_unit)
+    one = Transcript(flow_tables(), bound)
+    answers = {}
+    release = one._release
+    one._release = lambda table, exact: answers.setdefault(table, release(table, exact))
+    measure_flows(flows, one, width=10**9, longest=16)
+    assert set(one.exact) <= set(flow_tables())
+    for unit in (0, 7, 29):
+        other = Transcript(flow_tables(), bound, answers)
+        measure_flows(without(flows, unit), other, width=10**9, longest=16)
+        assert set(other.exact) == set(one.exact)
+        assert 0 < one.signal(other) <= 1 + 1e-9  # in units of 1 / noise multiplier
+
+
+@pytest.mark.parametrize("kind", ["flow", "packet"])
+def test_a_flow_changes_all_tables_together_by_no_more_than_is_accounted_for(
+    kind, sample_netflow, sample_capture, monkeypatch
+):
+    """The whole measurement of a trace, as a run makes it: with and without one flow, along the same transcript."""
+    path, key = (sample_netflow, "unidirectional") if kind == "flow" else (sample_capture, "bidirectional")
+    trace = read_trace(path, limit=1500)
+    window = standin.Window(int(trace["time"].min()), int(np.ptp(trace["time"])) + 1)
+    trace = bounded(trace, window.plan, flow_key=key, max_records=20)
+    flows, answers, seen = group_flows(trace, key), {}, []
+
+    def counter(shares, **_):
+        seen.append(Transcript(shares, 1.0, dict(answers) or None))
+        if not answers:
+            release = seen[-1]._release
+            seen[-1]._release = lambda table, exact: answers.setdefault(table, release(table, exact))
+        return seen[-1]
+
+    monkeypatch.setattr(standin, "NoisyCounts", counter)
+    for gone in (None, 0, int(flows.lengths.argmax()), len(flows) - 1):
+        rows = [] if gone is None else flows.order[flows.offsets[gone] : flows.offsets[gone + 1]]
+        standin.stand_in(
+            trace.take(np.setdiff1d(np.arange(len(trace)), rows)), trace, window=window, flow_key=key, longest=20,
+            units=lambda t, own: np.arange(len(own)), bound=1.0, noise_multiplier=1.0, randomness=None, seed=1,
+        )  # fmt: skip
+    assert set(seen[0].exact) <= set(standin.tables_of(kind, list(trace)))
+    for other in seen[1:]:
+        assert 0.3 < seen[0].signal(other) <= 1 + 1e-9
+
+
+def test_all_tables_together_have_the_noise_that_was_asked_for():
+    shares = {"a": 1.0, "b": 0.25, "c": 3.0}
+    found = counts(shares, noise=1.7, bound=2.0)
+    assert sum((2.0 / found.deviation(t)) ** 2 for t in shares) == pytest.approx(1 / 1.7**2)
+
+
+@pytest.mark.parametrize("source", [SeededRandomness(3), SecureRandomness()])
+def test_the_noise_has_the_standard_deviation_that_is_said(source):
+    counter = counts({"a": 1.0, "b": 2.0}, noise=1.3, randomness=source)
+    noise = counter.count("b", np.zeros(0, int), 20_000, np.zeros(0, int)) / counter.deviation("b")
+    low, high = chi2.ppf([5e-5, 1 - 5e-5], len(noise)) / len(noise)  # wrong once in 10,000 runs
+    assert low < np.mean(noise**2) < high
+
+
+def test_a_table_is_counted_once():
+    counter = counts({"a": 1.0})
+    counter.count("a", np.zeros(1, int), 2, np.zeros(1, int))
+    with pytest.raises(RuntimeError, match="counted before"):
+        counter.count("a", np.zeros(1, int), 2, np.zeros(1, int))
+    with pytest.raises(KeyError):
+        counter.deviation("not declared")
+
+
+@given(st.lists(st.floats(-50, 200), min_size=1, max_size=30), st.floats(1, 500))
+def test_projection_gives_counts(noisy, total):
+    found = projected(np.array(noisy), total)
+    assert (found >= 0).all() and found.sum() == pytest.approx(total)
+
+
+def test_projection_leaves_counts_alone():
+    exact = np.array([3.0, 0.0, 7.0, 1.5])
+    assert np.allclose(projected(exact, exact.sum()), exact)
+
+
+def test_smoothing_takes_noise_out_and_keeps_edges():
+    rng, exact = np.random.default_rng(0), np.r_[np.zeros(20), np.full(24, 100.0), np.zeros(20)]
+    found = np.stack([smoothed(exact + 5 * rng.standard_normal(64), 5.0, exact.sum()) for _ in range(20)])
+    assert np.sqrt(((found - exact) ** 2).mean()) < 3.0  # noise had 5
+    assert np.allclose(found.sum(axis=1), exact.sum())
+
+
+def test_frequent_addresses_are_found_and_nothing_is_lost():
+    rng = np.random.default_rng(0)
+    values = np.r_[np.full(900, 0x0A000001), np.full(400, 0x0A000102), rng.integers(0, 2**32, 500)].astype(np.int64)
+    counter = counts(dict.fromkeys(trie_tables("x", 4), 1.0), noise=2.0)
+    trie = count_trie(counter, "x", values, np.arange(len(values)), (256,) * 4, total=1800.0)
+    assert sorted(trie.values) == [0x0A000001, 0x0A000102]
+    assert np.allclose(sorted(trie.counts), [400, 900], atol=5 * counter.deviation("x, digit 4"))
+    assert trie.total == pytest.approx(1800, abs=100)
+
+
+def test_raking_meets_both_margins():
+    rng = np.random.default_rng(1)
+    exact = rng.integers(1, 60, (5, 9)).astype(float)
+    found = raked(exact + rng.normal(0, 4, exact.shape), exact.sum(axis=1), exact.sum(axis=0))
+    assert np.allclose(found.sum(axis=1), exact.sum(axis=1))
+    assert np.allclose(found.sum(axis=0), exact.sum(axis=0), rtol=1e-3)

@@ -1,0 +1,95 @@
+"""DoppelGANger with private critics: exact clipping over both critics, noise as accounted for, generators that see no data."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chi2
+
+from netshare.generators.doppelganger import DoppelGANgerSettings
+from netshare.privacy.critic_training import PrivateDoppelGANger
+from netshare.privacy.noise import SeededRandomness
+from netshare.privacy.training import PrivateSchedule
+from netshare.training.trainer import train
+from preprocess import read_trace
+from preprocess.chunks import cut_series, plan_chunks
+from preprocess.codec import Codec
+from preprocess.encoded import Encoded
+from preprocess.errors import TrainingError
+from preprocess.flows import group_flows
+
+SMALL = DoppelGANgerSettings(
+    metadata_units=8, lstm_units=8, critic_units=8, critic_layers=2, batch_size=10, auto_normalize=True
+)
+
+
+@pytest.fixture(scope="module")
+def data(sample_netflow) -> Encoded:
+    trace = read_trace(sample_netflow, limit=300)
+    tables = cut_series(trace, group_flows(trace), plan_chunks(trace["time"], count=1), max_records_per_segment=6)
+    return Codec.fit(list(tables.values()), style="gan", public=True, max_length=6).encode(tables[0])
+
+
+def private(data, *, noise=1.0, clip=1.0, rate=0.1, settings=SMALL, steps=4):
+    schedule = PrivateSchedule(noise, rate, clip, expected_batch=rate * max(len(data), 1))
+    generator = PrivateDoppelGANger(data.schema, settings, schedule=schedule, randomness=SeededRandomness(1))
+    generator.prepare(data, seed=3, steps=steps)
+    return generator
+
+
+def test_every_series_is_clipped_over_both_critics(data):
+    generator = private(data, clip=0.4)
+    alone = [generator.clipped_sums(np.array([k]), 6, 0) for k in (0, 5, 9)]
+    for one in alone:
+        assert set(one) == set(generator._critics.parameters())
+        assert float(torch.sqrt(sum((g**2).sum() for g in one.values()))) <= 0.4
+    assert generator.clipped_sums(np.zeros(0, np.int64), 6, 0) == {}
+
+
+def test_one_series_s_gradient_is_that_of_the_ordinary_loss(data):
+    generator = private(data, clip=1e9)
+    mine = generator.clipped_sums(np.array([7]), 6, number=5)
+    generator._random = torch.Generator().manual_seed(5)  # the same fake rows and penalty point
+    with torch.no_grad():
+        fake = generator._rows(*generator._fake(1, 6))
+    generator._critic_optimizer.step = lambda: None
+    generator._update_critics(generator._real_rows(generator._source.rows(np.array([7]), 6)), fake)
+    for parameter in generator._critics.parameters():
+        assert torch.allclose(mine[parameter], parameter.grad, atol=1e-4, rtol=1e-3)
+
+
+def test_the_critics_get_the_noise_that_was_accounted_for_and_the_generators_none(data):
+    generator = private(data, noise=1.7, clip=0.3, rate=1e-12)  # nobody is drawn: noise alone
+    seen = []
+    generator._critic_optimizer.step = lambda: seen.extend(p.grad.flatten() for p in generator._critics.parameters())
+    assert generator.step() == {"records": 0.0}
+    noise = torch.cat(seen).double() * generator.schedule.expected_batch / (1.7 * 0.3)
+    low, high = chi2.ppf([5e-5, 1 - 5e-5], len(noise)) / len(noise)  # wrong once in 10,000 runs
+    assert low < float(noise.square().mean()) < high
+
+
+def test_generators_learn_from_the_critics_alone(data):
+    """With the critics held still, another input gives the very same generators."""
+    nothing = Encoded(data.metadata[:0], data.measurements[:0], data.offsets[:1], data.schema)
+    found = []
+    for own in (data, nothing):
+        generator = private(own, noise=1e-9, clip=1e-9)
+        generator._critic_optimizer.step = lambda: None
+        while not generator.done:
+            generator.step()
+        found.append(generator.sampling_weights())
+    assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
+
+
+def test_a_training_says_nothing_of_its_data(data, tmp_path):
+    result = train(private(data), data, folder=tmp_path, steps=4, seed=3, name="m", log_every=1)
+    assert result.losses == {} and result.records == 0 and result.steps == 4
+
+
+def test_no_series_are_held_back_to_choose_among_checkpoints(data):
+    generator = private(data)
+    assert len(generator._selection.learning) == len(data) and generator._selection.compared == 0
+
+
+def test_packing_is_refused(data):
+    with pytest.raises(TrainingError, match="several units"):
+        private(data, settings=SMALL.model_copy(update={"packing": 2}))

@@ -222,15 +222,21 @@ class Codec:
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
 
+        A series that would go on beyond its chunk starts earlier instead, at any time that leaves it room: were its span
+        cut, all such series would end together.
+
         Raises:
             FieldError: the array has not this codec's columns, or numbers that are not finite.
         """
-        metadata = self._decode(self.metadata, array, "metadata", np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        metadata = self._decode(self.metadata, array, "metadata", rng)
         _narrow_ipv4(metadata)
         clock = self.clock or Clock(self.chunk_width)
         last = (clock.busy_width - 1) // self.resolution
         start = np.clip(round_to_unit(clock.code_to_busy(metadata["start"]), self.resolution), 0, last)
-        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last - start)
+        span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last)
+        late = start + span > last
+        start[late] = rng.integers(0, last - span[late], endpoint=True)
         begin, end = clock.to_real(start * self.resolution), clock.to_real((start + span) * self.resolution)
         return {**metadata, "start": begin, "span": end - begin}
 
@@ -255,7 +261,8 @@ class Codec:
         span = clock.to_busy(metadata["start"] + metadata["span"]) - start
         if self.style == "autoregressive":
             kind = np.stack([metadata[name] for name in ("starts_here", "continues", "continued")])
-            span = dealt_by_rank(span, series_totals(gaps, offsets), kind)
+            dealt = dealt_by_rank(span, series_totals(gaps, offsets), kind)
+            span = np.where(start + dealt < clock.busy_width, dealt, span)
         span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, clock.busy_width - 1 - start))
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution

@@ -185,6 +185,19 @@ def test_decoded_metadata_can_be_encoded_again_to_generate_measurements_for(styl
     assert all(np.array_equal(again[name], metadata[name]) for name in FIVE_TUPLE)
 
 
+def test_series_that_would_not_fit_into_their_chunk_start_earlier():
+    table = packet_series(2_000)
+    codec = Codec.fit([table], encodings={}, style="autoregressive")
+    array = codec.encode_metadata(table.metadata)
+    when = [i for i, column in enumerate(codec.schema.metadata) if column.field == "start"]
+    array[:, when] = np.random.default_rng(0).permutation(array[:, when])
+    metadata = codec.decode_metadata(array, seed=1)
+    last = codec.chunk_width - codec.resolution
+    end = metadata["start"] + metadata["span"]
+    assert end.max() <= last
+    assert np.mean(end == last) < 0.01
+
+
 def test_series_keep_microseconds_where_the_capture_has_them():
     codec = Codec.fit([packet_series()], style="autoregressive")
     assert codec.resolution == 1000

@@ -222,8 +222,8 @@ class Codec:
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
 
-        A series that would go on beyond its chunk starts earlier instead, at any time that leaves it room: were its span
-        cut, all such series would end together.
+        A series that would go on beyond its chunk ends at any time before that: were spans cut at the chunk's end, all such
+        series would end together.
 
         Raises:
             FieldError: the array has not this codec's columns, or numbers that are not finite.
@@ -236,7 +236,7 @@ class Codec:
         start = np.clip(round_to_unit(clock.code_to_busy(metadata["start"]), self.resolution), 0, last)
         span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last)
         late = start + span > last
-        start[late] = rng.integers(0, last - span[late], endpoint=True)
+        span[late] = rng.integers(0, last - start[late], endpoint=True)
         begin, end = clock.to_real(start * self.resolution), clock.to_real((start + span) * self.resolution)
         return {**metadata, "start": begin, "span": end - begin}
 

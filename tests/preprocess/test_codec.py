@@ -185,7 +185,7 @@ def test_decoded_metadata_can_be_encoded_again_to_generate_measurements_for(styl
     assert all(np.array_equal(again[name], metadata[name]) for name in FIVE_TUPLE)
 
 
-def test_series_that_would_not_fit_into_their_chunk_start_earlier():
+def test_series_that_would_not_fit_into_their_chunk_do_not_all_end_with_it():
     table = packet_series(2_000)
     codec = Codec.fit([table], encodings={}, style="autoregressive")
     array = codec.encode_metadata(table.metadata)

@@ -136,8 +136,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "the most likely bits (*argmax*) all four distances of p1's addresses fall (destinations' ranks from 12.0 to 3.9),",
         "while lengths and flags, drawn no more, get worse: hence *ours* takes the most likely bits of addresses alone.",
         "Packing, which shows critics that hosts return, brings n3's destinations from 58 to 39, but makes fewer steps in the",
-        "time (on p1 a sixth) and loses more elsewhere. To choose among checkpoints costs a tenth of the series and gains as much",
-        "as that: *ours* and *last* are as good.",
+        "time (on p1 a sixth) and loses more elsewhere. To choose among checkpoints costs a tenth of the series and gains as",
+        "much as that: *ours* and *last* are as good.",
     ]
     said = rows[-1]["from"]
     lines += ["", f"{said['date']}, commit {said['commit']}, {said['processor']}, {said['cores']} cores."]

@@ -3,6 +3,8 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -225,3 +227,10 @@ def test_conversations_are_learnt_in_both_directions(sample_capture, tmp_path):
     synthetic = read_trace(result.folder / "synthetic" / "synthetic.pcap")
     assert len(group_flows(synthetic, "bidirectional")) < len(group_flows(synthetic))
     assert complaints(result.folder / "synthetic" / "synthetic.pcap") == []
+
+
+def test_the_package_is_a_program(sample_netflow):
+    done = subprocess.run(
+        [sys.executable, "-m", "netshare", "inspect", str(sample_netflow)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("kind: flow")

@@ -1,0 +1,7 @@
+"""`python -m netshare`: the command line, where the installed command is not on the path."""
+
+import sys
+
+from netshare.cli import main
+
+sys.exit(main())

@@ -177,25 +177,28 @@ class ContextCounts:
 class _Places:
     """Coarse values of a number, and how each is shared among its tokens.
 
-    of: int64[size], the place of each token, ascending.
+    of: int64[size], the place of each token (spikes come before bins, so that tokens do not ascend).
     share: float64[size], of each token in its place: one more than it was seen.
     """
 
     def __init__(self, column: Column, size: int) -> None:
         self.of = _coarse_values(column, size)[:size]
+        self._order = np.argsort(self.of, kind="stable")
+        self._sorted = self.of[self._order]
         self._seen = np.ones(size)
         self.add(np.zeros(0, np.int64))
 
     def add(self, tokens: np.ndarray) -> None:
         self._seen += np.bincount(tokens, minlength=len(self._seen))
         self.share = self._seen / np.bincount(self.of, self._seen)[self.of]
-        self._until = np.cumsum(self.share)
+        self._until = np.cumsum(self.share[self._order])
 
     def draw(self, places: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token of each place."""
-        first, last = np.searchsorted(self.of, places, side="left"), np.searchsorted(self.of, places, side="right") - 1
-        target = self._until[first] - self.share[first] + uniform
-        return np.clip(np.searchsorted(self._until, target, side="right"), first, last)
+        first = np.searchsorted(self._sorted, places, side="left")
+        last = np.searchsorted(self._sorted, places, side="right") - 1
+        target = self._until[last] - 1.0 + uniform
+        return self._order[np.clip(np.searchsorted(self._until, target, side="right"), first, last)]
 
 
 def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:

@@ -274,8 +274,9 @@ def test_counts_are_relative_frequencies_after_a_context():
     assert np.array_equal(counts.draw(begin, end, np.array([0.0, 0.5, 0.9, 0.9])), [5, 5, 6, 7])
 
 
-def test_counts_of_coarse_values_say_where_a_number_lies():
-    scale = tuple((np.arange(64) / 63).tolist())
+@pytest.mark.parametrize("spikes", (0, 5))
+def test_counts_of_coarse_values_say_where_a_number_lies(spikes):
+    scale = (*np.linspace(0, 1, spikes), *np.linspace(0, 1, 64 - spikes))
     layout = TokenLayout(
         [Column("service", "service", "categorical", 2), Column("span", "span", "categorical", 64, positions=scale)], 1
     )

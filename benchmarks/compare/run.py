@@ -1,6 +1,6 @@
 """Every method on several traces at the same CPU budget: who is closest to real traffic without copying it?
 
-    python -m benchmarks.compare.run --traces ../shared/traces --work /tmp/compare [--only n3 p1]
+    python -m benchmarks.compare.run --traces TRACES --work WORK [--only n3 p1]
 
 Runs `netshare compare` on each trace with all methods, then writes one JSON and one Markdown table a trace and, over
 all traces, README.md with the bar that our default preset must clear, and a plot a trace. Interrupted, it goes on where it
@@ -17,9 +17,9 @@ from typing import Any
 
 import netshare
 from benchmarks.machine import provenance
+from benchmarks.plot import standalone
 from netshare.baselines import choose_methods
 from netshare.comparison import compare
-from netshare.evaluation.html import STYLE
 from netshare.evaluation.svg import draw_ratios
 from netshare.progress import Console
 
@@ -103,13 +103,6 @@ def write_overview(folder: Path) -> None:
         rows = [(_label(row), row["ratio"], None) for row in results["methods"] if "failed" not in row]
         if rows:
             (folder / f"{results['name']}.svg").write_text(standalone(draw_ratios(rows)))
-
-
-def standalone(svg: str) -> str:
-    """An inline drawing as a file of its own, on a background that follows the reader's theme."""
-    head, rest = svg.split(">", 1)
-    named = "" if "xmlns=" in head else ' xmlns="http://www.w3.org/2000/svg"'
-    return f'{head}{named} style="background:var(--bg)"><style>{STYLE}</style>{rest}\n'
 
 
 def verdict(results: dict[str, Any]) -> dict[str, Any]:

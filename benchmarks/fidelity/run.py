@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import netshare
-from benchmarks.compare.run import standalone
 from benchmarks.machine import provenance
+from benchmarks.plot import standalone
 from netshare.evaluation.svg import draw_ratios
 from netshare.progress import Console
 

@@ -69,6 +69,19 @@ class AuditResult:
         )
 
 
+def check_trials(trials: int, confidence: float) -> None:
+    """Refuse an audit that could show nothing.
+
+    Raises:
+        ConfigError: fewer than FEWEST_TRIALS, or a confidence outside 0.5 to 1.
+    """
+    if trials < FEWEST_TRIALS or not 0.5 < confidence < 1:
+        raise ConfigError(
+            f"privacy audit: {trials} trials at {confidence:g} confidence show nothing; give at least "
+            f"{FEWEST_TRIALS} and a confidence between 0.5 and 1"
+        )
+
+
 def audit_mechanism(
     *,
     epsilon: float = 1.0,
@@ -91,11 +104,7 @@ def audit_mechanism(
     Raises:
         ConfigError: too few trials, or a budget that cannot be met.
     """
-    if trials < FEWEST_TRIALS or not 0.5 < confidence < 1:
-        raise ConfigError(
-            f"privacy audit: {trials} trials at {confidence:g} confidence show nothing; give at least "
-            f"{FEWEST_TRIALS} and a confidence between 0.5 and 1"
-        )
+    check_trials(trials, confidence)
     noise = noise_multiplier_for(epsilon, delta, sampling_rate=sampling_rate, steps=steps)
     schedule = PrivateSchedule(noise * noise_factor, sampling_rate, 1.0, 1.0)
     generator = _canary_generator(schedule)

@@ -19,11 +19,10 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from netshare.privacy.accounting import gaussian_delta, noise_multiplier_for
-from netshare.privacy.audit import FEWEST_TRIALS, AuditResult
+from netshare.privacy.audit import AuditResult, check_trials
 from netshare.privacy.counting import NoisyCounts
 from netshare.privacy.noise import SecureRandomness
 from netshare.privacy.standin import tables_of
-from preprocess.errors import ConfigError
 
 CELLS = 8  # of each table in the attack; empty ones tell nothing
 FLOW_RECORD_COLUMNS = ["tcp_flags", "tos"]
@@ -46,11 +45,7 @@ def audit_counts(
     Raises:
         ConfigError: too few trials, or a budget that cannot be met.
     """
-    if trials < FEWEST_TRIALS or not 0.5 < confidence < 1:
-        raise ConfigError(
-            f"privacy audit: {trials} trials at {confidence:g} confidence show nothing; give at least "
-            f"{FEWEST_TRIALS} and a confidence between 0.5 and 1"
-        )
+    check_trials(trials, confidence)
     noise = noise_multiplier_for(epsilon, delta, sampling_rate=1.0, steps=1)
     absent, present = (np.array([_attack(noise * noise_factor, seen) for _ in range(trials // 2)]) for seen in (0, 3))
     mu = lower_bound_of_mu(present, absent, confidence=confidence)

@@ -25,11 +25,12 @@ import numpy as np
 from netshare.config import Config
 from netshare.generators import build_generator
 from netshare.generators.base import metadata_only
+from netshare.processors import device_of
 from netshare.progress import Console
 from netshare.run_folder import RunFolder, fingerprint
 from netshare.seeds import derive_seed
 from netshare.settled import SETTLED, settled_generator
-from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS, device_of
+from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS
 from netshare.training.trainer import SAMPLING, load_weights, train
 from preprocess.addresses import format_addresses
 from preprocess.atomic import write_text

@@ -17,9 +17,10 @@ from netshare.evaluation.report import write_json
 from netshare.evaluation.series_html import write_series_html
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
 from netshare.generators import Generator
+from netshare.processors import threads
 from netshare.run_folder import file_fingerprint, fingerprint
 from netshare.seeds import derive_seed
-from netshare.stages import Run, threads
+from netshare.stages import Run
 from postprocess.writers.series import SUFFIXES, write_series
 from preprocess.atomic import write_text
 from preprocess.encoded import Encoded

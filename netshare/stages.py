@@ -28,6 +28,7 @@ from netshare.evaluation import Report, evaluate, split_by_flow, write_html, wri
 from netshare.generation import generate_series
 from netshare.generators import Generator, build_generator
 from netshare.given_flows import GivenFlows, read_given_flows
+from netshare.processors import available_cores, device_of, threads
 from netshare.progress import Console
 from netshare.release import check_releasable, file_name, formats_for, made_valid, write_like
 from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
@@ -401,36 +402,3 @@ def _split(trace: Trace, config: Config) -> tuple[Trace, Trace | None]:
 def plain(section: Any, but: set[str] | None = None) -> Any:
     """A config section as JSON-able values, without those in `but`; for fingerprints."""
     return section.model_dump(mode="json", exclude=but)
-
-
-def device_of(name: str) -> str:
-    """What `training.device` means on this machine.
-
-    Raises:
-        ConfigError: it names no device, or one that is not here.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"training.device is {name}; write cpu, cuda, cuda:N or auto") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"training.device is {name}, but this machine has no CUDA device; use auto or cpu")
-    return name
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Torch's threads set to `count` meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

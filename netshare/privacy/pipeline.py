@@ -35,9 +35,10 @@ from netshare.privacy.public import check_different, public_files, public_series
 from netshare.privacy.statement import statement
 from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.units import bounded, units_of
+from netshare.processors import device_of
 from netshare.run_folder import file_fingerprint, fingerprint
 from netshare.seeds import derive_seed
-from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, device_of, plain
+from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, plain
 from netshare.training.trainer import load_weights, train
 from preprocess import Trace
 from preprocess.atomic import write_text

@@ -46,7 +46,6 @@ VOLUME_TOLERANCE = 0.02  # of a chunk's records
 EXCHANGES = 10  # rounds of exchanging flows, each with new draws ...
 SPARE_FLOWS = 64  # ... of at least so many
 MOST_EXCHANGED = 20  # one flow in so many
-QUICKLY_DRAWN = 1024  # records
 
 
 def share_flows(total: int, weights: Mapping[int, int]) -> dict[int, int]:
@@ -180,13 +179,10 @@ def _meet_volume(
         out, into = _exchange(table.lengths, offered, missing, left, _lies_within(table.metadata, draw.chunk), rng)
         if not len(out):
             continue
-        if others is None:  # long ones, which take long, are drawn only where they are taken
-            drawn = np.union1d(into, np.flatnonzero(offered <= QUICKLY_DRAWN))
-            others, into = (
-                _measure(take(spare, drawn), draw, seed=seed, lengths=offered[drawn]),
-                np.searchsorted(drawn, into),
-            )
-        others = take_series(others, into)
+        if others is None:
+            others = _measure(take(spare, into), draw, seed=seed, lengths=offered[into])
+        else:
+            others = take_series(others, into)
         left -= len(out)
         draw.said.exchanged += len(out)
         started.add(others.metadata)

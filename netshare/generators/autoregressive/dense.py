@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-LEAST_ROWS = 64  # of a batch from which oneDNN is the faster
+LEAST_WORK = 2**20  # multiplications from which oneDNN is the faster
+LEAST_ROWS = 64  # of a batch that may come to so many
 SIZE_RATIO = 1.25
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -40,14 +41,14 @@ def padded(rows: torch.Tensor, most: int) -> torch.Tensor:
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """float32[n, out] of float32[n, in]; weight: float32[out, in]."""
-    if _by_onednn(x):
+    if _by_onednn(x, weight):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return functional.linear(x, weight, bias)
 
 
 def linear_relu(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The same, then ReLU."""
-    if _by_onednn(x):
+    if _by_onednn(x, weight):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
     return torch.relu_(functional.linear(x, weight, bias))
 
@@ -61,7 +62,7 @@ def gru_cell(x: torch.Tensor, state: torch.Tensor, weights: Sequence[torch.Tenso
         weights: as in `torch.nn.GRU`: input and recurrent matrix, then the biases of both.
     """
     of_input, of_state, input_bias, state_bias = weights
-    if not _by_onednn(x):
+    if not _by_onednn(x, of_state):
         return torch.gru_cell(x, state, of_input, of_state, input_bias, state_bias)
     units = state.shape[1]
     into, back = linear(x, of_input, input_bias), linear(state, of_state, state_bias)
@@ -78,5 +79,6 @@ def _allowed_sizes(most: int) -> np.ndarray:
     return np.minimum(np.concatenate([np.arange(LEAST_ROWS), sizes]), most)
 
 
-def _by_onednn(x: torch.Tensor) -> bool:
-    return _ONEDNN and len(x) >= LEAST_ROWS and x.device.type == "cpu" and x.dtype == torch.float32
+def _by_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    work = x.shape[0] * weight.numel()
+    return _ONEDNN and work >= LEAST_WORK and x.device.type == "cpu" and x.dtype == torch.float32

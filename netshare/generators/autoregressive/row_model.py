@@ -18,6 +18,7 @@ from netshare.generators.autoregressive.dense import linear, linear_relu, padded
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
+FEW_CATEGORIES = 16
 ColumnCounts = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, expected float32[size], targets int64[n]
 
 
@@ -198,6 +199,13 @@ def _logits(total: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """int64[n]: one category a row by inverting the cumulative distribution."""
-    cumulative = torch.softmax(logits, dim=1).cumsum(dim=1)
+    cumulative = _weights(logits).cumsum(dim=1)
     threshold = uniform.unsqueeze(1) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)
+
+
+def _weights(logits: torch.Tensor) -> torch.Tensor:
+    """What the categories' probabilities are in proportion to; torch's softmax is slow for few of them."""
+    if logits.shape[1] >= FEW_CATEGORIES:
+        return torch.softmax(logits, dim=1)
+    return (logits - logits.amax(dim=1, keepdim=True)).exp_()

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.dense import linear, linear_relu, padded
+from netshare.generators.autoregressive.even_draws import EvenBatch
 from netshare.generators.autoregressive.recall import FEATURES, NUMBERS, ContextCounts, Recalled, recalled_columns
 from netshare.generators.autoregressive.row_model import ColumnCounts, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
@@ -134,33 +135,37 @@ class ColumnsNet(nn.Module):
         return {int(name): net.out.bias for name, net in self.columns.items()}  # type: ignore[union-attr,misc]
 
     @torch.no_grad()
-    def sample(self, uniform: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
-        """int64[n, columns]: rows drawn with the uniform numbers float32[n, 2 * columns] (on the CPU); `given`
-        (int64[n, first]) are the columns that are not drawn."""
-        rows, columns = len(uniform), len(self.layout)
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+    def sample(self, even: EvenBatch, given: torch.Tensor | None = None) -> torch.Tensor:
+        """int64[n, columns] on the CPU: a batch of rows, drawn with two numbers for each column; `given` (int64[n, first])
+        are the columns that are not drawn."""
+        rows, columns = even.rows, len(self.layout)
         tokens = torch.empty(rows, columns, dtype=torch.int64)
         if given is not None:
             tokens[:, : self.first] = given
-        for i, size in enumerate(self.layout.sizes[self.first :], self.first):
-            open_rows = self.layout.open_rows(tokens, i)
-            tokens[:, i] = size
-            index = torch.arange(rows) if open_rows is None else open_rows
-            if len(index) == 0:
-                continue
-            if size == 1:
-                tokens[index, i] = 0
-                continue
-            chosen = uniform[index, 2 * i]
-            source, recalled = self._choose_source(i, tokens[index], uniform[index, 2 * i + 1], chosen)
-            by_net = (source == 0).nonzero().squeeze(1)
-            if len(by_net):
-                by_net = padded(by_net, rows)
-                before = tokens[index[by_net], :i] + torch.tensor(self.layout.offsets[:i], dtype=torch.int64)
-                logits = self.columns[str(i)].sampling_logits(before.to(device))  # type: ignore[operator]
-                recalled[by_net] = draw(logits, chosen[by_net].to(device)).cpu()
-            tokens[index, i] = recalled
+        for i, size in enumerate(self.layout.sizes):
+            if i >= self.first:
+                open_rows = self.layout.open_rows(tokens, i)
+                tokens[:, i] = size
+                index = torch.arange(rows) if open_rows is None else open_rows
+                if size == 1:
+                    tokens[index, i] = 0
+                elif len(index):
+                    tokens[index, i] = self._draw(i, tokens[index], even, index)
+            even.know(tokens[:, i])
         return tokens
+
+    def _draw(self, column: int, tokens: torch.Tensor, even: EvenBatch, index: torch.Tensor) -> torch.Tensor:
+        """int64[n]: tokens of a column for the rows numbered `index`, whose columns before it are given."""
+        chosen, which = even.uniform(2 * column, index), even.uniform(2 * column + 1, index)
+        source, found = self._choose_source(column, tokens, which, chosen)
+        by_net = (source == 0).nonzero().squeeze(1)
+        if len(by_net):
+            net = self.columns[str(column)]
+            by_net = padded(by_net, even.rows)
+            before = tokens[by_net, :column] + torch.tensor(self.layout.offsets[:column], dtype=torch.int64)
+            logits = net.sampling_logits(before.to(net.out.weight.device))  # type: ignore[operator,union-attr,arg-type]
+            found[by_net] = draw(logits, chosen[by_net].to(logits.device)).cpu()
+        return found
 
     def _choose_source(
         self, column: int, tokens: torch.Tensor, uniform: torch.Tensor, within: torch.Tensor

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from netshare.generators.autoregressive.columns_net import ColumnsNet
+from netshare.generators.autoregressive.even_draws import EvenDraws
 from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
 from netshare.generators.autoregressive.lengths import LengthCode
 from netshare.generators.autoregressive.networks import RecordNet
@@ -192,10 +193,11 @@ class AutoregressiveGenerator(Generator):
         random, layout = torch.Generator().manual_seed(seed), self.metadata_layout
         rows = [np.zeros((0, len(layout)), np.float32)]
         rounds = max(1, min(ROUNDS, n // LEAST_ROUND), -(-n // METADATA_BATCH))
+        even = EvenDraws(2 * len(layout), random)
         with _Sampling(self):
             for k in range(rounds):
                 count = n * (k + 1) // rounds - n * k // rounds
-                tokens = self.metadata_net.sample(torch.rand(count, 2 * len(layout), generator=random))
+                tokens = self.metadata_net.sample(even.batch(count))
                 self.metadata_net.remember_too(tokens)
                 rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
             self.metadata_net.remember(self.metadata_net.memory)
@@ -236,11 +238,12 @@ class AutoregressiveGenerator(Generator):
 
     def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
         layout, lengths = self.length_layout, [np.zeros(0, np.int64)]
+        even = EvenDraws(2 * len(layout), random)
         for batch in torch.split(tokens, METADATA_BATCH):
-            uniform = torch.rand(len(batch), 2 * len(layout) + 1, generator=random)
-            drawn = self.length_net.sample(uniform[:, :-1], batch)
+            drawn = self.length_net.sample(even.batch(len(batch)), batch)
             rows = layout.decode(drawn, torch.zeros(drawn.shape)).numpy()[:, self.length_net.first :]
-            lengths.append(self.length_code.decode(rows, uniform[:, -1].double().numpy()))
+            within = torch.rand(len(batch), generator=random, dtype=torch.float64)
+            lengths.append(self.length_code.decode(rows, within.numpy()))
         return np.concatenate(lengths)
 
     def _remembering(self) -> tuple[ColumnsNet, ColumnsNet]:

@@ -8,9 +8,9 @@ Decoding any encoded arrays of the codec's schema gives a valid table: types and
 addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
 fitted so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
 `start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. In the style
-"autoregressive" spans are first dealt out anew: the longest to the series whose interarrival times add up to most.
-Times are multiples of `resolution`, the greatest common divisor of all times seen (a capture stamped in microseconds
-stays one).
+"autoregressive" spans are first dealt out anew (`preprocess.spans`): the longest to the series whose interarrival times
+add up to most. Times are multiples of `resolution`, the greatest common divisor of all times seen (a capture stamped in
+microseconds stays one).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from preprocess.fields import (
 from preprocess.fields.choose import public_choice
 from preprocess.fields.fit import FieldFitter, natural_values
 from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
-from preprocess.fields.times import dealt_by_rank, round_to_unit, series_totals, spread_over_span
+from preprocess.fields.times import round_to_unit, spread_over_span
 from preprocess.ip2vec import IP2Vec
 from preprocess.series import SeriesTable
+from preprocess.spans import fitting_spans, spans_of_records
 from preprocess.trace import Kind
 
 # Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
@@ -222,8 +223,7 @@ class Codec:
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
 
-        A series that would go on beyond its chunk ends at any time before that: were spans cut at the chunk's end, all such
-        series would end together.
+        A span that leads beyond the chunk is exchanged with one that fits, of a series alike (`preprocess.spans`).
 
         Raises:
             FieldError: the array has not this codec's columns, or numbers that are not finite.
@@ -235,8 +235,7 @@ class Codec:
         last = (clock.busy_width - 1) // self.resolution
         start = np.clip(round_to_unit(clock.code_to_busy(metadata["start"]), self.resolution), 0, last)
         span = np.clip(round_to_unit(metadata["span"], self.resolution), 0, last)
-        late = start + span > last
-        span[late] = rng.integers(0, last - start[late], endpoint=True)
+        span = fitting_spans(metadata, span, last - start, rng)
         begin, end = clock.to_real(start * self.resolution), clock.to_real((start + span) * self.resolution)
         return {**metadata, "start": begin, "span": end - begin}
 
@@ -259,11 +258,10 @@ class Codec:
         clock = self.clock or Clock(self.chunk_width)
         start = clock.to_busy(metadata["start"])
         span = clock.to_busy(metadata["start"] + metadata["span"]) - start
+        room = clock.busy_width - 1 - start
         if self.style == "autoregressive":
-            kind = np.stack([metadata[name] for name in ("starts_here", "continues", "continued")])
-            dealt = dealt_by_rank(span, series_totals(gaps, offsets), kind)
-            span = np.where(start + dealt < clock.busy_width, dealt, span)
-        span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, clock.busy_width - 1 - start))
+            span = spans_of_records(metadata, gaps, offsets, span, room, rng)
+        span = np.where(np.diff(offsets) < 2, 0, np.minimum(span, room))
         units = spread_over_span(gaps, span // self.resolution, offsets)
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)

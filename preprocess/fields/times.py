@@ -10,18 +10,6 @@ def series_totals(gaps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.add.reduceat(gaps, offsets[:-1]) if len(gaps) else np.zeros(0, np.int64)
 
 
-def dealt_by_rank(span: np.ndarray, total: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """The spans (int64[n]) dealt out so that they have the order of the totals (int64[n]), among series of one kind
-    (int[k, n], equal in all rows).
-
-    A model knows well how spans are distributed and how records follow one another, but, from little data, hardly which
-    span goes with which records; and records that are cut or stretched to a span that is not theirs have the wrong gaps.
-    """
-    dealt = np.empty_like(span)
-    dealt[np.lexsort((total, *kind))] = span[np.lexsort((span, *kind))]
-    return dealt
-
-
 def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Interarrival times fitted series by series so that they add up to `span` exactly.
 

@@ -117,6 +117,12 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def most_by_chance(chance: dict[str, dict[str, list[float]]], row: dict[str, Any]) -> float:
+    """The largest that the row's worst distance was among cuts of the real trace, over its floor."""
+    name = max(row["distances"], key=lambda name: row["distances"][name]["ratio"])
+    return max(chance[row["trace"]][name])
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table, and after it every distance's ratio."""
     lines = [
@@ -124,7 +130,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "",
         "Train on half of a trace's conversations (A), compare with the other half (B);",
         "`python -m benchmarks.fidelity.run`. *ratio*: geometric mean of d(S, B) / d(A, B) over all distances, 1 is as",
-        "close as real to real; *bootstrap*: the same for rows of A drawn again. *copied*: share of synthetic",
+        "close as real to real; *bootstrap*: the same for rows of A drawn again. *worst*: the worst distance; in brackets, what",
+        "another cut of the real trace into halves may have there (the largest of ten, `chance.py`). *copied*: share of synthetic",
         "five-tuples that stand in A (of triples, and of B's triples in brackets). *nearest*: median distance of S's flows",
         "to their nearest flow of A, over that of B's flows (1: as new as real flows; near 0: repeated).",
         "",
@@ -133,10 +140,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "| trace | generator | ratio | bootstrap | worst | copied | nearest | records S / B | train s | CPU s | commit |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    chance = json.loads((HERE / "chance.json").read_text())
     for row in rows:
         copied = row["copying"]
         tuples, triples = copied["five-tuples"], copied["(source, destination, port) triples"]
         named = f"{row['worst']['title']}, {row['worst']['measure']}: {row['worst']['ratio']:.1f}"
+        named += f" ({most_by_chance(chance, row):.1f})" if row["trace"] in chance else ""
         nearest = "" if row.get("nearest") is None else f"{row['nearest']:.2f}"
         options = " ".join([row["generator"], *limits(row)])
         lines.append(

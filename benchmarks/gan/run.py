@@ -1,6 +1,6 @@
 """DoppelGANger as we train it against the paper's literal setting, and the ideas between the two, at equal CPU time.
 
-    python -m benchmarks.gan.run TRACE... [--variants paper ours argmax ...] [--seconds 150] [-o benchmarks/gan]
+    python -m benchmarks.gan.run TRACE... [--variants paper ours argmax ...] [--seconds 150] [--seeds 0 1] [-o benchmarks/gan]
 
 Each variant of `VARIANTS` is trained on half of the trace's conversations (A) on one thread for so many CPU seconds, in
 one chunk, and compared with the other half (B), as `netshare compare` does. Bar: the geometric mean of d(S, B) / d(A, B)
@@ -10,7 +10,9 @@ is at most half as far above 1 as the paper's setting's.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -45,25 +47,29 @@ MEANING = {
 
 
 def main() -> None:
-    """Run what is asked for; rows of other traces and variants are kept."""
+    """Run what is asked for; rows of other traces, variants and seeds are kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("traces", nargs="+", type=Path)
+    parser.add_argument("traces", nargs="*", type=Path)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["paper", "ours"])
     parser.add_argument("--seconds", type=float, default=150.0, help="CPU time of one training")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("-o", "--output", type=Path, default=HERE)
+    parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
+    if not options.traces and not options.draw:
+        parser.error("give traces, or --draw")
     path = options.output / "results.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     for trace in options.traces:
-        for variant in options.variants:
-            row = measure(trace, variant, options.seconds, options.seed)
-            same = (row["trace"], row["variant"], row["budget"])
-            rows = [r for r in rows if (r["trace"], r["variant"], r["budget"]) != same] + [row]
-            rows.sort(key=lambda r: (r["trace"], r["budget"], list(VARIANTS).index(r["variant"])))
+        for variant, seed in itertools.product(options.variants, options.seeds):
+            row = measure(trace, variant, options.seconds, seed)
+            rows = [r for r in rows if _key(r) != _key(row)] + [row]
+            rows.sort(key=lambda r: (r["trace"], r["budget"], list(VARIANTS).index(r["variant"]), r["seed"]))
             path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
             (options.output / "README.md").write_text(markdown(rows))
-            print(variant, trace.name, row["ratio"], row["steps"], row["worst"], flush=True)
+            print(variant, trace.name, seed, row["ratio"], row["steps"], row["worst"], flush=True)
+    if options.draw:
+        (options.output / "README.md").write_text(markdown(rows))
 
 
 def measure(trace: Path, variant: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -91,6 +97,7 @@ def measure(trace: Path, variant: str, seconds: float, seed: int) -> dict[str, A
         "trace": trace.name,
         "variant": variant,
         "budget": seconds,
+        "seed": seed,
         "ratio": found["ratio"],
         "steps": found["steps"],
         "cpu_seconds": found["cpu_seconds"],
@@ -107,18 +114,30 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "# DoppelGANger: our training against the paper's",
         "",
         "Geometric mean of d(S, B) / d(A, B) after equal CPU time on one thread; `python -m benchmarks.gan.run TRACE...",
-        "--variants ...`. *Excess* is the ratio's distance from 1 over that of the paper's setting (bar: at most 0.5).",
+        "--variants ... --seeds ...`: mean over seeds, then each. *Excess* is the mean's distance from 1 over that of the",
+        "paper's setting, of the same seeds (bar: at most 0.5).",
         "",
-        "| trace | CPU s | variant | steps | ratio | excess | worst distance |",
-        "|---|---|---|---|---|---|---|",
+        "| trace | CPU s | variant | steps | ratio | by seed | excess | worst distances of the first seed |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    paper = {(r["trace"], r["budget"]): r["ratio"] for r in rows if r["variant"] == "paper"}
-    for row in rows:
-        base = paper.get((row["trace"], row["budget"]))
-        excess = f"{(row['ratio'] - 1) / (base - 1):.2f}" if base else ""
+    for (trace, budget, variant), own in itertools.groupby(rows, key=lambda r: (r["trace"], r["budget"], r["variant"])):
+        mine = {row["seed"]: row for row in own}
+        paper = {
+            r["seed"]: r["ratio"] for r in rows if (r["trace"], r["budget"], r["variant"]) == (trace, budget, "paper")
+        }
+        shared = sorted(mine.keys() & paper.keys())
+        above = (
+            sum(mine[seed]["ratio"] - 1 for seed in shared) / sum(paper[seed] - 1 for seed in shared)
+            if shared
+            else None
+        )
+        first = mine[min(mine)]
+        worst = sorted(first["ratios"].items(), key=lambda pair: -pair[1])[:2]
         lines.append(
-            f"| {row['trace']} | {row['budget']:.0f} | {row['variant']} | {row['steps']:,} | {row['ratio']:.2f} | {excess} | "
-            f"{row['worst']} |"
+            f"| {trace} | {budget:.0f} | {variant} | {first['steps']:,} | "
+            f"{statistics.mean(row['ratio'] for row in mine.values()):.2f} | "
+            f"{', '.join(format(row['ratio'], '.2f') for row in mine.values())} | "
+            f"{'' if above is None else f'{above:.2f}'} | {'; '.join(f'{name} {value:.1f}' for name, value in worst)} |"
         )
     used = [name for name in VARIANTS if any(row["variant"] == name for row in rows)]
     lines += ["", "; ".join(f"*{name}*: {MEANING[name]}" for name in used) + "."]
@@ -142,6 +161,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     said = rows[-1]["from"]
     lines += ["", f"{said['date']}, commit {said['commit']}, {said['processor']}, {said['cores']} cores."]
     return "\n".join(lines) + "\n"
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["trace"], row["variant"], row["budget"], row["seed"]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ anything (post-processing), and neither does their moving average.
 What differs from ordinary training, and why: series are drawn by Poisson sampling; how many records a step looks at is
 drawn evenly from the possible horizons (otherwise the lengths of real series say); generators are updated with rows of
 their own, as many as `batch_size` says, so that the size of the drawn batch does not show; no series are held back to
-choose among checkpoints; no loss is logged.
+choose among checkpoints; samples are not corrected by the training data; no loss is logged.
 Ranges of auto-normalised series are part of their metadata, and reach the release as generated ones only. There is no
 batch norm. A packed row would hold several units, so that packing is refused.
 
@@ -42,7 +42,8 @@ class PrivateDoppelGANger(DoppelGANger):
                 f"generator.doppelganger.packing is {settings.packing}; a packed row would hold several units, so a "
                 "private run needs 1"
             )
-        super().__init__(schema, settings.model_copy(update={"precision": "float32", "selections": 0}), device)
+        off = {"precision": "float32", "selections": 0, "calibrate": False, "known_hosts": False}
+        super().__init__(schema, settings.model_copy(update=off), device)
         self.schedule, self.randomness = schedule, randomness
 
     def _check(self, data: Encoded) -> None:

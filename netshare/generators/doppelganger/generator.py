@@ -26,6 +26,8 @@ from torch import nn
 
 from netshare.generators.base import Generator, check_lengths
 from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
+from netshare.generators.doppelganger.corrections import Corrections
+from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import critic_loss
 from netshare.generators.doppelganger.modules import (
@@ -41,10 +43,13 @@ from netshare.generators.doppelganger.modules import (
 from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.generators.doppelganger.weights import load, named, part_of
 from preprocess.encoded import Encoded, Schema
 from preprocess.errors import TrainingError
 
 logger = logging.getLogger(__name__)
+
+CORRECTED = ("metadata", "measurements")
 
 
 class DoppelGANger(Generator):
@@ -59,6 +64,7 @@ class DoppelGANger(Generator):
         self._ranged = numbers if self.settings.auto_normalize else []
         self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
         self._steps = 0
+        self._corrections = {part: Corrections() for part in CORRECTED}
         precision = self.settings.precision
         self._half = precision == "bfloat16" or (precision == "auto" and computes_in_half(self.device))
         self._build(seed=0)
@@ -72,8 +78,8 @@ class DoppelGANger(Generator):
         self._check(data)
         self._build(seed)
         if initial_weights is not None:
-            _load(self._generators, _part(initial_weights, "generators"), "generator weights to fine-tune from")
-            _load(self._critics, _part(initial_weights, "critics"), "critic weights to fine-tune from")
+            load(self._generators, part_of(initial_weights, "generators"), "generator weights to fine-tune from")
+            load(self._critics, part_of(initial_weights, "critics"), "critic weights to fine-tune from")
         self._begin(data, seed, steps)
 
     def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
@@ -84,12 +90,16 @@ class DoppelGANger(Generator):
             raise TrainingError("the metadata are constant, so that there is nothing to retrain")
         self._build(seed, metadata_alone=True)
         fresh = {name: value.clone() for name, value in self._generators.metadata.state_dict().items()}
-        _load(self._generators, weights, "weights of the model to retrain")
+        networks, corrections = self._parted(weights)
+        load(self._generators, networks, "weights of the model to retrain")
         self._generators.metadata.load_state_dict(fresh)
         self._begin(data, seed, steps)
+        self._corrections["measurements"] = corrections["measurements"]
 
     def _begin(self, data: Encoded, seed: int, steps: int) -> None:
         settings = self.settings
+        self._data = data
+        self._corrections = {part: Corrections() for part in CORRECTED}
         learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
         self._average.measurements.lstm.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not
@@ -156,21 +166,27 @@ class DoppelGANger(Generator):
         return {**losses, "records": float(records), **compared}
 
     def finish(self) -> None:
-        """See `Generator.finish`: sampling goes back to the best of the checkpoints that were compared."""
+        """See `Generator.finish`: sampling goes back to the best of the checkpoints that were compared, and is corrected."""
         best = self._selection.best
         if best is not None:
             self._average.load_state_dict(self._selection.weights)
             logger.info("of %d steps the weights after step %d are kept", self.steps_done, best)
+        networks, layout, data = self._average, self._metadata, self._data
+        of_metadata = self._corrections["metadata"] = metadata_corrections(networks, layout, data, self.settings)
+        if not self._metadata_alone:
+            self._corrections["measurements"] = measurement_corrections(
+                networks, layout, data, self.settings, of_metadata, self._ranged
+            )
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Networks, their average, both optimisers, and the state of all random numbers."""
         tensors = self.training_weights()
-        tensors |= _named("average", self._average.state_dict())
+        tensors |= named("average", self._average.state_dict())
         for name, optimizer in self._optimizers().items():
             for i, state in optimizer.state_dict()["state"].items():
-                tensors |= _named(f"{name}.{i}", state)
+                tensors |= named(f"{name}.{i}", state)
         compared, scores = self._selection.state()
-        tensors |= _named("compared", compared)
+        tensors |= named("compared", compared)
         tensors["random"] = self._random.get_state()
         scalars = {"batches": self._source.state(), "selection": scores}
         return tensors, {"steps_done": self.steps_done, **scalars}
@@ -182,39 +198,45 @@ class DoppelGANger(Generator):
             ("critics", self._critics),
             ("average", self._average),
         ):
-            _load(module, _part(tensors, name), f"{name} of the checkpoint")
+            load(module, part_of(tensors, name), f"{name} of the checkpoint")
         for name, optimizer in self._optimizers().items():
             state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, tensor in _part(tensors, name).items():
+            for key, tensor in part_of(tensors, name).items():
                 i, slot = key.split(".", 1)
                 state.setdefault(int(i), {})[slot] = tensor
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._random.set_state(tensors["random"])
         self._source.restore(scalars["batches"])
-        self._selection.restore(_part(tensors, "compared"), scalars["selection"])
+        self._selection.restore(part_of(tensors, "compared"), scalars["selection"])
         self.steps_done = scalars["steps_done"]
 
     # Weights
 
     def training_weights(self) -> dict[str, torch.Tensor]:
         """Generators and critics as they stand."""
-        return _named("generators", self._generators.state_dict()) | _named("critics", self._critics.state_dict())
+        return named("generators", self._generators.state_dict()) | named("critics", self._critics.state_dict())
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
-        """The generators' averaged weights; after training, those of the best checkpoint that was compared."""
-        return dict(self._average.state_dict())
+        """The generators' averaged weights; after training, those of the best checkpoint that was compared, and what
+        corrects its samples."""
+        weights = dict(self._average.state_dict())
+        for part, corrections in self._corrections.items():
+            weights |= named(f"{part}.corrections", corrections.tensors())
+        return weights
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Sample from these weights from now on."""
-        _load(self._average, weights, "weights of the model")
+        networks, self._corrections = self._parted(weights)
+        load(self._average, networks, "weights of the model")
         self._average.requires_grad_(False)  # as after training: with gradients torch's LSTM rounds differently
 
     # Sampling
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """float32[n, A]: metadata rows drawn from P(metadata)."""
-        return draw_metadata(self._average, self._metadata, n, how=self.settings.discretize, seed=seed)
+        how, corrections = self.settings.discretize, self._corrections["metadata"]
+        return draw_metadata(self._average, self._metadata, n, how=how, seed=seed, corrections=corrections)
 
     def sample_measurements(
         self, metadata: np.ndarray, *, seed: int, lengths: np.ndarray | None = None
@@ -229,6 +251,7 @@ class DoppelGANger(Generator):
             how=self.settings.discretize,
             seed=seed,
             given_lengths=None if lengths is None else check_lengths(lengths, len(metadata), self.schema.max_length),
+            corrections=self._corrections["measurements"],
         )
 
     # Inside
@@ -344,7 +367,13 @@ class DoppelGANger(Generator):
         if not self._selection.due(self.steps_done) and not (self.done and self._selection.compared):
             return {}
         sample = self.sample(self._selection.compared, seed=0)
-        return {"validation": self._selection.compare(self.steps_done, sample, self.sampling_weights())}
+        return {"validation": self._selection.compare(self.steps_done, sample, dict(self._average.state_dict()))}
+
+    def _parted(self, weights: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, Corrections]]:
+        """What `sampling_weights` put together: the networks' weights, and the corrections of each part."""
+        parts = {part: part_of(weights, f"{part}.corrections") for part in CORRECTED}
+        networks = {name: tensor for name, tensor in weights.items() if ".corrections." not in name}
+        return networks, {part: Corrections.from_tensors(own, self.device) for part, own in parts.items()}
 
     def _optimizers(self) -> dict[str, torch.optim.Adam]:
         return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}
@@ -374,26 +403,3 @@ def computes_in_half(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in asked)
-
-
-def _named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    start = len(prefix) + 1
-    return {name[start:]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}
-
-
-def _load(module: nn.Module, weights: dict[str, torch.Tensor], what: str) -> None:
-    """Set all of `module`'s weights, or raise a TrainingError that says what does not fit."""
-    own = module.state_dict()
-    for name in sorted(own.keys() | weights.keys()):
-        found = tuple(weights[name].shape) if name in weights else "missing"
-        expected = tuple(own[name].shape) if name in own else "absent"
-        if found != expected:
-            raise TrainingError(
-                f"{what}: '{name}' is {found}, this model needs {expected}; use the schema and settings that it was "
-                "trained with"
-            )
-    module.load_state_dict(weights)

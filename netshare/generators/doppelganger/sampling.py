@@ -6,11 +6,15 @@ batch, so that the long ones alone pay for their length.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
 
 from netshare.generators.doppelganger.batches import unscale_by_range
+from netshare.generators.doppelganger.calibration import shifted_flags
+from netshare.generators.doppelganger.corrections import Corrections
 from netshare.generators.doppelganger.layout import ColumnLayout, Discretize
 from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
 
@@ -38,15 +42,46 @@ class Networks(nn.Module):
 
 
 @torch.inference_mode()
-def draw_metadata(networks: Networks, layout: ColumnLayout, n: int, *, how: Discretize, seed: int) -> np.ndarray:
+def draw_metadata(
+    networks: Networks, layout: ColumnLayout, n: int, *, how: Discretize, seed: int, corrections: Corrections
+) -> np.ndarray:
     """float32[n, columns]: metadata rows."""
     random = torch.Generator().manual_seed(seed)
     rows = np.empty((n, len(layout.columns)), np.float32)
     for start in range(0, n, SERIES_AT_ONCE):
         part = rows[start : start + SERIES_AT_ONCE]
-        units = layout.activate(networks.metadata(normal(random, layout.device, len(part), networks.metadata_noise)))
-        part[:] = layout.collapse(units, how, random).cpu().numpy()
+        units = _metadata_units(networks, layout, len(part), random)
+        drawn = layout.collapse(corrections.apply(layout, units), how, random)
+        corrections.set_hosts(layout, units, drawn, random)
+        part[:] = drawn.cpu().numpy()
     return rows
+
+
+@torch.no_grad()
+def metadata_units(networks: Networks, layout: ColumnLayout, n: int, *, seed: int) -> torch.Tensor:
+    """float32[n, width]: activated units of metadata, not yet read off, to fit corrections on."""
+    return _metadata_units(networks, layout, n, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def stop_hazards(
+    networks: Networks, metadata: np.ndarray, metadata_layout: ColumnLayout, *, max_length: int, seed: int
+) -> torch.Tensor:
+    """float32[n, max_length]: for each metadata row the probability that a series ends with each record, if it gets there;
+    to fit corrections on."""
+    random = torch.Generator().manual_seed(seed)
+    generator, device = networks.measurements, metadata_layout.device
+    parts = []
+    for start in range(0, len(metadata), SERIES_AT_ONCE):
+        condition = _condition(networks, metadata[start : start + SERIES_AT_ONCE], metadata_layout, random)[0]
+        state = generator.first_state(condition, random)
+        flags: list[torch.Tensor] = []
+        while sum(part.shape[1] for part in flags) < max_length:
+            noise = normal(random, device, len(condition), PASSES_AT_ONCE, generator.noise)
+            _, said, state = generator(condition, noise, state)
+            flags.append(said[..., 1])
+        parts.append(torch.cat(flags, 1)[:, :max_length])
+    return torch.cat(parts)
 
 
 @torch.inference_mode()
@@ -60,6 +95,7 @@ def draw_measurements(
     how: Discretize,
     seed: int,
     given_lengths: np.ndarray | None = None,
+    corrections: Corrections,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measurements float32[n_records, columns] and offsets int64[n + 1] of one series for each metadata row, of the
     given lengths (int64[n], 1 to `max_length`) or as long as the generation flags say."""
@@ -68,18 +104,60 @@ def draw_measurements(
     lengths = np.zeros(len(metadata), np.int64)
     batches: list[np.ndarray] = []
     for start in range(0, len(metadata), SERIES_AT_ONCE):
-        given = torch.from_numpy(np.array(metadata[start : start + SERIES_AT_ONCE], np.float32)).to(device)
-        units = metadata_layout.expand(given)
-        ranges = networks.draw_ranges(units, random)
-        condition = torch.cat([units, ranges], 1)
-        stop = None if given_lengths is None else torch.from_numpy(given_lengths[start : start + len(given)]).to(device)
-        values, series = _draw_batch(networks.measurements, condition, max_length, stop, how, random)
+        condition, ranges = _condition(networks, metadata[start : start + SERIES_AT_ONCE], metadata_layout, random)
+        n = len(condition)
+        stop = None if given_lengths is None else torch.from_numpy(given_lengths[start : start + n]).to(device)
+        values, series = _draw_batch(
+            networks.measurements,
+            condition,
+            max_length,
+            stop,
+            lambda units: layout.collapse(corrections.apply(layout, units), how, random),
+            how != "argmax",
+            random,
+            corrections.stops,
+        )
         if ranged:
             values[:, ranged] = unscale_by_range(values[:, ranged], ranges.cpu().numpy()[series])
         batches.append(values)
-        lengths[start : start + len(given)] = np.bincount(series, minlength=len(given))
+        lengths[start : start + n] = np.bincount(series, minlength=n)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     return np.concatenate(batches or [np.zeros((0, len(layout.columns)), np.float32)]), offsets
+
+
+@torch.inference_mode()
+def record_units(
+    networks: Networks,
+    metadata: np.ndarray,
+    metadata_layout: ColumnLayout,
+    *,
+    max_length: int,
+    sample: bool,
+    stops: torch.Tensor | None,
+    seed: int,
+) -> torch.Tensor:
+    """float32[n_records, width]: activated units of one series for each metadata row, not yet read off, to fit corrections
+    on; `sample` and `stops` say how series end."""
+    random = torch.Generator().manual_seed(seed)
+    parts = []
+    for start in range(0, len(metadata), SERIES_AT_ONCE):
+        condition, _ = _condition(networks, metadata[start : start + SERIES_AT_ONCE], metadata_layout, random)
+        generator = networks.measurements
+        parts.append(_draw_batch(generator, condition, max_length, None, torch.clone, sample, random, stops)[0])
+    return torch.from_numpy(np.concatenate(parts)).to(metadata_layout.device)
+
+
+def _metadata_units(networks: Networks, layout: ColumnLayout, n: int, random: torch.Generator) -> torch.Tensor:
+    return layout.activate(networks.metadata(normal(random, layout.device, n, networks.metadata_noise)))
+
+
+def _condition(
+    networks: Networks, metadata: np.ndarray, layout: ColumnLayout, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What measurements are generated from, float32[n, condition], given metadata rows; and its last part, the ranges."""
+    units = layout.expand(torch.from_numpy(np.array(metadata, np.float32)).to(layout.device))
+    ranges = networks.draw_ranges(units, random)
+    return torch.cat([units, ranges], 1), ranges
 
 
 def _draw_batch(
@@ -87,11 +165,14 @@ def _draw_batch(
     condition: torch.Tensor,
     max_length: int,
     lengths: torch.Tensor | None,
-    how: Discretize,
+    read_off: Callable[[torch.Tensor], torch.Tensor],
+    sample: bool,
     random: torch.Generator,
+    stops: torch.Tensor | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Records float32[n_records, columns] and the row of `condition` of each, int64[n_records], in series order."""
-    layout, state = generator.layout, generator.first_state(condition, random)
+    """Records float32[n_records, columns], as `read_off` makes them of units, and the row of `condition` of each,
+    int64[n_records], in series order."""
+    state = generator.first_state(condition, random)
     running = torch.arange(len(condition), device=condition.device)
     values: list[np.ndarray] = []
     series: list[np.ndarray] = []
@@ -101,12 +182,14 @@ def _draw_batch(
         units, flags, state = generator(condition[running], noise, state)
         units, flags = units[:, : max_length - done], flags[:, : max_length - done]
         if lengths is None:
-            exists, goes_on = mask_after_stop(flags, how != "argmax", random)
+            if stops is not None:
+                flags = shifted_flags(flags, stops[done : done + flags.shape[1]])
+            exists, goes_on = mask_after_stop(flags, sample, random)
         else:
             left = lengths[running] - done
             exists = torch.arange(flags.shape[1], device=left.device) < left.unsqueeze(1)
             goes_on = left > flags.shape[1]
-        values.append(layout.collapse(units[exists], how, random).cpu().numpy())
+        values.append(read_off(units[exists]).cpu().numpy())
         series.append(running.unsqueeze(1).expand_as(exists)[exists].cpu().numpy())
         running, state = running[goes_on], (state[0][:, goes_on], state[1][:, goes_on])
         done += exists.shape[1]

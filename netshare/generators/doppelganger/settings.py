@@ -83,6 +83,17 @@ class DoppelGANgerSettings(BaseModel):
         description="How a category, a bit or an end of series is read off its probabilities: drawn, the most likely, or "
         "mixed: the most likely digits of fields that are several of them (addresses), everything else drawn.",
     )
+    calibrate: bool = Field(
+        default=True,
+        description="After training, correct what is sampled such that single columns and lengths are distributed as in the "
+        "training data: numbers by a monotone map, categories and ends of series by a shift of their log-odds (the paper: "
+        "not).",
+    )
+    known_hosts: bool = Field(
+        default=True,
+        description="Read generated addresses as those of hosts of the training data or of others in their networks, each as "
+        "often as in new traffic; the hosts are then kept with the model (the paper: not).",
+    )
     horizon: Literal["random", "full"] = Field(
         default="random",
         description="Records that a training step looks at: a random prefix, whose length is that of a record's series "

@@ -22,30 +22,34 @@ from benchmarks.machine import provenance
 from netshare.comparison import compare
 
 HERE = Path(__file__).resolve().parent
+OFF = {"calibrate": False, "known_hosts": False}
 VARIANTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "paper": (["doppelganger-paper"], {}),
-    "drawn": ([], {"precision": "float32", "discretize": "sample"}),
-    "argmax": ([], {"precision": "float32", "discretize": "argmax"}),
-    "bfloat16": ([], {"precision": "bfloat16", "discretize": "sample"}),
-    "ours": ([], {"precision": "bfloat16", "discretize": "mixed"}),
-    "calibrated": ([], {"precision": "bfloat16", "known_hosts": False}),
+    "drawn": ([], {"precision": "float32", "discretize": "sample", **OFF}),
+    "argmax": ([], {"precision": "float32", "discretize": "argmax", **OFF}),
+    "bfloat16": ([], {"precision": "bfloat16", "discretize": "sample", **OFF}),
+    "uncorrected": ([], {"precision": "bfloat16", **OFF}),
     "hosts": ([], {"precision": "bfloat16", "calibrate": False}),
-    "uncorrected": ([], {"precision": "bfloat16", "calibrate": False, "known_hosts": False}),
-    "five critic rounds": ([], {"precision": "bfloat16", "critic_rounds": 5}),
-    "packing": ([], {"precision": "bfloat16", "packing": 4}),
-    "no average": ([], {"precision": "bfloat16", "average_decay": 0.0}),
-    "last": ([], {"precision": "bfloat16", "selections": 0}),
+    "calibrated": ([], {"precision": "bfloat16", "known_hosts": False}),
+    "ours": ([], {"precision": "bfloat16"}),
+    "five critic rounds": ([], {"precision": "bfloat16", "critic_rounds": 5, **OFF}),
+    "packing": ([], {"precision": "bfloat16", "packing": 4, **OFF}),
+    "no average": ([], {"precision": "bfloat16", "average_decay": 0.0, **OFF}),
+    "last": ([], {"precision": "bfloat16", "selections": 0, **OFF}),
 }
 MEANING = {
     "paper": "preset `doppelganger-paper`",
-    "drawn": "our defaults, but everything drawn, in single precision",
+    "drawn": "our training, but nothing corrected, everything drawn, in single precision",
     "argmax": "as that, but categories, bits and ends of series are the most likely ones",
     "bfloat16": "as *drawn*, products in half precision: more steps in the time",
-    "ours": "defaults where the processor computes in bfloat16: that, and the most likely bits of addresses",
-    "five critic rounds": "as *ours*, five critic updates for one of the generators",
-    "packing": "as *ours*, critics judge four series at once",
-    "no average": "as *ours*, sampling from the last weights, not their average",
-    "last": "as *ours*, learning from all series and keeping the last checkpoint",
+    "uncorrected": "as that, and the most likely bits of addresses",
+    "hosts": "as that, and addresses read as known hosts or their neighbours",
+    "calibrated": "as *uncorrected*, and numbers, categories and lengths calibrated",
+    "ours": "both: the defaults where the processor computes in bfloat16",
+    "five critic rounds": "as *uncorrected*, five critic updates for one of the generators",
+    "packing": "as *uncorrected*, critics judge four series at once",
+    "no average": "as *uncorrected*, sampling from the last weights, not their average",
+    "last": "as *uncorrected*, learning from all series and keeping the last checkpoint",
 }
 
 

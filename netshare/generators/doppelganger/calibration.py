@@ -8,7 +8,8 @@ and then applied to the units of every other sample:
   shares (iterative scaling);
 - *numbers* go through a monotone map, from the sample's quantiles to the training data's; vectors, several numbers of one
   field, stay as they are;
-- *ends of series* get a shift of their log-odds for each doubling of the position, such that as many series get past it.
+- *ends of series* get a shift of their log-odds by position, over so many positions that enough series end there (at most
+  to its double), such that as many series get past them.
 
 Which row has which value is the networks' affair throughout: a number stays as high among the others as it was.
 
@@ -19,6 +20,7 @@ Which row has which value is the networks' affair throughout: a number stays as 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +29,8 @@ import torch
 from netshare.generators.doppelganger.layout import ColumnLayout
 
 LEVELS = 257  # quantiles of a monotone map, both ends included
-ROUNDS = 60  # of iterative scaling
+ROUNDS = 60  # of iterative scaling, or until all shares are so near
+NEAR = 1e-4
 STRONGEST = 12.0  # shift of a log-probability
 TINY = 1e-7
 FEWEST = 20  # rows, generated and real, that a column is calibrated on
@@ -62,7 +65,12 @@ class UnitCalibration:
 
 
 def fit_units(
-    layout: ColumnLayout, units: torch.Tensor, real: np.ndarray, *, categories: bool = True
+    layout: ColumnLayout,
+    units: torch.Tensor,
+    real: np.ndarray,
+    *,
+    categories: bool = True,
+    left_out: Collection[int] = (),
 ) -> UnitCalibration:
     """Measure what is to be corrected.
 
@@ -71,6 +79,7 @@ def fit_units(
         units: float32[n, width], activated, of a sample.
         real: float32[m, columns], of the training data.
         categories: whether categories and bits are drawn, so that there is something to shift.
+        left_out: columns to leave as they are.
     """
     columns, device = layout.columns, layout.device
     names = [column.name for column in columns]
@@ -86,13 +95,13 @@ def fit_units(
     for group in (ungated, gated) if categories else ():
         current = calibration.apply(layout, units)
         for i in group:
-            if columns[i].kind == "categorical" and columns[i].cardinality > 1:
+            if columns[i].kind == "categorical" and columns[i].cardinality > 1 and i not in left_out:
                 weights, rows = _where_open(layout, current, real, i, names, places)
                 _fit_shift(shifts, units, real[rows, i], weights, places[i])
     current = calibration.apply(layout, units)
     vectors = {f for f, n in Counter(c.field for c in columns if c.kind == "continuous").items() if n > 1}
     for number, i in enumerate(layout.number_columns.tolist()):
-        if columns[i].field in vectors:
+        if columns[i].field in vectors or i in left_out:
             continue
         weights, rows = _where_open(layout, current, real, i, names, places)
         if float(weights.sum()) >= FEWEST and int(rows.sum()) >= FEWEST:
@@ -112,9 +121,15 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
     longest = hazards.shape[1]
     shifts = torch.zeros(longest, device=hazards.device)
     alive = torch.ones(len(hazards), device=hazards.device)
+    ends_by = np.concatenate([[0], np.cumsum(np.bincount(lengths - 1, minlength=longest))])  # with the first k records
     begin = 0
     while begin < longest - 1:  # the last record ends its series whatever is said
-        end = min(2 * begin + 1, longest - 1) if begin else 1
+        enough = (
+            int(np.searchsorted(ends_by, ends_by[begin] + FEWEST))
+            if ends_by[-1] - ends_by[begin] >= FEWEST
+            else longest
+        )
+        end = max(min(enough, 2 * begin + 1, longest - 1), begin + 1)
         reached = float((lengths > begin).mean())
         if reached * len(lengths) < FEWEST or float(alive.sum()) < 1:
             shifts[begin:] = shifts[begin - 1] if begin else 0.0
@@ -178,9 +193,12 @@ def _fit_shift(
     whole = torch.cat([1 - found, found], 1) if is_bit else found
     shares = np.bincount(real.astype(np.int64), minlength=whole.shape[1]) / len(real)
     wanted = torch.from_numpy(shares.astype(np.float32)).to(units.device).clamp_min(TINY)
+    logs, weights = whole.clamp_min(TINY).log(), weights / weights.sum()
     shift = torch.zeros(whole.shape[1], device=units.device)
     for _ in range(ROUNDS):
-        mean = (_shifted(whole, shift) * weights.unsqueeze(1)).sum(0) / weights.sum()
+        mean = weights @ torch.softmax(logs + shift, 1)
+        if float((mean - wanted).abs().max()) < NEAR:
+            break
         shift = (shift + wanted.log() - mean.clamp_min(TINY).log()).clamp_(-STRONGEST, STRONGEST)
     shifts[place] = (shift[1:] - shift[:1]) if is_bit else shift - shift.max()
 

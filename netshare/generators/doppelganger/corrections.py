@@ -1,47 +1,38 @@
-"""All that is corrected in samples of a trained DoppelGANger: units, ends of series, and addresses; kept with its weights.
+"""What is corrected in samples of a trained DoppelGANger, metadata and measurements; kept with its weights.
 
-    corrections = Corrections.fit_metadata(layout, units, real, ...)
-    units -> corrections.apply(layout, units) -> collapse -> corrections.set_hosts(layout, units, rows, random)
+    metadata: units -> apply -> collapse -> set_hosts
+    measurements: flags -> shift_stops; units -> apply
 
-`tensors` and `from_tensors` bring one to a model's file and back.
+Measurements and lengths are calibrated within the categories of one metadata column (a trace's protocol, say), so that what
+differs between them is not blurred. `tensors` and `from_tensors` bring both to a model's file and back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
-from netshare.generators.doppelganger.calibration import UnitCalibration, fit_units
-from netshare.generators.doppelganger.known_hosts import AddressField, KnownHosts, address_fields, fit_hosts
+from netshare.generators.doppelganger.calibration import UnitCalibration, shifted_flags
+from netshare.generators.doppelganger.known_hosts import AddressField, KnownHosts, address_fields
 from netshare.generators.doppelganger.layout import ColumnLayout
-
-FEWEST_ADDRESSES = 20  # of a version, generated or real, that weights are fitted on
 
 
 @dataclass(frozen=True)
-class Corrections:
-    """Of one layout's columns, metadata or measurements; nothing is corrected where parts are missing.
-
-    stops: float32[longest], see `fit_stops`; measurements only
-    hosts: by field and length of the address; metadata only
-    """
+class MetadataCorrections:
+    """Nothing is corrected where parts are missing; `hosts` are by field and length of the address."""
 
     units: UnitCalibration | None = None
-    stops: torch.Tensor | None = None
     hosts: dict[tuple[str, int], KnownHosts] = field(default_factory=dict)
 
     def apply(self, layout: ColumnLayout, units: torch.Tensor) -> torch.Tensor:
-        """Activated units float32[..., width] -> the same, calibrated."""
+        """Activated units float32[n, width] -> the same, calibrated."""
         return units if self.units is None else self.units.apply(layout, units)
 
     def set_hosts(self, layout: ColumnLayout, units: torch.Tensor, rows: torch.Tensor, random: torch.Generator) -> None:
         """Draw the addresses of collapsed rows (float32[n, columns], changed in place), given the units they came from."""
-        if not self.hosts:
-            return
-        for own in address_fields(layout.columns, layout):
-            for length, chosen in _by_length(own, rows):
+        for own in address_fields(layout.columns, layout) if self.hosts else ():
+            for length, chosen in by_length(own, rows):
                 known = self.hosts.get((own.name, length))
                 if known is not None and len(chosen):
                     drawn = known.draw(units[chosen][:, list(own.units)], random)
@@ -52,8 +43,6 @@ class Corrections:
         found: dict[str, torch.Tensor] = {}
         if self.units is not None:
             found |= {"shifts": self.units.shifts, "quantiles": self.units.quantiles}
-        if self.stops is not None:
-            found["stops"] = self.stops
         for (name, length), known in self.hosts.items():
             key = f"hosts.{name}.{length}"
             found |= {f"{key}.hosts": known.bits[: known.n_hosts], f"{key}.networks": known.bits[known.n_hosts :]}
@@ -61,49 +50,82 @@ class Corrections:
         return {name: tensor.contiguous() for name, tensor in found.items()}
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, torch.Tensor], device: torch.device) -> Corrections:
+    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> MetadataCorrections:
         """What `tensors` gave."""
-        own = {name: tensor.to(device) for name, tensor in tensors.items()}
-        units = UnitCalibration(own["shifts"], own["quantiles"]) if "shifts" in own else None
+        units = UnitCalibration(tensors["shifts"], tensors["quantiles"]) if "shifts" in tensors else None
         hosts = {}
-        for key in own:
+        for key, weights in tensors.items():
             if key.startswith("hosts.") and key.endswith(".weights"):
                 _, name, length, _ = key.split(".")
-                parts = [own[f"hosts.{name}.{length}.{part}"] for part in ("hosts", "networks")]
-                hosts[name, int(length)] = KnownHosts(torch.cat(parts), own[key], len(parts[0]), int(length))
-        return cls(units, own.get("stops"), hosts)
+                parts = [tensors[f"hosts.{name}.{length}.{part}"] for part in ("hosts", "networks")]
+                hosts[name, int(length)] = KnownHosts(torch.cat(parts), weights, len(parts[0]), int(length))
+        return cls(units, hosts)
 
 
-def fit_metadata(
-    layout: ColumnLayout, units: torch.Tensor, real: np.ndarray, *, drawn: bool, calibrate: bool, known_hosts: bool
-) -> Corrections:
-    """Corrections of metadata.
+@dataclass(frozen=True)
+class MeasurementCorrections:
+    """Calibrations of groups of series; nothing is corrected where there are none.
 
-    Args:
-        layout: of the metadata.
-        units: float32[n, width], activated, of a sample.
-        real: float32[m, columns], of the training data.
-        drawn: whether categories are drawn, not the most likely ones.
-        calibrate, known_hosts: what is wanted.
+    column: int64[1], of the metadata, whose categories make groups; -1: all series are one group
+    groups: int64[cardinality], the group of each category; group 0 is fitted on all series
+    units: of each group
+    stops: float32[groups, longest], see `fit_stops`
     """
-    calibration = fit_units(layout, units, real, categories=drawn) if calibrate else None
-    hosts: dict[tuple[str, int], KnownHosts] = {}
-    for own in address_fields(layout.columns, layout) if known_hosts else ():
-        rows = layout.collapse(
-            Corrections(calibration).apply(layout, units),
-            "sample" if drawn else "argmax",
-            torch.Generator().manual_seed(0),
-        )
-        made = dict(_by_length(own, rows))
-        for length, chosen in _by_length(own, torch.from_numpy(real)):
-            if min(len(chosen), len(made[length])) >= FEWEST_ADDRESSES:
-                bits = real[chosen.numpy()][:, list(own.columns)]
-                sample = units[made[length]][:, list(own.units)]
-                hosts[own.name, length] = fit_hosts(bits, sample, length=length)
-    return Corrections(calibration, hosts=hosts)
+
+    column: torch.Tensor
+    groups: torch.Tensor
+    units: tuple[UnitCalibration, ...] = ()
+    stops: torch.Tensor | None = None
+
+    @classmethod
+    def none(cls, device: torch.device) -> MeasurementCorrections:
+        """Corrects nothing."""
+        return cls(torch.full((1,), -1, device=device), torch.zeros(0, dtype=torch.long, device=device))
+
+    def group(self, metadata: torch.Tensor) -> torch.Tensor:
+        """int64[n]: the groups of series, by their metadata rows (float32[n, columns])."""
+        column = int(self.column)
+        if column < 0:
+            return torch.zeros(len(metadata), dtype=torch.long, device=metadata.device)
+        return self.groups[metadata[:, column].long().clamp(0, len(self.groups) - 1)]
+
+    def shift_stops(self, flags: torch.Tensor, groups: torch.Tensor, done: int) -> torch.Tensor:
+        """Flags float32[n, records, 2] of series of these groups (int64[n]), whose first record is number `done`."""
+        if self.stops is None:
+            return flags
+        return shifted_flags(flags, self.stops[groups, done : done + flags.shape[1]])
+
+    def apply(self, layout: ColumnLayout, units: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+        """Activated units float32[n, width] of records of these groups (int64[n]) -> the same, calibrated."""
+        if not self.units:
+            return units
+        if len(self.units) == 1:
+            return self.units[0].apply(layout, units)
+        corrected = torch.empty_like(units)
+        for number, own in enumerate(self.units):
+            mask = groups == number
+            corrected[mask] = own.apply(layout, units[mask])
+        return corrected
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `from_tensors` takes."""
+        if not self.units:
+            return {}
+        found = {"column": self.column, "groups": self.groups}
+        found["shifts"] = torch.stack([own.shifts for own in self.units])
+        found["quantiles"] = torch.stack([own.quantiles for own in self.units])
+        return found if self.stops is None else {**found, "stops": self.stops}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor], device: torch.device) -> MeasurementCorrections:
+        """What `tensors` gave."""
+        if not tensors:
+            return cls.none(device)
+        units = [UnitCalibration(*own) for own in zip(tensors["shifts"], tensors["quantiles"], strict=True)]
+        return cls(tensors["column"], tensors["groups"], tuple(units), tensors.get("stops"))
 
 
-def _by_length(own: AddressField, rows: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+def by_length(own: AddressField, rows: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
     """Lengths of this field's addresses in bits, and the rows (int64) that have each."""
     everything = torch.arange(len(rows), device=rows.device)
     if own.gate is None:

@@ -5,11 +5,15 @@ Each part is sampled with those before it corrected: metadata, then the ends of 
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+import torch
 
 from netshare.generators.doppelganger.batches import scale_by_range, series_ranges
 from netshare.generators.doppelganger.calibration import fit_stops, fit_units
-from netshare.generators.doppelganger.corrections import Corrections, fit_metadata
+from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections, by_length
+from netshare.generators.doppelganger.known_hosts import KnownHosts, address_fields, fit_hosts
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.sampling import (
     Networks,
@@ -21,25 +25,35 @@ from netshare.generators.doppelganger.sampling import (
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from preprocess.encoded import Encoded
 
-METADATA_ROWS = 8192
-SERIES = (256, 4096)  # sampled to calibrate measurements, fewest and most ...
+METADATA_ROWS = 4096
+SERIES = (256, 2048)  # sampled to calibrate measurements, fewest and most ...
 RECORDS = 150_000  # ... of about so many records
+FEWEST_ADDRESSES = 20  # of a version, generated or real, that hosts' weights are fitted on
+FEWEST_OF_GROUP = 50  # series, generated or real, that are calibrated by themselves
+MOST_CATEGORIES = 64  # of a column whose categories make groups
 
 
 def metadata_corrections(
     networks: Networks, layout: ColumnLayout, data: Encoded, settings: DoppelGANgerSettings
-) -> Corrections:
+) -> MetadataCorrections:
     """Corrections of metadata, as the settings want them."""
     if not (layout.width and (settings.calibrate or settings.known_hosts)):
-        return Corrections()
-    return fit_metadata(
-        layout,
-        metadata_units(networks, layout, METADATA_ROWS, seed=0),
-        np.asarray(data.metadata),
-        drawn=settings.discretize != "argmax",
-        calibrate=settings.calibrate,
-        known_hosts=settings.known_hosts,
-    )
+        return MetadataCorrections()
+    units, real = metadata_units(networks, layout, METADATA_ROWS, seed=0), np.array(data.metadata)
+    drawn = settings.discretize != "argmax"
+    addresses = address_fields(layout.columns, layout) if settings.known_hosts else []
+    bits = {column for own in addresses for column in own.columns}
+    calibration = fit_units(layout, units, real, categories=drawn, left_out=bits) if settings.calibrate else None
+    calibrated = MetadataCorrections(calibration).apply(layout, units)
+    rows = layout.collapse(calibrated, settings.discretize, torch.Generator().manual_seed(0))
+    hosts: dict[tuple[str, int], KnownHosts] = {}
+    for own in addresses:
+        made = dict(by_length(own, rows))
+        for length, chosen in by_length(own, torch.from_numpy(real)):
+            if min(len(chosen), len(made[length])) >= FEWEST_ADDRESSES:
+                known, sample = real[chosen.numpy()][:, list(own.columns)], units[made[length]][:, list(own.units)]
+                hosts[own.name, length] = fit_hosts(known, sample, length=length)
+    return MetadataCorrections(calibration, hosts)
 
 
 def measurement_corrections(
@@ -47,22 +61,75 @@ def measurement_corrections(
     layout: ColumnLayout,
     data: Encoded,
     settings: DoppelGANgerSettings,
-    corrected: Corrections,
+    corrected: MetadataCorrections,
     ranged: list[int],
-) -> Corrections:
+) -> MeasurementCorrections:
     """Corrections of measurements and lengths, given those of metadata; `layout` is that of the metadata, `ranged` are the
     measurement columns that are scaled per series."""
     if not settings.calibrate:
-        return Corrections()
+        return MeasurementCorrections.none(layout.device)
     drawn, longest = settings.discretize != "argmax", data.schema.max_length
     n = int(np.clip(RECORDS / data.lengths.mean(), *SERIES))
     metadata = draw_metadata(networks, layout, n, how=settings.discretize, seed=1, corrections=corrected)
+    real, measured = np.array(data.metadata), np.array(data.measurements)
+    if ranged:
+        measured[:, ranged] = scale_by_range(
+            measured[:, ranged], np.repeat(series_ranges(data, ranged), data.lengths, 0)
+        )
+    grouping = _grouping(data, metadata, layout.device)
+    made_of = grouping.group(torch.from_numpy(metadata).to(layout.device))
+    real_of = grouping.group(torch.from_numpy(real).to(layout.device)).cpu().numpy()
+    everyone = range(int(grouping.groups.max()) + 1 if len(grouping.groups) else 1)
     stops = None
     if drawn:
-        stops = fit_stops(stop_hazards(networks, metadata, layout, max_length=longest, seed=2), data.lengths)
-    units = record_units(networks, metadata, layout, max_length=longest, sample=drawn, stops=stops, seed=3)
-    real = np.array(data.measurements)
-    if ranged:
-        ranges = np.repeat(series_ranges(data, ranged), data.lengths, 0)
-        real[:, ranged] = scale_by_range(real[:, ranged], ranges)
-    return Corrections(fit_units(networks.measurements.layout, units, real, categories=drawn), stops)
+        hazards = stop_hazards(networks, metadata, layout, max_length=longest, seed=2)
+        found = [fit_stops(hazards[made_of == k] if k else hazards, data.lengths[_of(real_of, k)]) for k in everyone]
+        stops = torch.stack(found)
+    grouping = MeasurementCorrections(grouping.column, grouping.groups, (), stops)
+    units, series = record_units(
+        networks, metadata, layout, max_length=longest, sample=drawn, corrections=grouping, seed=3
+    )
+    own_layout, record_of = networks.measurements.layout, made_of[torch.from_numpy(series).to(made_of.device)]
+    of_real_record = np.repeat(real_of, data.lengths)
+    calibrations = [
+        fit_units(own_layout, units[record_of == k] if k else units, measured[_of(of_real_record, k)], categories=drawn)
+        for k in everyone
+    ]
+    return MeasurementCorrections(grouping.column, grouping.groups, tuple(calibrations), stops)
+
+
+def _of(groups: np.ndarray, number: int) -> np.ndarray:
+    """bool[n]: the members of a group; all are those of group 0."""
+    return groups == number if number else np.ones(len(groups), bool)
+
+
+def _grouping(data: Encoded, metadata: np.ndarray, device: torch.device) -> MeasurementCorrections:
+    """Groups by the metadata column that tells most of lengths and measurements; no corrections yet."""
+    columns = data.schema.metadata
+    alone = {name for name, count in Counter(column.field for column in columns).items() if count == 1}
+    log_lengths = np.log(data.lengths)
+    means = [log_lengths, *(np.add.reduceat(data.measurements, data.offsets[:-1]) / data.lengths[:, None]).T]
+    best, told = -1, 0.0
+    for i, column in enumerate(columns):
+        if column.kind == "categorical" and 1 < column.cardinality <= MOST_CATEGORIES and column.field in alone:
+            shares = float(np.mean([_variance_told(values, data.metadata[:, i].astype(np.int64)) for values in means]))
+            best, told = (i, shares) if shares > told else (best, told)
+    none = MeasurementCorrections.none(device)
+    if best < 0:
+        return none
+    size = columns[best].cardinality
+    counts = [np.bincount(rows[:, best].astype(np.int64), minlength=size) for rows in (data.metadata, metadata)]
+    enough = np.minimum(*counts) >= FEWEST_OF_GROUP
+    groups = np.where(enough, np.cumsum(enough), 0)
+    return MeasurementCorrections(torch.full((1,), best, device=device), torch.from_numpy(groups).to(device))
+
+
+def _variance_told(values: np.ndarray, categories: np.ndarray) -> float:
+    """The share of the values' variance that lies between categories."""
+    total = float(np.var(values))
+    if total <= 0:
+        return 0.0
+    counts = np.bincount(categories)
+    sums = np.bincount(categories, values.astype(np.float64))
+    means = sums / np.maximum(counts, 1)
+    return float(np.sum(counts * (means - values.mean()) ** 2) / len(values) / total)

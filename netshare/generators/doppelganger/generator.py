@@ -26,7 +26,7 @@ from torch import nn
 
 from netshare.generators.base import Generator, check_lengths
 from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
-from netshare.generators.doppelganger.corrections import Corrections
+from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import critic_loss
@@ -49,8 +49,6 @@ from preprocess.errors import TrainingError
 
 logger = logging.getLogger(__name__)
 
-CORRECTED = ("metadata", "measurements")
-
 
 class DoppelGANger(Generator):
     """The generator of the paper, behind the common interface."""
@@ -64,7 +62,7 @@ class DoppelGANger(Generator):
         self._ranged = numbers if self.settings.auto_normalize else []
         self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
         self._steps = 0
-        self._corrections = {part: Corrections() for part in CORRECTED}
+        self._of_metadata, self._of_measurements = MetadataCorrections(), MeasurementCorrections.none(self.device)
         precision = self.settings.precision
         self._half = precision == "bfloat16" or (precision == "auto" and computes_in_half(self.device))
         self._build(seed=0)
@@ -90,16 +88,16 @@ class DoppelGANger(Generator):
             raise TrainingError("the metadata are constant, so that there is nothing to retrain")
         self._build(seed, metadata_alone=True)
         fresh = {name: value.clone() for name, value in self._generators.metadata.state_dict().items()}
-        networks, corrections = self._parted(weights)
+        networks, _, of_measurements = self._parted(weights)
         load(self._generators, networks, "weights of the model to retrain")
         self._generators.metadata.load_state_dict(fresh)
         self._begin(data, seed, steps)
-        self._corrections["measurements"] = corrections["measurements"]
+        self._of_measurements = of_measurements
 
     def _begin(self, data: Encoded, seed: int, steps: int) -> None:
         settings = self.settings
         self._data = data
-        self._corrections = {part: Corrections() for part in CORRECTED}
+        self._of_metadata, self._of_measurements = MetadataCorrections(), MeasurementCorrections.none(self.device)
         learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
         self._average.measurements.lstm.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not
@@ -172,10 +170,10 @@ class DoppelGANger(Generator):
             self._average.load_state_dict(self._selection.weights)
             logger.info("of %d steps the weights after step %d are kept", self.steps_done, best)
         networks, layout, data = self._average, self._metadata, self._data
-        of_metadata = self._corrections["metadata"] = metadata_corrections(networks, layout, data, self.settings)
+        self._of_metadata = metadata_corrections(networks, layout, data, self.settings)
         if not self._metadata_alone:
-            self._corrections["measurements"] = measurement_corrections(
-                networks, layout, data, self.settings, of_metadata, self._ranged
+            self._of_measurements = measurement_corrections(
+                networks, layout, data, self.settings, self._of_metadata, self._ranged
             )
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -220,14 +218,13 @@ class DoppelGANger(Generator):
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The generators' averaged weights; after training, those of the best checkpoint that was compared, and what
         corrects its samples."""
-        weights = dict(self._average.state_dict())
-        for part, corrections in self._corrections.items():
-            weights |= named(f"{part}.corrections", corrections.tensors())
-        return weights
+        corrections = named("metadata.corrections", self._of_metadata.tensors())
+        corrections |= named("measurements.corrections", self._of_measurements.tensors())
+        return {**self._average.state_dict(), **corrections}
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Sample from these weights from now on."""
-        networks, self._corrections = self._parted(weights)
+        networks, self._of_metadata, self._of_measurements = self._parted(weights)
         load(self._average, networks, "weights of the model")
         self._average.requires_grad_(False)  # as after training: with gradients torch's LSTM rounds differently
 
@@ -235,7 +232,7 @@ class DoppelGANger(Generator):
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """float32[n, A]: metadata rows drawn from P(metadata)."""
-        how, corrections = self.settings.discretize, self._corrections["metadata"]
+        how, corrections = self.settings.discretize, self._of_metadata
         return draw_metadata(self._average, self._metadata, n, how=how, seed=seed, corrections=corrections)
 
     def sample_measurements(
@@ -251,7 +248,7 @@ class DoppelGANger(Generator):
             how=self.settings.discretize,
             seed=seed,
             given_lengths=None if lengths is None else check_lengths(lengths, len(metadata), self.schema.max_length),
-            corrections=self._corrections["measurements"],
+            corrections=self._of_measurements,
         )
 
     # Inside
@@ -369,11 +366,15 @@ class DoppelGANger(Generator):
         sample = self.sample(self._selection.compared, seed=0)
         return {"validation": self._selection.compare(self.steps_done, sample, dict(self._average.state_dict()))}
 
-    def _parted(self, weights: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, Corrections]]:
-        """What `sampling_weights` put together: the networks' weights, and the corrections of each part."""
-        parts = {part: part_of(weights, f"{part}.corrections") for part in CORRECTED}
-        networks = {name: tensor for name, tensor in weights.items() if ".corrections." not in name}
-        return networks, {part: Corrections.from_tensors(own, self.device) for part, own in parts.items()}
+    def _parted(
+        self, weights: dict[str, torch.Tensor]
+    ) -> tuple[dict[str, torch.Tensor], MetadataCorrections, MeasurementCorrections]:
+        """What `sampling_weights` put together: the networks' weights, and what corrects metadata and measurements."""
+        own = {name: tensor.to(self.device) for name, tensor in weights.items()}
+        networks = {name: tensor for name, tensor in own.items() if ".corrections." not in name}
+        metadata, measurements = (part_of(own, f"{part}.corrections") for part in ("metadata", "measurements"))
+        of_measurements = MeasurementCorrections.from_tensors(measurements, self.device)
+        return networks, MetadataCorrections.from_tensors(metadata), of_measurements
 
     def _optimizers(self) -> dict[str, torch.optim.Adam]:
         return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from netshare.generators.doppelganger.batches import unscale_by_range
-from netshare.generators.doppelganger.calibration import shifted_flags
-from netshare.generators.doppelganger.corrections import Corrections
+from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.layout import ColumnLayout, Discretize
 from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
 
@@ -43,7 +42,7 @@ class Networks(nn.Module):
 
 @torch.inference_mode()
 def draw_metadata(
-    networks: Networks, layout: ColumnLayout, n: int, *, how: Discretize, seed: int, corrections: Corrections
+    networks: Networks, layout: ColumnLayout, n: int, *, how: Discretize, seed: int, corrections: MetadataCorrections
 ) -> np.ndarray:
     """float32[n, columns]: metadata rows."""
     random = torch.Generator().manual_seed(seed)
@@ -95,7 +94,7 @@ def draw_measurements(
     how: Discretize,
     seed: int,
     given_lengths: np.ndarray | None = None,
-    corrections: Corrections,
+    corrections: MeasurementCorrections,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measurements float32[n_records, columns] and offsets int64[n + 1] of one series for each metadata row, of the
     given lengths (int64[n], 1 to `max_length`) or as long as the generation flags say."""
@@ -110,12 +109,13 @@ def draw_measurements(
         values, series = _draw_batch(
             networks.measurements,
             condition,
+            corrections.group(torch.from_numpy(np.array(metadata[start : start + n], np.float32)).to(device)),
             max_length,
             stop,
-            lambda units: layout.collapse(corrections.apply(layout, units), how, random),
+            lambda units, groups: layout.collapse(corrections.apply(layout, units, groups), how, random),
             how != "argmax",
             random,
-            corrections.stops,
+            corrections,
         )
         if ranged:
             values[:, ranged] = unscale_by_range(values[:, ranged], ranges.cpu().numpy()[series])
@@ -133,18 +133,27 @@ def record_units(
     *,
     max_length: int,
     sample: bool,
-    stops: torch.Tensor | None,
+    corrections: MeasurementCorrections,
     seed: int,
-) -> torch.Tensor:
-    """float32[n_records, width]: activated units of one series for each metadata row, not yet read off, to fit corrections
-    on; `sample` and `stops` say how series end."""
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Activated units of one series for each metadata row, not yet read off, float32[n_records, width], and the row of each
+    record, int64[n_records]; to fit corrections on. `sample` and `corrections` say how series end."""
     random = torch.Generator().manual_seed(seed)
-    parts = []
+    units, rows = [], []
     for start in range(0, len(metadata), SERIES_AT_ONCE):
-        condition, _ = _condition(networks, metadata[start : start + SERIES_AT_ONCE], metadata_layout, random)
-        generator = networks.measurements
-        parts.append(_draw_batch(generator, condition, max_length, None, torch.clone, sample, random, stops)[0])
-    return torch.from_numpy(np.concatenate(parts)).to(metadata_layout.device)
+        part = metadata[start : start + SERIES_AT_ONCE]
+        condition, _ = _condition(networks, part, metadata_layout, random)
+        groups = corrections.group(torch.from_numpy(part).to(metadata_layout.device))
+        values, series = _draw_batch(
+            networks.measurements, condition, groups, max_length, None, _as_it_is, sample, random, corrections
+        )
+        units.append(values)
+        rows.append(series + start)
+    return torch.from_numpy(np.concatenate(units)).to(metadata_layout.device), np.concatenate(rows)
+
+
+def _as_it_is(units: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    return units
 
 
 def _metadata_units(networks: Networks, layout: ColumnLayout, n: int, random: torch.Generator) -> torch.Tensor:
@@ -163,15 +172,16 @@ def _condition(
 def _draw_batch(
     generator: MeasurementGenerator,
     condition: torch.Tensor,
+    groups: torch.Tensor,
     max_length: int,
     lengths: torch.Tensor | None,
-    read_off: Callable[[torch.Tensor], torch.Tensor],
+    read_off: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     sample: bool,
     random: torch.Generator,
-    stops: torch.Tensor | None,
+    corrections: MeasurementCorrections,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Records float32[n_records, columns], as `read_off` makes them of units, and the row of `condition` of each,
-    int64[n_records], in series order."""
+    """Records float32[n_records, columns], as `read_off` makes them of units and groups, and the row of `condition` of
+    each, int64[n_records], in series order."""
     state = generator.first_state(condition, random)
     running = torch.arange(len(condition), device=condition.device)
     values: list[np.ndarray] = []
@@ -182,15 +192,15 @@ def _draw_batch(
         units, flags, state = generator(condition[running], noise, state)
         units, flags = units[:, : max_length - done], flags[:, : max_length - done]
         if lengths is None:
-            if stops is not None:
-                flags = shifted_flags(flags, stops[done : done + flags.shape[1]])
+            flags = corrections.shift_stops(flags, groups[running], done)
             exists, goes_on = mask_after_stop(flags, sample, random)
         else:
             left = lengths[running] - done
             exists = torch.arange(flags.shape[1], device=left.device) < left.unsqueeze(1)
             goes_on = left > flags.shape[1]
-        values.append(read_off(units[exists]).cpu().numpy())
-        series.append(running.unsqueeze(1).expand_as(exists)[exists].cpu().numpy())
+        of = running.unsqueeze(1).expand_as(exists)[exists]
+        values.append(read_off(units[exists], groups[of]).cpu().numpy())
+        series.append(of.cpu().numpy())
         running, state = running[goes_on], (state[0][:, goes_on], state[1][:, goes_on])
         done += exists.shape[1]
     of_series = np.concatenate(series)

@@ -103,6 +103,8 @@ def synthesise(model: str, train: TimeSeries, count: int, seconds: float, seed: 
     generator.prepare(codec.encode(train), seed=seed, steps=10**6)
     while not generator.done and time.process_time() - begun < seconds:
         generator.step()
+    if not generator.done:
+        generator.finish()
     trained = time.process_time() - begun
     generator.load_sampling_weights(generator.sampling_weights())
     return draw_series(generator, codec, count, seed=seed), trained

@@ -51,7 +51,7 @@ class UnitCalibration:
         """Activated units float32[..., width] -> the same, corrected."""
         parts = []
         if layout.n_numbers:
-            parts.append(_mapped(units[..., : layout.n_numbers], *self.quantiles))
+            parts.append(map_numbers(units[..., : layout.n_numbers], self.quantiles))
         if layout.n_sigmoid > layout.n_numbers:
             bits = slice(layout.n_numbers, layout.n_sigmoid)
             parts.append(_shifted_bits(units[..., bits], self.shifts[bits]))
@@ -70,6 +70,7 @@ def fit_units(
     real: np.ndarray,
     *,
     categories: bool = True,
+    numbers: bool = True,
     left_out: Collection[int] = (),
 ) -> UnitCalibration:
     """Measure what is to be corrected.
@@ -79,13 +80,13 @@ def fit_units(
         units: float32[n, width], activated, of a sample.
         real: float32[m, columns], of the training data.
         categories: whether categories and bits are drawn, so that there is something to shift.
+        numbers: whether to calibrate numbers as well.
         left_out: columns to leave as they are.
     """
     columns, device = layout.columns, layout.device
     names = [column.name for column in columns]
     shifts = torch.zeros(layout.width, device=device)
-    level = torch.linspace(0, 1, LEVELS, device=device)
-    quantiles = level.repeat(2, layout.n_numbers, 1)
+    quantiles = torch.linspace(0, 1, LEVELS, device=device).repeat(2, layout.n_numbers, 1)
     calibration = UnitCalibration(shifts, quantiles)
     if len(units) < FEWEST or len(real) < FEWEST:
         return calibration
@@ -99,16 +100,40 @@ def fit_units(
                 weights, rows = _where_open(layout, current, real, i, names, places)
                 _fit_shift(shifts, units, real[rows, i], weights, places[i])
     current = calibration.apply(layout, units)
-    vectors = {f for f, n in Counter(c.field for c in columns if c.kind == "continuous").items() if n > 1}
-    for number, i in enumerate(layout.number_columns.tolist()):
-        if columns[i].field in vectors or i in left_out:
-            continue
+    for number, i in _calibrated_numbers(layout) if numbers else ():
         weights, rows = _where_open(layout, current, real, i, names, places)
-        if float(weights.sum()) >= FEWEST and int(rows.sum()) >= FEWEST:
-            quantiles[0, number] = _weighted_quantiles(units[:, number], weights, level)
-            known = torch.from_numpy(np.quantile(real[rows, i], level.cpu().numpy()).astype(np.float32))
-            quantiles[1, number] = known.to(device)
+        _fit_quantiles(quantiles[:, number], units[:, number], weights, real[rows, i])
     return calibration
+
+
+def fit_numbers(layout: ColumnLayout, rows: torch.Tensor, real: np.ndarray) -> torch.Tensor:
+    """float32[2, n_numbers, LEVELS]: as the `quantiles` of `fit_units`, from rows that are read off (float32[n, columns]) but
+    for their numbers."""
+    names = [column.name for column in layout.columns]
+    quantiles = torch.linspace(0, 1, LEVELS, device=rows.device).repeat(2, layout.n_numbers, 1)
+    for number, i in _calibrated_numbers(layout):
+        column, of_real, weights = layout.columns[i], np.ones(len(real), bool), torch.ones_like(rows[:, 0])
+        if column.gate is not None:
+            gate, opens = names.index(column.gate), torch.tensor(column.gate_values, device=rows.device)
+            of_real = np.isin(real[:, gate], column.gate_values)
+            weights = torch.isin(rows[:, gate].long(), opens).to(rows.dtype)
+        _fit_quantiles(quantiles[:, number], rows[:, i], weights, real[of_real, i])
+    return quantiles
+
+
+def map_numbers(numbers: torch.Tensor, quantiles: torch.Tensor) -> torch.Tensor:
+    """Numbers float32[..., n] through the monotone maps of `quantiles` (float32[2, n, LEVELS]), from one column's quantiles
+    to the other's; a number that is several quantiles becomes the one in their middle."""
+    generated, real = quantiles.unbind(0)
+    generated, flat = generated.contiguous(), numbers.reshape(-1, numbers.shape[-1]).T.contiguous()
+    first, after = torch.searchsorted(generated, flat), torch.searchsorted(generated, flat, right=True)
+    low, high = (first - 1).clamp(0, LEVELS - 1), first.clamp(0, LEVELS - 1)
+    below, above = generated.gather(1, low), generated.gather(1, high)
+    part = ((flat - below) / (above - below).clamp_min(1e-12)).clamp(0, 1)
+    level = torch.where(after > first, (first + after - 1) / 2, low + part * (high - low))
+    whole = level.floor().long().clamp(0, LEVELS - 2)
+    start, end = real.gather(1, whole), real.gather(1, whole + 1)
+    return (start + (level - whole) * (end - start)).T.reshape(numbers.shape).to(numbers.dtype)
 
 
 def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
@@ -211,19 +236,19 @@ def _shifted_bits(probabilities: torch.Tensor, shifts: torch.Tensor | float) -> 
     return torch.sigmoid(torch.logit(probabilities.clamp(TINY, 1 - TINY)) + shifts)
 
 
-def _mapped(numbers: torch.Tensor, generated: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Numbers float32[..., n] through the monotone maps from one column's quantiles (float32[n, LEVELS]) to the other's;
-    a number that is several quantiles becomes the one in their middle."""
-    flat = numbers.reshape(-1, numbers.shape[-1]).T.contiguous()
-    first = torch.searchsorted(generated.contiguous(), flat)
-    after = torch.searchsorted(generated.contiguous(), flat, right=True)
-    low, high = (first - 1).clamp(0, LEVELS - 1), first.clamp(0, LEVELS - 1)
-    below, above = generated.gather(1, low), generated.gather(1, high)
-    part = ((flat - below) / (above - below).clamp_min(1e-12)).clamp(0, 1)
-    level = torch.where(after > first, (first + after - 1) / 2, low + part * (high - low))
-    whole = level.floor().long().clamp(0, LEVELS - 2)
-    start, end = real.gather(1, whole), real.gather(1, whole + 1)
-    return (start + (level - whole) * (end - start)).T.reshape(numbers.shape).to(numbers.dtype)
+def _calibrated_numbers(layout: ColumnLayout) -> list[tuple[int, int]]:
+    """Unit and column of each number that is no part of a vector."""
+    counts = Counter(column.field for column in layout.columns if column.kind == "continuous")
+    return [(k, i) for k, i in enumerate(layout.number_columns.tolist()) if counts[layout.columns[i].field] == 1]
+
+
+def _fit_quantiles(quantiles: torch.Tensor, made: torch.Tensor, weights: torch.Tensor, real: np.ndarray) -> None:
+    """Set the quantiles float32[2, LEVELS] of one column, generated with these weights (both float32[n]) and real."""
+    if float(weights.sum()) >= FEWEST and len(real) >= FEWEST:
+        levels = torch.linspace(0, 1, LEVELS, device=made.device)
+        quantiles[0] = _weighted_quantiles(made, weights, levels)
+        known = np.quantile(real, levels.cpu().numpy()).astype(np.float32)
+        quantiles[1] = torch.from_numpy(known).to(made.device)
 
 
 def _weighted_quantiles(values: torch.Tensor, weights: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:

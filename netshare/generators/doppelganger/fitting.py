@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from netshare.generators.doppelganger.batches import scale_by_range, series_ranges
-from netshare.generators.doppelganger.calibration import fit_stops, fit_units
-from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections, by_length
+from netshare.generators.doppelganger.calibration import fit_numbers, fit_stops, fit_units
+from netshare.generators.doppelganger.corrections import Groups, MeasurementCorrections, MetadataCorrections, by_length
 from netshare.generators.doppelganger.known_hosts import KnownHosts, address_fields, fit_hosts
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.sampling import (
@@ -43,9 +43,17 @@ def metadata_corrections(
     drawn = settings.discretize != "argmax"
     addresses = address_fields(layout.columns, layout) if settings.known_hosts else []
     bits = {column for own in addresses for column in own.columns}
-    calibration = fit_units(layout, units, real, categories=drawn, left_out=bits) if settings.calibrate else None
-    calibrated = MetadataCorrections(calibration).apply(layout, units)
-    rows = layout.collapse(calibrated, settings.discretize, torch.Generator().manual_seed(0))
+    found = MetadataCorrections()
+    if settings.calibrate:
+        found = MetadataCorrections(fit_units(layout, units, real, categories=drawn, numbers=False, left_out=bits))
+    rows = layout.collapse(found.shift(layout, units), settings.discretize, torch.Generator().manual_seed(0))
+    if settings.calibrate:
+        groups = _grouping(data, rows.cpu().numpy(), list(real[:, layout.number_columns.tolist()].T), layout.device)
+        made_of, real_of = groups(rows), groups(torch.from_numpy(real).to(layout.device)).cpu().numpy()
+        maps = [
+            fit_numbers(layout, rows[made_of == k] if k else rows, real[_of(real_of, k)]) for k in range(groups.count)
+        ]
+        found = MetadataCorrections(found.units, groups, torch.stack(maps))
     hosts: dict[tuple[str, int], KnownHosts] = {}
     for own in addresses:
         made = dict(by_length(own, rows))
@@ -53,7 +61,7 @@ def metadata_corrections(
             if min(len(chosen), len(made[length])) >= FEWEST_ADDRESSES:
                 known, sample = real[chosen.numpy()][:, list(own.columns)], units[made[length]][:, list(own.units)]
                 hosts[own.name, length] = fit_hosts(known, sample, length=length)
-    return MetadataCorrections(calibration, hosts)
+    return MetadataCorrections(found.units, found.groups, found.quantiles, hosts)
 
 
 def measurement_corrections(
@@ -67,7 +75,7 @@ def measurement_corrections(
     """Corrections of measurements and lengths, given those of metadata; `layout` is that of the metadata, `ranged` are the
     measurement columns that are scaled per series."""
     if not settings.calibrate:
-        return MeasurementCorrections.none(layout.device)
+        return MeasurementCorrections(Groups.one(layout.device))
     drawn, longest = settings.discretize != "argmax", data.schema.max_length
     n = int(np.clip(RECORDS / data.lengths.mean(), *SERIES))
     metadata = draw_metadata(networks, layout, n, how=settings.discretize, seed=1, corrections=corrected)
@@ -76,26 +84,29 @@ def measurement_corrections(
         measured[:, ranged] = scale_by_range(
             measured[:, ranged], np.repeat(series_ranges(data, ranged), data.lengths, 0)
         )
-    grouping = _grouping(data, metadata, layout.device)
-    made_of = grouping.group(torch.from_numpy(metadata).to(layout.device))
-    real_of = grouping.group(torch.from_numpy(real).to(layout.device)).cpu().numpy()
-    everyone = range(int(grouping.groups.max()) + 1 if len(grouping.groups) else 1)
+    means = np.add.reduceat(data.measurements, data.offsets[:-1]) / data.lengths[:, None]
+    groups = _grouping(data, metadata, [np.log(data.lengths), *means.T], layout.device)
+    made_of = groups(torch.from_numpy(metadata).to(layout.device))
+    real_of = groups(torch.from_numpy(real).to(layout.device)).cpu().numpy()
     stops = None
     if drawn:
         hazards = stop_hazards(networks, metadata, layout, max_length=longest, seed=2)
-        found = [fit_stops(hazards[made_of == k] if k else hazards, data.lengths[_of(real_of, k)]) for k in everyone]
+        found = [
+            fit_stops(hazards[made_of == k] if k else hazards, data.lengths[_of(real_of, k)])
+            for k in range(groups.count)
+        ]
         stops = torch.stack(found)
-    grouping = MeasurementCorrections(grouping.column, grouping.groups, (), stops)
+    ending = MeasurementCorrections(groups, (), stops)
     units, series = record_units(
-        networks, metadata, layout, max_length=longest, sample=drawn, corrections=grouping, seed=3
+        networks, metadata, layout, max_length=longest, sample=drawn, corrections=ending, seed=3
     )
     own_layout, record_of = networks.measurements.layout, made_of[torch.from_numpy(series).to(made_of.device)]
     of_real_record = np.repeat(real_of, data.lengths)
     calibrations = [
         fit_units(own_layout, units[record_of == k] if k else units, measured[_of(of_real_record, k)], categories=drawn)
-        for k in everyone
+        for k in range(groups.count)
     ]
-    return MeasurementCorrections(grouping.column, grouping.groups, tuple(calibrations), stops)
+    return MeasurementCorrections(groups, tuple(calibrations), stops)
 
 
 def _of(groups: np.ndarray, number: int) -> np.ndarray:
@@ -103,25 +114,28 @@ def _of(groups: np.ndarray, number: int) -> np.ndarray:
     return groups == number if number else np.ones(len(groups), bool)
 
 
-def _grouping(data: Encoded, metadata: np.ndarray, device: torch.device) -> MeasurementCorrections:
-    """Groups by the metadata column that tells most of lengths and measurements; no corrections yet."""
+def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device: torch.device) -> Groups:
+    """Groups by the metadata column that tells most of the targets ([n] each), if any; `made` are generated rows."""
     columns = data.schema.metadata
     alone = {name for name, count in Counter(column.field for column in columns).items() if count == 1}
-    log_lengths = np.log(data.lengths)
-    means = [log_lengths, *(np.add.reduceat(data.measurements, data.offsets[:-1]) / data.lengths[:, None]).T]
     best, told = -1, 0.0
     for i, column in enumerate(columns):
-        if column.kind == "categorical" and 1 < column.cardinality <= MOST_CATEGORIES and column.field in alone:
-            shares = float(np.mean([_variance_told(values, data.metadata[:, i].astype(np.int64)) for values in means]))
-            best, told = (i, shares) if shares > told else (best, told)
-    none = MeasurementCorrections.none(device)
+        if (
+            targets
+            and column.kind == "categorical"
+            and 1 < column.cardinality <= MOST_CATEGORIES
+            and column.field in alone
+        ):
+            categories = data.metadata[:, i].astype(np.int64)
+            share = float(np.mean([_variance_told(values, categories) for values in targets]))
+            best, told = (i, share) if share > told else (best, told)
     if best < 0:
-        return none
+        return Groups.one(device)
     size = columns[best].cardinality
-    counts = [np.bincount(rows[:, best].astype(np.int64), minlength=size) for rows in (data.metadata, metadata)]
+    counts = [np.bincount(rows[:, best].astype(np.int64), minlength=size) for rows in (data.metadata, made)]
     enough = np.minimum(*counts) >= FEWEST_OF_GROUP
-    groups = np.where(enough, np.cumsum(enough), 0)
-    return MeasurementCorrections(torch.full((1,), best, device=device), torch.from_numpy(groups).to(device))
+    of = torch.from_numpy(np.where(enough, np.cumsum(enough), 0)).to(device)
+    return Groups(torch.full((1,), best, device=device), of)
 
 
 def _variance_told(values: np.ndarray, categories: np.ndarray) -> float:

@@ -26,7 +26,7 @@ from torch import nn
 
 from netshare.generators.base import Generator, check_lengths
 from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
-from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections
+from netshare.generators.doppelganger.corrections import Groups, MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.losses import critic_loss
@@ -62,7 +62,10 @@ class DoppelGANger(Generator):
         self._ranged = numbers if self.settings.auto_normalize else []
         self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
         self._steps = 0
-        self._of_metadata, self._of_measurements = MetadataCorrections(), MeasurementCorrections.none(self.device)
+        self._of_metadata, self._of_measurements = (
+            MetadataCorrections(),
+            MeasurementCorrections(Groups.one(self.device)),
+        )
         precision = self.settings.precision
         self._half = precision == "bfloat16" or (precision == "auto" and computes_in_half(self.device))
         self._build(seed=0)
@@ -97,7 +100,10 @@ class DoppelGANger(Generator):
     def _begin(self, data: Encoded, seed: int, steps: int) -> None:
         settings = self.settings
         self._data = data
-        self._of_metadata, self._of_measurements = MetadataCorrections(), MeasurementCorrections.none(self.device)
+        self._of_metadata, self._of_measurements = (
+            MetadataCorrections(),
+            MeasurementCorrections(Groups.one(self.device)),
+        )
         learning = self._generators.metadata if self._metadata_alone else self._generators
         self._average = copy.deepcopy(self._generators).requires_grad_(False)
         self._average.measurements.lstm.flatten_parameters()  # cuDNN wants them in one piece, which a copy is not

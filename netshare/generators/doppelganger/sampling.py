@@ -50,8 +50,8 @@ def draw_metadata(
     for start in range(0, n, SERIES_AT_ONCE):
         part = rows[start : start + SERIES_AT_ONCE]
         units = _metadata_units(networks, layout, len(part), random)
-        drawn = layout.collapse(corrections.apply(layout, units), how, random)
-        corrections.set_hosts(layout, units, drawn, random)
+        drawn = layout.collapse(corrections.shift(layout, units), how, random)
+        corrections.read_off(layout, units, drawn, random)
         part[:] = drawn.cpu().numpy()
     return rows
 
@@ -109,7 +109,7 @@ def draw_measurements(
         values, series = _draw_batch(
             networks.measurements,
             condition,
-            corrections.group(torch.from_numpy(np.array(metadata[start : start + n], np.float32)).to(device)),
+            corrections.groups(torch.from_numpy(np.array(metadata[start : start + n], np.float32)).to(device)),
             max_length,
             stop,
             lambda units, groups: layout.collapse(corrections.apply(layout, units, groups), how, random),
@@ -143,7 +143,7 @@ def record_units(
     for start in range(0, len(metadata), SERIES_AT_ONCE):
         part = metadata[start : start + SERIES_AT_ONCE]
         condition, _ = _condition(networks, part, metadata_layout, random)
-        groups = corrections.group(torch.from_numpy(part).to(metadata_layout.device))
+        groups = corrections.groups(torch.from_numpy(part).to(metadata_layout.device))
         values, series = _draw_batch(
             networks.measurements, condition, groups, max_length, None, _as_it_is, sample, random, corrections
         )

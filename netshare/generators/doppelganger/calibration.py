@@ -146,15 +146,10 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
     longest = hazards.shape[1]
     shifts = torch.zeros(longest, device=hazards.device)
     alive = torch.ones(len(hazards), device=hazards.device)
-    ends_by = np.concatenate([[0], np.cumsum(np.bincount(lengths - 1, minlength=longest))])  # with the first k records
+    ends = np.bincount(lengths - 1, minlength=longest)
     begin = 0
     while begin < longest - 1:  # the last record ends its series whatever is said
-        enough = (
-            int(np.searchsorted(ends_by, ends_by[begin] + FEWEST))
-            if ends_by[-1] - ends_by[begin] >= FEWEST
-            else longest
-        )
-        end = max(min(enough, 2 * begin + 1, longest - 1), begin + 1)
+        end = _end_of_span(ends, begin)
         reached = float((lengths > begin).mean())
         if reached * len(lengths) < FEWEST or float(alive.sum()) < 1:
             shifts[begin:] = shifts[begin - 1] if begin else 0.0
@@ -169,6 +164,17 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
         alive = alive * (1 - _shifted_bits(hazards[:, begin:end], shifts[begin:end])).prod(1)
         begin = end
     return shifts
+
+
+def _end_of_span(ends: np.ndarray, begin: int) -> int:
+    """Where the positions from `begin` on that share a shift end: where enough series end at one position, it stands alone;
+    else where enough have ended, and at the double of `begin` at the latest. `ends` counts series by their last record."""
+    if ends[begin] >= FEWEST:
+        return begin + 1
+    last = min(2 * begin + 1, len(ends) - 1)
+    following = ends[begin:last]
+    enough = (following >= FEWEST) | (np.cumsum(following) - following >= FEWEST)
+    return max(begin + int(enough.argmax()) if enough.any() else last, begin + 1)
 
 
 def shifted_flags(flags: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:

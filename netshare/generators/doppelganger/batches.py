@@ -17,7 +17,8 @@ import torch
 
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.modules import FLAG_UNITS
-from preprocess.encoded import Encoded
+from preprocess.encoded import Encoded, Schema
+from preprocess.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,25 @@ class BatchSource:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on drawing from where `state` was taken."""
         self._random.bit_generator.state = state
+
+
+def check_learnable(data: Encoded, schema: Schema) -> None:
+    """Refuse data that a model of this schema cannot learn from.
+
+    Raises:
+        TrainingError: no series, other columns, or series of impossible lengths.
+    """
+    if len(data) == 0:
+        raise TrainingError("the training data has no series: check the input and the chunks, or leave this chunk out")
+    shapes = (data.metadata.shape[1], data.measurements.shape[1])
+    expected = (len(schema.metadata), len(schema.measurements))
+    if shapes != expected:
+        raise TrainingError(f"the data has {shapes} metadata and measurement columns, the schema {expected}")
+    if int(data.lengths.min()) < 1 or int(data.lengths.max()) > schema.max_length:
+        raise TrainingError(
+            f"series have {data.lengths.min()} to {data.lengths.max()} records, the schema allows 1 to "
+            f"{schema.max_length}: cut long series into segments when encoding"
+        )
 
 
 def possible_horizons(longest: int, records_per_pass: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 P(metadata) is a perceptron, P(measurements | metadata) an LSTM that emits several records a pass and says itself when
 a series ends; both are trained against a critic of metadata and series together and an auxiliary critic of metadata
-alone, under the Wasserstein loss with gradient penalty. Sampling uses a moving average of the generators' weights.
+alone, under the Wasserstein loss with gradient penalty. Sampling uses a moving average of the generators' weights, and
+what is sampled is corrected where single columns are not yet distributed as in the training data
+(`netshare.generators.doppelganger.corrections`).
 
     generator = DoppelGANger(encoded.schema, DoppelGANgerSettings(batch_size=64))
     train(generator, encoded, folder=folder, steps=3000, seed=1, name="model")
@@ -25,7 +27,7 @@ import torch
 from torch import nn
 
 from netshare.generators.base import Generator, check_lengths
-from netshare.generators.doppelganger.batches import Batch, BatchSource, possible_horizons
+from netshare.generators.doppelganger.batches import Batch, BatchSource, check_learnable, possible_horizons
 from netshare.generators.doppelganger.corrections import Groups, MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
 from netshare.generators.doppelganger.layout import ColumnLayout
@@ -40,6 +42,7 @@ from netshare.generators.doppelganger.modules import (
     normal,
     packed,
 )
+from netshare.generators.doppelganger.precision import computes_in_half
 from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
@@ -389,24 +392,4 @@ class DoppelGANger(Generator):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
 
     def _check(self, data: Encoded) -> None:
-        if len(data) == 0:
-            raise TrainingError(
-                "the training data has no series: check the input and the chunks, or leave this chunk out"
-            )
-        shapes = (data.metadata.shape[1], data.measurements.shape[1])
-        expected = (len(self.schema.metadata), len(self.schema.measurements))
-        if shapes != expected:
-            raise TrainingError(f"the data has {shapes} metadata and measurement columns, the schema {expected}")
-        if int(data.lengths.min()) < 1 or int(data.lengths.max()) > self.schema.max_length:
-            raise TrainingError(
-                f"series have {data.lengths.min()} to {data.lengths.max()} records, the schema allows 1 to "
-                f"{self.schema.max_length}: cut long series into segments when encoding"
-            )
-
-
-def computes_in_half(device: torch.device) -> bool:
-    """Whether the device multiplies matrices of bfloat16 by itself, faster than those of float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+        check_learnable(data, self.schema)

@@ -13,7 +13,6 @@ from netshare.generators.doppelganger.batches import (
     series_ranges,
     unscale_by_range,
 )
-from netshare.generators.doppelganger.generator import computes_in_half
 from netshare.generators.doppelganger.layout import DIGITS, ColumnLayout
 from netshare.generators.doppelganger.losses import (
     critic_loss,
@@ -21,6 +20,7 @@ from netshare.generators.doppelganger.losses import (
     input_gradient_norms_by_autograd,
 )
 from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
+from netshare.generators.doppelganger.precision import computes_in_half
 from netshare.training.trainer import train
 from preprocess.encoded import Column, Encoded, Schema
 

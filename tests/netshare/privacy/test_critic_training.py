@@ -93,3 +93,11 @@ def test_no_series_are_held_back_to_choose_among_checkpoints(data):
 def test_packing_is_refused(data):
     with pytest.raises(TrainingError, match="several units"):
         private(data, settings=SMALL.model_copy(update={"packing": 2}))
+
+
+def test_samples_are_not_corrected_by_the_data(data):
+    generator = private(data)
+    while not generator.done:
+        generator.step()
+    generator.finish()
+    assert not any(".corrections." in name for name in generator.sampling_weights())

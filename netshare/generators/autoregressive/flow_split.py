@@ -19,13 +19,15 @@ def conversation_of(data: Encoded) -> np.ndarray:
     return np.unique(_conversations(data), return_inverse=True)[1]
 
 
-def hold_back(data: Encoded, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_back(
+    data: Encoded, share: float, seed: int, *, fewest: int = SMALLEST_VALIDATION
+) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the series to train on and of those held back, int64; the latter are none where `share` of the data
-    would be fewer than ten conversations."""
+    would be fewer than `fewest` conversations."""
     number = conversation_of(data)
     conversations = int(number.max()) + 1
     held = round(share * conversations)
-    if held < SMALLEST_VALIDATION:
+    if held < fewest:
         return np.arange(len(data)), np.zeros(0, np.int64)
     chosen = np.zeros(conversations, dtype=bool)
     chosen[np.random.default_rng(seed).permutation(conversations)[:held]] = True

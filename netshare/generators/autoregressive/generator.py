@@ -82,7 +82,7 @@ class AutoregressiveGenerator(Generator):
 
     def _begin(self, data: Encoded, seed: int, steps: int, learning: tuple[str, ...], *, fine_tuning: bool) -> None:
         self.steps, self.steps_done = steps, 0
-        train, held = hold_back(data, self.settings.validation, seed)
+        train, held = hold_back(data, self.settings.validation, seed, fewest=self.settings.fewest_held)
         tokens = self._length_tokens(data.metadata, data.lengths)
         metadata = tokens[:, : len(self.metadata_layout)]
         common = (data, self.settings, self.device)

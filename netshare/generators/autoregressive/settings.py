@@ -53,6 +53,11 @@ class AutoregressiveSettings(BaseModel):
         None, ge=1, description="Most passes over the data; None for 100, or for 3,000 steps if those are more passes."
     )
     validation: float = Field(0.1, ge=0, lt=1, description="Share of flows held back to decide when to stop.")
+    fewest_held: int = Field(
+        10,
+        ge=1,
+        description="Flows to hold back at least; where the share is fewer, none are, for they would say little.",
+    )
     patience: int | None = Field(
         None,
         ge=1,

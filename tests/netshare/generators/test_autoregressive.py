@@ -257,6 +257,8 @@ def test_both_directions_of_a_conversation_are_held_back_together():
     assert len(held) > 0
     assert not set(conversations[train]) & set(conversations[held])
     assert np.array_equal(np.sort(np.concatenate([train, held])), np.arange(600))
+    everything, none = hold_back(both, 0.2, seed=1, fewest=len(np.unique(conversations)))
+    assert len(everything) == 600 and len(none) == 0
 
 
 def test_counts_are_relative_frequencies_after_a_context():

@@ -120,18 +120,16 @@ def fit_hosts(real: np.ndarray, probabilities: torch.Tensor, *, length: int) -> 
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     discount = once / (once + 2 * twice) if once else 0.0
     known = np.argsort(-counts, kind="stable")[:MOST_HOSTS]
+    known = known[counts[known] > discount]
     to_network = np.where(np.isin(np.arange(len(counts)), known), discount, counts)
     networks = hosts.copy()
     networks[:, real.shape[1] - OPEN_BITS[length] :] = 0
     networks, member = np.unique(networks, axis=0, return_inverse=True)
     of_network = np.bincount(member.ravel(), to_network)
     kept = of_network > 0
-    if len(known) and discount < 1:
-        bits = np.concatenate([hosts[known], networks[kept]])
-        share = np.concatenate([counts[known] - discount, of_network[kept]]) / len(real)
-        n_hosts = len(known)
-    else:
-        bits, share, n_hosts = networks[kept], of_network[kept] / len(real), 0
+    bits = np.concatenate([hosts[known], networks[kept]])
+    share = np.concatenate([counts[known] - discount, of_network[kept]]) / len(real)
+    n_hosts = len(known)
     device = probabilities.device
     logs = torch.from_numpy(share.astype(np.float32)).to(device).log()
     found = KnownHosts(torch.from_numpy(bits).to(device), logs, n_hosts, length)

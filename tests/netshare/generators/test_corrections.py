@@ -86,6 +86,12 @@ def test_where_every_host_is_seen_once_all_are_new():
     assert np.isin(drawn_hosts(known, blurred(real, 2)), real).mean() < 0.1
 
 
+def test_busy_hosts_stay_where_one_was_seen_once_and_none_twice():
+    real = np.append(np.repeat([0x0A000001, 0x0A000002], 200), 0xC0A80001)
+    made = drawn_hosts(fit_hosts(bits_of(real), blurred(real, 1), length=32), blurred(real, 2))
+    assert np.isin(made, real[:400]).mean() > 0.97
+
+
 def test_versions_have_their_own_hosts():
     gate = Column("version", "version", "categorical", 2)
     gated = tuple(

@@ -152,8 +152,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines += [
         "",
         "CPU seconds are those of training; fitting the corrections comes after them and takes 1 to 3 more. All ran beside",
-        "other work, which costs steps and not CPU time. In *calibrated* the times of flows were not yet calibrated by protocol",
-        "(earlier commit).",
+        "other work, which costs steps and not CPU time. In *calibrated* (an earlier commit) times of flows were not yet",
+        "calibrated by protocol.",
         "",
         "What n3 lacked were its addresses (how popular the busiest hosts are: 50 to 60 times the floor, 30 to 40 in the",
         "paper's setting): a perceptron makes hosts bit by bit, and misses that few of them have most of the flows. Read as",

@@ -21,6 +21,7 @@ from typing import Any
 
 import netshare
 from benchmarks.machine import provenance
+from netshare.privacy.audit_run import audit_run
 from netshare.progress import Console
 from postprocess import write_trace
 from preprocess import read_trace
@@ -94,8 +95,15 @@ def measure(trace: Path, privacy: dict[str, Any] | None, steps: int, overrides: 
             "distances": {f"{row['title']}, {row['measure']}": row["ratio"] for row in report["distances"]},
             "cpu_seconds": round(_cpu_seconds() - before, 1),
             "ledger": report["extra"].get("privacy", {}).get("mechanisms"),
+            "audit": _audit(Path(folder)) if config.generator.kind == "autoregressive" else None,
             **provenance(),
         }
+
+
+def _audit(folder: Path) -> dict[str, Any]:
+    """Membership inference against the run's models: what it shows of epsilon, at 95%."""
+    (found,) = (audit_run(path.parent.parent) for path in folder.glob("*/models/stage.json"))
+    return {"lower_bound": found.lower_bound, "guesses": found.trials, "claimed": found.claimed}
 
 
 def _cut(trace: Path, limit: int | None, folder: Path) -> Path:

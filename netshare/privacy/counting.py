@@ -22,7 +22,7 @@ Private: cells, units and weights. Public: everything else. What comes out may b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +140,7 @@ def count_trie(
     total: float,
     smooth: int = 0,
     weights: np.ndarray | None = None,
+    fit: Callable[[np.ndarray, float, float], np.ndarray] = smoothed,
 ) -> Trie:
     """Where values lie whose digits have these radices, the first digit counting most.
 
@@ -165,7 +166,7 @@ def count_trie(
         over = kept.sum(axis=1) > masses
         children = np.stack(
             [
-                smoothed(noisy[i], deviation, masses[i])
+                fit(noisy[i], deviation, masses[i])
                 if level < smooth
                 else projected(kept[i], masses[i])
                 if over[i]

@@ -12,6 +12,10 @@ import numpy as np
 
 MAYBE_EMPTY, SURELY_NOT = 2.5, 3.5  # standard deviations: of a run of cells beside another
 SMOOTHING = 1e-3  # share of independence in a table of two columns
+EXPECTED, UNEXPECTED = 3.0, 4.0  # standard deviations by which a name differs clearly from a count above 0, and from 0
+PRIOR_LIMIT = 2.0  # standard deviations by which halves differ clearly from what a prior says
+CLEARLY = 3.8  # standard deviations of a cell, or a run of cells, that holds something
+LITTLE = 0.05  # of all, which is left out where it cannot be placed
 ROUNDS = 50
 
 
@@ -29,28 +33,64 @@ def projected(noisy: np.ndarray, total: float) -> np.ndarray:
     return np.maximum(noisy - excess[last], 0.0)
 
 
-def smoothed(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
+def smoothed(noisy: np.ndarray, deviation: float, total: float, prior: np.ndarray | None = None) -> np.ndarray:
     """float64[n]: counts in neighbouring cells, noise taken out, not negative and adding up to `total`.
 
     Two halves of a run of cells are told apart only where they differ by more than noise would make them (hard
     thresholds on Haar wavelets: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994), or where
-    one of them is clearly not empty and the other may well be: then it is taken to be.
+    one of them is clearly not empty and the other may well be: then it is taken to be. Where they are not told apart they
+    share as in `prior` (float64[n], default: evenly).
     """
     size = 1 << max(len(noisy) - 1, 1).bit_length()
     sums = [np.concatenate([noisy, np.zeros(size - len(noisy))])]
     while len(sums[-1]) > 1:
         sums.append(sums[-1][::2] + sums[-1][1::2])
-    cells = np.array([sums[-1][0]])
-    limit = max(math.sqrt(2 * math.log(size)), SURELY_NOT)
+    expected = [np.concatenate([np.ones(len(noisy)) if prior is None else prior, np.zeros(size - len(noisy))])]
+    while len(expected[-1]) > 1:
+        expected.append(expected[-1][::2] + expected[-1][1::2])
+    cells = np.array([max(sums[-1][0], 0.0) if prior is None else total])
+    limit = max(math.sqrt(2 * math.log(size)), SURELY_NOT) if prior is None else PRIOR_LIMIT
     for level in range(len(sums) - 2, -1, -1):
         left, right, noise = sums[level][::2], sums[level][1::2], deviation * math.sqrt(2**level)
-        apart = np.abs(left - right) > limit * math.sqrt(2) * noise
+        usual = cells * (expected[level][::2] - expected[level][1::2]) / np.maximum(expected[level + 1], 1e-300)
+        apart = np.abs(left - right - usual) > limit * math.sqrt(2) * noise
         less, more = np.minimum(left, right), np.maximum(left, right)
-        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise)
-        difference = np.where(emptied, np.sign(left - right) * cells, np.where(apart, left - right, 0.0))
+        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise) & (prior is None)
+        difference = np.where(emptied, np.sign(left - right) * cells, np.where(apart, left - right, usual))
+        difference = np.clip(difference, -cells, cells)
         cells = np.stack([(cells + difference) / 2, (cells - difference) / 2], axis=1).ravel()
     cells = np.maximum(cells[: len(noisy)], 0.0)
     return cells * (total / cells.sum()) if cells.sum() > 0 else np.full(len(noisy), total / len(noisy))
+
+
+def bursty(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
+    """float64[n]: counts in neighbouring cells, adding up to `total`: as `smoothed`, but where half of it is in cells that
+    clearly hold something, most others are taken to be empty.
+
+    Cells that clearly hold something are found by themselves, then runs of two, four ... of the others; what is nowhere
+    clear is spread like noise would have it (`smoothed`) where it is more than noise, and else left to the clear cells.
+    """
+    size = 1 << max(len(noisy) - 1, 1).bit_length()
+    open_cells = np.arange(size) < len(noisy)
+    values, found, width = np.concatenate([noisy, np.zeros(size - len(noisy))]), np.zeros(size), 1
+    limit = max(math.sqrt(2 * math.log(size)), CLEARLY)
+    while width <= size // 2:
+        cells = open_cells.reshape(-1, width).sum(axis=1)
+        sums = np.where(open_cells, values, 0.0).reshape(-1, width).sum(axis=1)
+        clear = (sums > limit * deviation * np.sqrt(cells)) & (cells > 0)
+        chosen = np.repeat(clear, width) & open_cells
+        for run in np.flatnonzero(clear):
+            own = run * width + np.flatnonzero(open_cells[run * width : (run + 1) * width])
+            found[own] = projected(values[own], float(sums[run]))
+        open_cells &= ~chosen
+        if width == 1 and found.sum() < total / 2:
+            return smoothed(noisy, deviation, total, np.ones(len(noisy)))
+        width *= 2
+    left = total - float(found.sum())
+    if left > max(2 * deviation * math.sqrt(max(int(open_cells.sum()), 1)), LITTLE * total):
+        found = found[: len(noisy)] + smoothed(np.where(open_cells[: len(noisy)], noisy, 0.0), deviation, left)
+        return found * (total / found.sum())
+    return found[: len(noisy)] * (total / found.sum())
 
 
 def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
@@ -73,3 +113,36 @@ def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.n
     flat = (cumulative + np.arange(len(table))[:, None]).ravel()
     place = np.searchsorted(flat, rng.random(len(rows)) + rows, side="right")
     return np.minimum(place - rows * table.shape[1], table.shape[1] - 1)
+
+
+def fitted_names(noisy: np.ndarray, deviation: float, prior: np.ndarray) -> np.ndarray:
+    """float64[n]: counts of names, which are the expected ones (float64[n], `prior`) wherever noise would explain the
+    difference; with their total."""
+    total = float(prior.sum())
+    expected = prior > 0.01 * deviation
+    differs = np.abs(noisy - prior) > np.where(expected, EXPECTED, UNEXPECTED) * deviation
+    sure = np.where(differs, np.maximum(noisy, 0.0), 0.0)
+    left, others = total - sure.sum(), np.where(differs, 0.0, prior)
+    if left <= 0 or others.sum() <= 0:
+        return projected(np.where(differs, noisy, others), total) if sure.sum() > 0 else prior
+    if left > others.sum():  # what is missing may be anywhere, but no name gains more than noise would hide
+        others = np.minimum(others * (left / others.sum()), others + deviation)
+    else:
+        others = others * (left / others.sum())
+    found = sure + others
+    return found * (total / found.sum())
+
+
+def fitted_numbers(noisy: np.ndarray, deviation: float, prior: np.ndarray) -> np.ndarray:
+    """float64[n]: counts in neighbouring cells, which are as expected (float64[n], `prior`) wherever noise would explain
+    the difference: single cells by themselves, the others in runs, run by run and half by half."""
+    total = float(prior.sum())
+    clear = np.abs(noisy - prior) > UNEXPECTED * deviation
+    sure = np.where(clear, np.maximum(noisy, 0.0), 0.0)
+    left = total - float(sure.sum())
+    if left <= 0:
+        return projected(sure, total)
+    others = np.where(clear, 0.0, prior)
+    if others.sum() <= 0:
+        others = np.where(clear, 0.0, 1.0)
+    return sure + smoothed(np.where(clear, 0.0, noisy), deviation, left, others)

@@ -21,30 +21,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
-from netshare.privacy.denoising import drawn, projected, raked, smoothed
+from netshare.privacy.denoising import bursty, drawn, fitted_numbers, projected, raked, smoothed
 from netshare.privacy.host_marginals import Hosts, host_tables, measure_hosts
 from preprocess.protocols import TCP, UDP
 
 SIDES = ("src", "dst")
 SERVICES = 16  # at most
 PORT_RANGES = 32
-TIME_DIGITS = (8, 8, 64)
-START_DIGITS = (2, *TIME_DIGITS)  # flows of one record and of more apart
+TIME_DIGITS = (128, 32)
+OF_SEVERAL = {"begin of several records": 0.5, "end of several records": 0.5}
 PORT_DIGITS = (256, 256)
 LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
-REDRAWS = 10
+CLASS_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 17, 33, 65, 129, 257, 1025])  # the same, finer
+REDRAWS, PLACING = 10, 20
+HARDLY = 0.5  # flows
 
 
 @dataclass(frozen=True)
 class FlowColumns:
-    """Private: the flows of a trace. Arrays of length n; addresses are the lower halves; `start` is ns from the window's
-    begin; `units` says whose each flow is."""
+    """Private: the flows of a trace. Arrays of length n; addresses are the lower halves; `start` and `end` are its
+    first and last record's time, ns from the window's begin; `units` says whose each flow is."""
 
     version: np.ndarray
     protocol: np.ndarray
     addresses: Mapping[str, np.ndarray]
     ports: Mapping[str, np.ndarray]
     start: np.ndarray
+    end: np.ndarray
     length: np.ndarray
     units: np.ndarray
 
@@ -61,7 +64,7 @@ def flow_tables() -> dict[str, float]:
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= host_tables(side) | {f"{side} port, by class": 0.4}
-    return shares | dict(zip(trie_tables("start", 4), (0.1, 0.4, 0.8, 0.6), strict=True))
+    return shares | dict(zip(trie_tables("start", 2), (1.2, 0.7), strict=True)) | OF_SEVERAL
 
 
 def length_bins(longest: int) -> np.ndarray:
@@ -70,9 +73,9 @@ def length_bins(longest: int) -> np.ndarray:
     return np.unique(np.append(edges[edges <= longest], longest + 1))
 
 
-def length_group(length: np.ndarray) -> np.ndarray:
-    """int64[n]: which of `LENGTH_GROUPS` each length is in."""
-    return np.searchsorted(LENGTH_GROUPS, length, side="right") - 1
+def _class_length(length: np.ndarray) -> np.ndarray:
+    """int64[n]: which of `CLASS_LENGTHS` each length is in."""
+    return np.searchsorted(CLASS_LENGTHS, length, side="right") - 1
 
 
 def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -136,6 +139,7 @@ class FlowModel:
     hosts: dict[str, Hosts]
     pairs: np.ndarray
     start: Trie
+    times: dict[str, np.ndarray]
     width: int
 
     def classify(self, protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
@@ -144,8 +148,8 @@ class FlowModel:
         return _classes(protocol, src_port, dst_port, self.ports["dst"].services, names)
 
     def draw(self, rng: np.random.Generator, n: int | None = None) -> dict[str, np.ndarray]:
-        """Columns of flows: `class`, `protocol`, `six` (bool: IPv6), `src`, `dst`, `src_port`, `dst_port`, `start` and
-        `length`. Ports are drawn again where two flows would be one."""
+        """Columns of flows: `class`, `protocol`, `six` (bool: IPv6), `src`, `dst`, `src_port`, `dst_port` and `length`.
+        Ports are drawn again where two flows would be one."""
         n = max(1, round(self.total)) if n is None else n
         kind = drawn(self.classes[None, :], np.zeros(n, np.int64), rng)
         length_bin = drawn(self.lengths, kind, rng)
@@ -155,7 +159,6 @@ class FlowModel:
             "class": kind,
             "protocol": self.protocol[kind],
             "six": rng.random(n) < self.six[kind],
-            "start": self._starts(length > 1, rng),
             "length": length,
         }
         for side in SIDES:
@@ -176,12 +179,14 @@ class FlowModel:
         """int64[n], ns from the window's begin: times moved to the nearest at which flows are known to begin."""
         digits = math.prod(TIME_DIGITS)
         cell, known = -(-self.width // digits), np.zeros(digits + 1, np.int64)
-        low = np.concatenate([self.start.values, self.start.low]) % digits
-        np.add.at(known, low, 1)
-        np.add.at(
-            known, np.minimum(low + np.concatenate([np.ones_like(self.start.values), self.start.width]), digits), -1
-        )
+        low = np.concatenate([self.start.values, self.start.low])
+        wide = np.concatenate([np.ones_like(self.start.values), self.start.width])
+        held = np.concatenate([self.start.counts, self.start.rest]) > HARDLY
+        np.add.at(known, low[held], 1)
+        np.add.at(known, np.minimum(low + wide, digits)[held], -1)
         at = np.flatnonzero(np.cumsum(known)[:-1] > 0)
+        if len(at) == 0:
+            return elapsed
         place = np.clip(elapsed // cell, 0, digits - 1)
         after = np.minimum(np.searchsorted(at, place), len(at) - 1)
         low, high = (
@@ -191,21 +196,53 @@ class FlowModel:
         back = (low < elapsed) | ((high < elapsed) & (elapsed - high < low - elapsed))
         return np.where(at[after] == place, elapsed, np.clip(np.where(back, high, low), 0, self.width - 1))
 
-    def start_end(self) -> int:
-        """ns from the window's begin: when the last flows that are known of begin."""
-        digits = math.prod(TIME_DIGITS)
-        ends = np.concatenate([self.start.values % digits + 1, (self.start.low % digits + self.start.width)])
-        return min(int(ends.max(initial=1)) * -(-self.width // digits), self.width)
+    def starts(self, span: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """int64[n], ns from the window's begin, of flows that last so long (int64[n], ns; 0: one record)."""
+        wide, fine = TIME_DIGITS
+        width = -(-self.width // math.prod(TIME_DIGITS))
+        several = np.flatnonzero(span > 0)
+        whole = np.concatenate([self.start.values, self.start.low])
+        mass = np.bincount(
+            np.minimum(whole // fine, wide - 1), np.concatenate([self.start.counts, self.start.rest]), wide
+        )
+        place = drawn(
+            (np.maximum(mass - self.times["begin"], 0.0) + 1e-9 * mass)[None], np.zeros(len(span), np.int64), rng
+        )
+        place[several] = _placed(
+            span[several] / (width * fine), self.times["begin"] + 1e-9 * mass, self.times["end"], rng
+        )
+        start = np.zeros(len(span), np.int64)
+        for cell in np.unique(place):
+            own = np.flatnonzero(place == cell)
+            part = self.start.part(cell * fine, (cell + 1) * fine)
+            start[own] = drawn_from(part, len(own), rng) if part.total > 0 else cell * fine
+        start = np.clip(start * width + rng.integers(0, width, len(start)), 0, self.width - 1)
+        return np.minimum(start, np.maximum(self.width - 1 - span, 0))
 
-    def _starts(self, several: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """int64[n], ns from the window's begin, of flows with one record and with several (bool[n])."""
-        digits, start = math.prod(TIME_DIGITS), np.zeros(len(several), np.int64)
-        cell = -(-self.width // digits)
-        for part in (0, 1):
-            own = np.flatnonzero(several == part)
-            half = self.start.part(part * digits, (part + 1) * digits)
-            start[own] = (drawn_from(half, len(own), rng) - part * digits) * cell
-        return np.clip(start + rng.integers(0, cell, len(start)), 0, self.width - 1)
+
+def _placed(span: np.ndarray, begin: np.ndarray, end: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64[n]: the cell in which each flow begins that lasts `span` cells (float64[n]), such that about as many begin and
+    end in each cell as `begin` and `end` (float64[cells]) say (iterative proportional fitting)."""
+    if len(span) == 0:
+        return np.zeros(0, np.int64)
+    cells = len(begin)
+    last = np.floor(np.arange(cells) + rng.random(len(span))[:, None] + span[:, None]).astype(np.int64)
+    inside = last < cells
+    last = np.minimum(last, cells - 1)
+    begin, end = (values / values.sum() * len(span) for values in (begin + 1e-12, end + 1e-9 * end.max(initial=1e-9)))
+    of_begin, of_end = begin.copy(), np.ones(cells)
+    for _ in range(PLACING):
+        chance = of_begin * of_end[last] * inside
+        chance /= np.maximum(chance.sum(axis=1, keepdims=True), 1e-300)
+        of_end *= end / np.maximum(np.bincount(last.ravel(), chance.ravel(), cells), 1e-12)
+        of_end = np.maximum(of_end / of_end.max(), 1e-60)
+        chance = of_begin * of_end[last] * inside
+        chance /= np.maximum(chance.sum(axis=1, keepdims=True), 1e-300)
+        of_begin *= begin / np.maximum(chance.sum(axis=0), 1e-12)
+        of_begin = np.maximum(of_begin / of_begin.max(), 1e-60)
+    chance = of_begin * of_end[last] * inside
+    chance = chance / np.maximum(chance.sum(axis=1, keepdims=True), 1e-300) + 1e-9 * begin
+    return drawn(chance, np.arange(len(span)), rng)
 
 
 def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longest: int) -> FlowModel:
@@ -236,19 +273,19 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     kind = _classes(protocol, ports[0], ports[1], services, names)
     inside = kind >= 0
     length_bin = np.searchsorted(bins, flows.length, side="right") - 1
-    cells, table = kind * len(LENGTH_GROUPS) + length_group(flows.length), "records a flow, by class"
-    noisy = counter.count(table, cells[inside], len(names) * len(LENGTH_GROUPS), units[inside])
+    cells, table = kind * len(CLASS_LENGTHS) + _class_length(flows.length), "records a flow, by class"
+    noisy = counter.count(table, cells[inside], len(names) * len(CLASS_LENGTHS), units[inside])
     noisy = noisy.reshape(len(names), -1)
     noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
     lasting = np.array([s < 0 or m > 2 * CLEAR * noise for (_, s), m in zip(names, noisy.sum(axis=1), strict=True)])
     for k in np.flatnonzero(~lasting):
         noisy[names.index((names[k][0], -1))] += noisy[k]
     names = [name for name, keep in zip(names, lasting, strict=True) if keep]
-    by_length = projected(noisy[lasting].ravel(), total).reshape(-1, len(LENGTH_GROUPS)) + 1e-9
+    by_length = projected(noisy[lasting].ravel(), total).reshape(-1, len(CLASS_LENGTHS)) + 1e-9
     finely = counter.count("records a flow", length_bin, len(bins) - 1, units)
     finely = smoothed(finely, counter.deviation("records a flow"), total) + 1e-9 * (np.arange(len(bins) - 1) == 0)
-    group = length_group(bins[:-1])
-    in_group = np.bincount(group, weights=finely, minlength=len(LENGTH_GROUPS))
+    group = _class_length(bins[:-1])
+    in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS))
     by_length = raked(by_length, by_length.sum(axis=1), in_group + 1e-9)
     lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
     classes = lengths.sum(axis=1)
@@ -283,8 +320,20 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     pairs = by_class(
         "networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1], some=four
     )
-    digits = math.prod(TIME_DIGITS)
+    digits, coarse = math.prod(TIME_DIGITS), TIME_DIGITS[0]
     start = np.minimum(flows.start // -(-width // digits), digits - 1).astype(np.int64)
+    trie = count_trie(counter, "start", start, units, TIME_DIGITS, total=total, smooth=len(TIME_DIGITS), fit=bursty)
+    mass = np.bincount(
+        np.minimum(np.concatenate([trie.values, trie.low]) // TIME_DIGITS[1], coarse - 1),
+        np.concatenate([trie.counts, trie.rest]), coarse,
+    )  # fmt: skip
+    several, times = np.flatnonzero(flows.length > 1), {}
+    expected = mass * (float(finely[bins[:-1] > 1].sum()) / max(float(mass.sum()), 1e-9))
+    for name, when in (("begin", flows.start), ("end", flows.end)):
+        table = f"{name} of several records"
+        cell = np.minimum(when // (-(-width // digits) * TIME_DIGITS[1]), coarse - 1).astype(np.int64)
+        noisy = counter.count(table, cell[several], coarse, units[several])
+        expected = times[name] = fitted_numbers(noisy, counter.deviation(table), expected)
     return FlowModel(
         total=total,
         protocol=np.array([p for p, _ in names]),
@@ -296,15 +345,8 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         ports=found_ports,
         hosts=hosts,
         pairs=pairs,
-        start=count_trie(
-            counter,
-            "start",
-            start + (flows.length > 1) * digits,
-            units,
-            START_DIGITS,
-            total=total,
-            smooth=len(START_DIGITS),
-        ),
+        start=trie,
+        times=times,
         width=width,
     )
 

@@ -2,7 +2,8 @@
 
     trace, counts = stand_in(private, public, window=plan, ...)
 
-Flows come from `marginals`, records of flow traces from `record_marginals`, packets from `packet_marginals`. What is
+Flows come from `marginals`, records of flow traces from `record_marginals`, packets from
+`packet_marginals` and `packet_drawing`. What is
 done with the stand-in (training, early stopping, counting, generating) is post-processing and costs nothing more.
 
 Private: `private` and the units. Public: everything else.
@@ -10,7 +11,7 @@ Private: `private` and the units. Public: everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from netshare.privacy.counting import NoisyCounts
 from netshare.privacy.marginals import SIDES, FlowColumns, FlowModel, flow_tables, measure_flows
 from netshare.privacy.noise import Randomness
-from netshare.privacy.packet_marginals import PacketColumns, PacketModel, measure_packets, packet_tables
+from netshare.privacy.packet_drawing import draw_packets
+from netshare.privacy.packet_marginals import PacketColumns, Table, measure_packets, packet_tables
 from netshare.privacy.record_marginals import (
     LENGTH_GROUPS,
     RecordColumns,
@@ -30,7 +32,7 @@ from preprocess.chunks import ChunkPlan
 from preprocess.flows import FlowKey, Flows, group_flows
 from preprocess.trace import Trace
 
-REDRAWS = 10  # of flows that would last beyond the time in which flows begin
+REDRAWS = 10  # of flows that would last longer than the window
 DOCUMENTATION = 0x20010DB8 << 32  # RFC 3849: upper half of IPv6 addresses where the public trace has none
 
 
@@ -100,24 +102,25 @@ def _flow_trace(
     length = flows["length"]
     rows = records.draw(flows["class"], length, rng)
     owner, last = np.repeat(np.arange(len(length)), length), np.cumsum(length) - 1
-    left = model.start_end() - flows["start"]
+    elapsed = _elapsed(rows["gap"], length)
     for _ in range(REDRAWS):
-        elapsed = _elapsed(rows["gap"], length)
-        late = elapsed[last] > left
+        late = elapsed[last] >= window.width
         if not late.any():
             break
         rows["gap"][late[owner]] = records.draw(flows["class"][late], length[late], rng)["gap"]
-    elapsed = np.minimum(_elapsed(rows["gap"], length), left[owner].clip(min=0))
+        elapsed = _elapsed(rows["gap"], length)
+    start = model.starts(elapsed[last], rng)
+    elapsed = np.minimum(elapsed, window.width - 1 - start[owner])
     columns = {**_five_tuples(flows, owner, public, rng), **{n: v for n, v in rows.items() if n != "gap"}}
     if "tcp_flags" in columns:
         columns["tcp_flags"] = np.where(columns["protocol"] == 6, columns["tcp_flags"], 0)
-    columns["time"] = window.begin + model.active(flows["start"][owner] + elapsed)
+    columns["time"] = window.begin + model.active(start[owner] + elapsed)
     return _trace(public, columns, names)
 
 
 def _packet_trace(
     model: FlowModel,
-    packets: PacketModel,
+    packets: Mapping[str, Table],
     public: Trace,
     flow_key: FlowKey,
     window: Window,
@@ -125,7 +128,7 @@ def _packet_trace(
     rng: np.random.Generator,
 ) -> Trace:
     flows = model.draw(rng)
-    rows = packets.draw(flows, public, flow_key, window.width, rng)
+    rows = draw_packets(packets, flows, public, flow_key, window.width, rng)
     owner = np.repeat(np.arange(len(flows["length"])), flows["length"])
     columns = _five_tuples(flows, owner, public, rng)
     back = rows.pop("direction") == 1
@@ -133,9 +136,10 @@ def _packet_trace(
         source, destination = columns[f"src_{what}"], columns[f"dst_{what}"]
         columns[f"src_{what}"] = np.where(back, destination, source)
         columns[f"dst_{what}"] = np.where(back, source, destination)
-    elapsed = np.minimum(_elapsed(rows.pop("gap"), flows["length"]), window.width - 1 - flows["start"][owner])
+    elapsed = _elapsed(rows.pop("gap"), flows["length"])
+    start = model.starts(elapsed[np.cumsum(flows["length"]) - 1], rng)
     columns |= rows
-    columns["time"] = window.begin + model.active(flows["start"][owner] + elapsed)
+    columns["time"] = window.begin + model.active(start[owner] + np.minimum(elapsed, window.width - 1 - start[owner]))
     return _trace(public, columns, names)
 
 
@@ -182,6 +186,7 @@ def _flow_columns(trace: Trace, flows: Flows, units: np.ndarray, window: Window)
         addresses={side: trace[f"{side}_lo"][first] for side in SIDES},
         ports={side: trace[f"{side}_port"][first] for side in SIDES},
         start=trace["time"][first] - window.begin,
+        end=trace["time"][flows.order[flows.offsets[1:] - 1]] - window.begin,
         length=flows.lengths,
         units=units,
     )

@@ -1,5 +1,7 @@
 """Noisy histograms: what one unit can change, how much noise is added, and what is made of the counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,12 +54,14 @@ class Transcript(NoisyCounts):
 
 
 def some_flows(rng, n, hosts=20):
+    start = rng.integers(0, 10**9, n)
     return FlowColumns(
         version=np.where(rng.random(n) < 0.9, 4, 6),
         protocol=rng.choice([6, 17, 1], n),
         addresses={side: rng.integers(0, hosts, n) * 70_000 + (10 << 24) for side in ("src", "dst")},
         ports={side: rng.choice([53, 80, 443, 0, 50_001, 50_002], n) for side in ("src", "dst")},
-        start=rng.integers(0, 10**9, n),
+        start=start,
+        end=rng.integers(start, 10**9),
         length=rng.integers(1, 9, n),
         units=np.arange(n),
     )
@@ -65,9 +69,10 @@ def some_flows(rng, n, hosts=20):
 
 def without(flows, unit):
     keep = flows.units != unit
-    return FlowColumns(
-        flows.version[keep], flows.protocol[keep], {s: v[keep] for s, v in flows.addresses.items()},
-        {s: v[keep] for s, v in flows.ports.items()}, flows.start[keep], flows.length[keep], flows.units[keep],
+    kept = {name: getattr(flows, name)[keep] for name in ("version", "protocol", "start", "end", "length", "units")}
+    return replace(
+        flows, **kept, addresses={s: v[keep] for s, v in flows.addresses.items()},
+        ports={s: v[keep] for s, v in flows.ports.items()},
     )  # fmt: skip
 
 
@@ -79,9 +84,8 @@ def test_a_unit_changes_all_that_is_counted_of_flows_by_no_more_than_is_accounte
     flows = some_flows(rng, 120)
     if flows_of_unit > 1:  # as if each unit were a host: the same source in all its flows
         source = flows.addresses["src"][np.arange(120) // flows_of_unit]
-        flows = FlowColumns(
-            flows.version, flows.protocol, {**flows.addresses, "src": source}, flows.ports, flows.start, flows.length,
-            np.arange(120) // flows_of_unit,
+        flows = replace(
+            flows, addresses={**flows.addresses, "src": source}, units=np.arange(120) // flows_of_unit
         )  # fmt: skip
     bound = np.sqrt(flows_of_unit)
     one = Transcript(flow_tables(), bound)

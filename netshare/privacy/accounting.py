@@ -136,9 +136,11 @@ def noise_multiplier_for(
                 low, high = max(LEAST_NOISE, 0.85 * low), low
             high = high if low == high else _bisect(lambda noise: cost(noise, "prv") <= epsilon, low, high)
     if high is None or (accountant == "prv" and not enough_by_prv(high)):
+        trained = f" for {steps:,} steps with rate {sampling_rate:.3g}" if steps > 1 else ""
         raise ConfigError(
-            f"privacy.epsilon is {epsilon:g}: the {accountant} accountant finds no noise up to {MOST_NOISE:g} enough for "
-            f"{steps} steps with rate {sampling_rate:.3g}; raise epsilon, or lower the steps or privacy.batch"
+            f"privacy.epsilon is {epsilon:g} and delta {delta:g}: the {accountant} accountant finds no noise up to "
+            f"{MOST_NOISE:g} enough{trained}; raise privacy.epsilon or privacy.delta"
+            + (", or lower the steps or privacy.batch" if trained else "")
         )
     return high
 

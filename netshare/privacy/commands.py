@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from preprocess.trace import Kind
+
 
 def add_privacy_commands(
     parser: argparse.ArgumentParser, shared: argparse.ArgumentParser, on_config: argparse.ArgumentParser
@@ -43,9 +45,12 @@ def add_privacy_commands(
 def _plan(options: Any) -> None:
     from netshare.config import load_config
     from netshare.privacy.plan import alternatives, make_plan
+    from netshare.privacy.public import check_other_files, public_files
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
     plan = make_plan(config)
+    kind: Kind = "packet" if config.preset == "pcap" else "flow"
+    check_other_files(public_files(config.privacy.public, kind), [Path(name) for name in config.input.files])
     print(json.dumps(plan.to_json(), indent=2) if options.json else plan.text(alternatives(config, plan)))
 
 

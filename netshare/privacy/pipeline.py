@@ -186,6 +186,11 @@ class PrivateRun(Run):
                 f"  {left_out:,} of {records:,} training records are outside the declared bounds and are not learnt "
                 "from (this line is private)"
             )
+        if 2 * left_out > records:
+            self.console.say(
+                "  WARNING: that is more than half of them; look at privacy.bounds.begin and seconds (the capture's time "
+                "is UTC) and, with unit host, hosts"
+            )
 
     def _noisy_facts(self, tables: Mapping[int, SeriesTable], window: ChunkPlan, plan: Plan) -> dict[str, Any]:
         """Flows that start in each chunk, by the Gaussian mechanism; nothing else is counted."""

@@ -47,18 +47,28 @@ def read_public(files: Sequence[Path], private: Sequence[Path], kind: Kind) -> T
     Raises:
         ConfigError: it is the private one, or of another kind.
     """
+    check_other_files(files, private)
     hidden = {file_fingerprint(path) for path in private}
     for path in files:
-        if path.resolve() in {other.resolve() for other in private} or file_fingerprint(path) in hidden:
-            raise ConfigError(
-                f"privacy.public: {path} is also the input; public data must be public, name another trace"
-            )
+        if file_fingerprint(path) in hidden:
+            raise _also_input(path)
     trace = read_trace([str(path) for path in files])
     if trace.kind != kind:
         raise ConfigError(
             f"privacy.public: {files[0]} is a {trace.kind} trace, the input a {kind} trace; give one alike"
         )
     return trace
+
+
+def check_other_files(files: Sequence[Path], private: Sequence[Path]) -> None:
+    """Refuse a public trace that is the private one, by their names alone.
+
+    Raises:
+        ConfigError: it is.
+    """
+    for path in files:
+        if path.resolve() in {other.resolve() for other in private}:
+            raise _also_input(path)
 
 
 def check_different(public: Trace, private: Trace) -> None:
@@ -103,3 +113,7 @@ def _with_tags(table: SeriesTable, chunk: int, count: int) -> SeriesTable:
     padded[:, : tags.shape[1]] = tags
     metadata = {**table.metadata, "chunk_tags": padded}
     return SeriesTable(table.kind, metadata, table.measurements, table.offsets, table.chunk_width, table.categories)
+
+
+def _also_input(path: Path) -> ConfigError:
+    return ConfigError(f"privacy.public: {path} is also the input; public data must be public, name another trace")

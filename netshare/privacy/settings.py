@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Unit = Literal["record", "flow", "host"]
 UNITS = ("record", "flow", "host")
+FIRST_YEAR, LAST_YEAR = 1970, 2200  # nanoseconds since 1970 end in 2262
+LONGEST = 10 * 366 * 86_400  # seconds of a window
 # noise goes to every weight, so a net of fewer weights has less of it: 1.0 million instead of 11
 SMALL_NETS = {
     "metadata_state": 8, "metadata_hidden": 32, "record_state": 32, "record_hidden": 16, "condition": 16,
@@ -36,7 +38,7 @@ class PublicBounds(_Part):
         None,
         description="When the observed time window begins, e.g. 2015-09-08T14:00:00Z; what is outside is left out.",
     )
-    seconds: float | None = Field(None, gt=0, description="How long the window is.")
+    seconds: float | None = Field(None, gt=0, le=LONGEST, description="How long the window is; ten years at most.")
     units: int | None = Field(
         None,
         ge=10,
@@ -54,9 +56,11 @@ class PublicBounds(_Part):
     def _readable_time(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                datetime.fromisoformat(value)
+                when = datetime.fromisoformat(value)
             except ValueError:
                 raise ValueError("write a time like 2015-09-08T14:00:00Z") from None
+            if not FIRST_YEAR <= when.year <= LAST_YEAR:
+                raise ValueError(f"give a year from {FIRST_YEAR} to {LAST_YEAR}, when captures were made")
         return value
 
     @field_validator("hosts")

@@ -70,7 +70,10 @@ def test_the_command_reads_no_private_data(tmp_path, capsys):
         ({"unit": "host"}, "privacy.bounds.hosts"),
         ({"bounds": {}}, "privacy.bounds.begin"),
         ({"bounds": {**BOUNDS, "begin": "yesterday"}}, "privacy.bounds.begin is"),
+        ({"bounds": {**BOUNDS, "begin": "9999-12-31T00:00:00Z"}}, "privacy.bounds.begin is"),
+        ({"bounds": {**BOUNDS, "seconds": 1e12}}, "privacy.bounds.seconds is"),
         ({"bounds": {**BOUNDS, "units": None}}, "privacy.bounds.units"),
+        ({"delta": 1e-300, "method": "marginals", "accountant": "prv"}, "delta 1e-300"),
         ({"batch": 100_000}, "privacy.batch is 100000"),
         ({"public": []}, "privacy.public"),
         ({"method": "magic"}, "privacy.method is"),
@@ -82,6 +85,17 @@ def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
     with pytest.raises(ConfigError) as error:
         make_plan(config(sample_netflow, **change))
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_public_trace_that_is_the_input_or_missing_is_refused_by_the_plan(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    (tmp_path / "a.csv").write_text("")
+    for public, said in (("a.csv", "also the input"), ("nope.csv", "nope.csv")):
+        privacy = {**QUICK, "public": str(tmp_path / public)}
+        path.write_text(json.dumps({"input": str(tmp_path / "a.csv"), "preset": "netflow", "privacy": privacy}))
+        assert main(["privacy", "plan", str(path)]) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error and "\n" not in error
 
 
 @pytest.mark.parametrize(

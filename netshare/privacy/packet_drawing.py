@@ -55,12 +55,14 @@ def draw_packets(
     public: Trace,
     flow_key: FlowKey,
     width: int,
+    longest: int,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Columns of the packets of these flows, `gap` (ns) and `direction` among them.
 
     Args:
         width: ns, of the declared window.
+        longest: packets of a flow, declared.
     """
     donors = group_flows(public, flow_key)
     length = flows["length"]
@@ -79,7 +81,7 @@ def draw_packets(
     gap = np.where(place > 0, time[source] - time[donors.order[np.maximum(row - 1, 0)]], 0)
     gap = np.where((within > 0) & (place == 0), np.median(gap), gap)
     protocol, later = flows["protocol"][owner], np.flatnonzero(within > 0)
-    group, weight = groups(protocol, direction, length[owner]), packet_weight(length[owner])
+    group, weight = groups(protocol, direction, length[owner]), packet_weight(length[owner], longest)
     side, of_side = np.unique(owner * 2 + direction, return_inverse=True)
     first_of_side = np.unique(of_side, return_index=True)[1]
     found = {name: public[name][source].astype(np.int64) for name in public if name not in _FIVE_TUPLE}

@@ -61,12 +61,14 @@ class Table:
     deviation: float
 
 
-def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCounts) -> dict[str, Table]:
-    """The noisy counts."""
+def measure_packets(
+    packets: PacketColumns, flows: FlowColumns, counter: NoisyCounts, *, longest: int
+) -> dict[str, Table]:
+    """The noisy counts; `longest`: packets of a flow, declared."""
     protocol = flows.protocol[packets.flow].astype(np.int64)
     direction = packets.direction.astype(np.int64)
     group, owner = groups(protocol, direction, packets.length), flows.units[packets.flow]
-    weight = packet_weight(packets.length)
+    weight = packet_weight(packets.length, longest)
     side = np.unique(packets.flow * 2 + direction, return_index=True)[1]  # the first packet of each side
     of_side = np.full(len(side), math.sqrt(0.5))
     later, everything = np.flatnonzero(~packets.first), np.arange(len(group))
@@ -106,9 +108,9 @@ def measure_packets(packets: PacketColumns, flows: FlowColumns, counter: NoisyCo
     return tables
 
 
-def packet_weight(length: np.ndarray) -> np.ndarray:
+def packet_weight(length: np.ndarray, longest: int) -> np.ndarray:
     """float64[n]: what a packet of a flow of so many packets counts."""
-    return 1.0 / (LENGTHS[length_group(length) + 1] - 1)
+    return 1.0 / np.minimum(LENGTHS[length_group(length) + 1] - 1, max(longest, 1))
 
 
 def groups(protocol: np.ndarray, direction: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -86,8 +86,8 @@ def stand_in(
     model = measure_flows(columns, counter, width=window.width, longest=longest)
     rng = np.random.default_rng(seed)
     if private.kind == "packet":
-        packets = measure_packets(_packet_columns(private, flows, names), columns, counter)
-        return _packet_trace(model, packets, public, flow_key, window, names, rng)
+        packets = measure_packets(_packet_columns(private, flows, names), columns, counter, longest=longest)
+        return _packet_trace(model, packets, public, flow_key, window, longest, names, rng)
     kind = model.classify(columns.protocol.astype(np.int64), *(columns.ports[s].astype(np.int64) for s in SIDES))
     records = measure_records(
         _record_columns(private, flows, names), kind, len(model.protocol), columns.units, counter, _masses(model)
@@ -124,11 +124,12 @@ def _packet_trace(
     public: Trace,
     flow_key: FlowKey,
     window: Window,
+    longest: int,
     names: list[str],
     rng: np.random.Generator,
 ) -> Trace:
     flows = model.draw(rng)
-    rows = draw_packets(packets, flows, public, flow_key, window.width, rng)
+    rows = draw_packets(packets, flows, public, flow_key, window.width, longest, rng)
     owner = np.repeat(np.arange(len(flows["length"])), flows["length"])
     columns = _five_tuples(flows, owner, public, rng)
     back = rows.pop("direction") == 1

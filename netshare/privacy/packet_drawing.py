@@ -42,6 +42,7 @@ from preprocess.flows import FlowKey, Flows, group_flows
 from preprocess.protocols import TCP, UDP
 from preprocess.trace import Trace
 
+STRETCHED, TOLERANCE = 8, 0.15  # packets of a side that may be changed; share of a sum that is near enough
 ROUNDS, PACE = 6, 0.7  # of fitting sums to totals
 NEAR = 0.05  # of a donor's length and share of packets back, in logarithms
 PROTOCOL_NUMBERS = np.array([TCP, UDP, 0])  # one for each number that `of_protocol` gives
@@ -104,7 +105,8 @@ def draw_packets(
             wanted = _shares("bytes of a side", tables["bytes of a side"], volume, own,
                              np.full(len(side), np.sqrt(0.5)), SIDES)  # fmt: skip
             volume = _moved_numbers(np.log1p(volume), volume, own, wanted, VOLUMES, rng)
-            found[name] = _with_totals(values, group, shares, NUMBERS[name], of_side, volume, rng)
+            sizes = _with_totals(values, group, shares, NUMBERS[name], of_side, volume, rng)
+            found[name] = _stretched(sizes, of_side, volume)
         elif name in NUMBERS:
             found[name] = _moved_numbers(np.log1p(values), values, group, shares, NUMBERS[name], rng)
         elif name == "ttl":
@@ -226,6 +228,23 @@ def _with_totals(
         total = np.bincount(owner, weights=found, minlength=len(wanted))
         pull = np.clip(pull + PACE * (np.log1p(wanted) - np.log1p(total)), -MOST_PULL, MOST_PULL)
         found = _moved_numbers(order + pull[owner], values, group, table, edges, rng)
+    return found
+
+
+def _stretched(sizes: np.ndarray, owner: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """int64[n]: sizes of which the largest ones of an owner are changed where the sum is clearly not as wanted."""
+    found = sizes.copy()
+    least, most = (np.quantile(sizes, share) if len(sizes) else 0 for share in (0.01, 0.99))
+    order = np.lexsort((-sizes, owner))
+    begins = np.searchsorted(owner[order], np.arange(len(wanted)))
+    count = np.bincount(owner, minlength=len(wanted))
+    for place in range(STRETCHED):
+        some = np.flatnonzero(count > place)
+        row = order[begins[some] + place]
+        missing = (wanted - np.bincount(owner, weights=found, minlength=len(wanted)))[some]
+        missing[np.abs(missing) < TOLERANCE * wanted[some]] = 0
+        changed = np.clip(found[row] + missing, np.minimum(least, found[row]), np.maximum(most, found[row]))
+        found[row] = np.rint(changed).astype(np.int64)
     return found
 
 

@@ -10,8 +10,8 @@ from scipy.stats import chi2
 
 from netshare.privacy import standin
 from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
-from netshare.privacy.denoising import projected, raked, smoothed
-from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
+from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, projected, raked, smoothed
+from netshare.privacy.marginals import FlowColumns, _placed, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
 from netshare.privacy.units import bounded
 from preprocess import read_trace
@@ -170,6 +170,57 @@ def test_smoothing_takes_noise_out_and_keeps_edges():
     found = np.stack([smoothed(exact + 5 * rng.standard_normal(64), 5.0, exact.sum()) for _ in range(20)])
     assert np.sqrt(((found - exact) ** 2).mean()) < 3.0  # noise had 5
     assert np.allclose(found.sum(axis=1), exact.sum())
+
+
+def test_silence_stays_silent_between_bursts():
+    rng, exact = np.random.default_rng(0), np.zeros(128)
+    exact[[3, 40, 41, 99]] = 200.0, 90.0, 400.0, 300.0
+    for _ in range(20):
+        found = bursty(exact + 5 * rng.standard_normal(128), 5.0, exact.sum())
+        assert found.sum() == pytest.approx(exact.sum()) and (found >= 0).all()
+        assert (found[exact == 0] > 0).sum() <= 1
+        assert np.abs(found - exact).max() < 30
+
+
+def test_even_traffic_is_not_made_bursty():
+    rng, exact = np.random.default_rng(0), np.full(128, 9.0)
+    found = np.stack([bursty(exact + 5 * rng.standard_normal(128), 5.0, exact.sum()) for _ in range(20)])
+    assert np.sqrt(((found - exact) ** 2).mean()) < 2.5  # noise had 5
+
+
+@pytest.mark.parametrize("fitted", [fitted_names, fitted_numbers])
+def test_what_noise_would_explain_is_as_expected_and_what_it_would_not_is_as_counted(fitted):
+    prior = np.r_[400.0, 300.0, 200.0, 100.0, np.zeros(28)]
+    exact = np.r_[400.0, 0.0, 200.0, 100.0, np.zeros(14), 300.0, np.zeros(13)]
+    rng = np.random.default_rng(0)
+    errors, unchanged = [], []
+    for _ in range(20):
+        noise = 5 * rng.standard_normal(32)
+        errors.append(fitted(exact + noise, 5.0, prior) - exact)
+        unchanged.append(fitted(prior + 0.3 * noise, 5.0, prior) - prior)
+    assert np.abs(unchanged).max() < 1e-6
+    assert np.sqrt(np.mean(np.square(errors))) < 5.0 and np.abs(np.mean(errors, axis=0)).max() < 8.0
+    assert np.allclose(np.sum(errors, axis=1), 0)
+
+
+@given(
+    st.lists(st.floats(-50, 200), min_size=2, max_size=30), st.lists(st.floats(0, 90), min_size=30, max_size=30),
+    st.floats(0.01, 100), st.sampled_from([fitted_names, fitted_numbers]),
+)  # fmt: skip
+def test_fitted_counts_are_counts(noisy, prior, deviation, fitted):
+    expected = np.array(prior[: len(noisy)])
+    found = fitted(np.array(noisy), deviation, expected) if expected.sum() > 0 else expected
+    assert (found >= -1e-9).all() and found.sum() == pytest.approx(expected.sum(), abs=1e-6)
+
+
+def test_flows_begin_and_end_where_counts_say():
+    rng = np.random.default_rng(0)
+    begin, end, span = np.zeros(64), np.zeros(64), rng.choice([2.0, 20.0], 4000)
+    begin[[10, 30]], end[[12, 32, 50]] = (1600, 2400), (800, 1200, 2000)
+    place = _placed(span, begin, end, rng)
+    assert np.bincount(place, minlength=64)[[10, 30]] == pytest.approx([1600, 2400], rel=0.1)
+    last = np.floor(place + span + 0.5).astype(int)
+    assert (np.isin(last, [12, 13, 32, 33, 50, 51, 30, 31])).mean() > 0.95
 
 
 def test_frequent_addresses_are_found_and_nothing_is_lost():

@@ -63,6 +63,19 @@ def test_without_noise_packets_have_the_input_s_shares(sample_capture):
     for name, most in (("protocol", 0.1), ("ttl", 0.2), ("length", 0.3)):
         assert far(trace[name], found[name]) < most, name
     assert {name: found[name].dtype for name in found} == {name: trace[name].dtype for name in trace}
+    totals = []
+    for each in (trace, found):
+        flows = group_flows(each, "bidirectional")
+        first, time = flows.offsets[:-1], each["time"][flows.order]
+        totals.append(
+            (
+                np.add.reduceat(each["length"][flows.order].astype(float), first),
+                time[flows.offsets[1:] - 1] - time[first],
+            )
+        )
+    for exact, made in zip(*totals, strict=True):
+        quantiles = [np.quantile(np.log1p(values.astype(float)), np.linspace(0.1, 0.9, 9)) for values in (exact, made)]
+        assert np.abs(quantiles[0] - quantiles[1]).mean() < 0.5
 
 
 @pytest.mark.parametrize("records", [0, 1, 30])

@@ -95,14 +95,14 @@ def measure(trace: Path, privacy: dict[str, Any] | None, steps: int, overrides: 
             "distances": {f"{row['title']}, {row['measure']}": row["ratio"] for row in report["distances"]},
             "cpu_seconds": round(_cpu_seconds() - before, 1),
             "ledger": report["extra"].get("privacy", {}).get("mechanisms"),
-            "audit": _audit(Path(folder)) if config.generator.kind == "autoregressive" else None,
+            "audit": _audit(result.report.parents[1]) if config.generator.kind == "autoregressive" else None,
             **provenance(),
         }
 
 
 def _audit(folder: Path) -> dict[str, Any]:
     """Membership inference against the run's models: what it shows of epsilon, at 95%."""
-    (found,) = (audit_run(path.parent.parent) for path in folder.glob("*/models/stage.json"))
+    found = audit_run(folder)
     return {"lower_bound": found.lower_bound, "guesses": found.trials, "claimed": found.claimed}
 
 

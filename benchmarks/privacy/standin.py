@@ -1,0 +1,90 @@
+"""How far the stand-in trace itself is from held-back traffic, without training: noise alone, and what is not counted.
+
+    python -m benchmarks.privacy.standin TRACE --begin 2015-09-08T14:18:00Z --seconds 2000 --units 9000
+        [--epsilons 1 2 4 10 inf] [--seeds 1 2 3 4 5] [-o benchmarks/privacy]
+
+The geometric mean of d(S, B) / d(A, B) over all distances, where S is drawn from noisy counts of A, half of the flows; a
+few seconds a seed. Epsilon inf: hardly any noise. Noise follows from the seed, so that figures repeat; that is no private
+release. Rows are added to `standin.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import provenance
+from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation.distances import geometric_mean
+from netshare.privacy.accounting import noise_multiplier_for
+from netshare.privacy.noise import SeededRandomness
+from netshare.privacy.public import public_files, read_public, without_labels
+from netshare.privacy.settings import PublicBounds
+from netshare.privacy.standin import Window, stand_in
+from netshare.privacy.units import bounded
+from netshare.stages import DEFAULT_FLOW_KEY
+from preprocess import read_trace
+
+HERE = Path(__file__).resolve().parent
+HARDLY = 1e-6  # noise multiplier of epsilon inf
+
+
+def main() -> None:
+    """Run what is asked for and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trace", type=Path)
+    parser.add_argument("--begin", required=True, help="of the declared window")
+    parser.add_argument("--seconds", type=float, required=True, help="of the declared window")
+    parser.add_argument("--units", type=int, required=True, help="about how many flows half of the trace has")
+    parser.add_argument("--epsilons", type=float, nargs="+", default=[1, 2, 4, 10, math.inf])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("-o", "--output", type=Path, default=HERE)
+    options = parser.parse_args()
+    path = options.output / "standin.json"
+    bounds = PublicBounds(begin=options.begin, seconds=options.seconds, units=options.units)
+    for epsilon in options.epsilons:
+        row = {"trace": options.trace.name, **measure(options.trace, bounds, epsilon, options.seeds), **provenance()}
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        path.write_text(json.dumps({"rows": [*rows, row]}, indent=1) + "\n")
+        print(row["trace"], epsilon, row["ratio"], row["ratios"], flush=True)
+
+
+def measure(path: Path, bounds: PublicBounds, epsilon: float, seeds: list[int]) -> dict[str, Any]:
+    """Ratios of each seed, and the geometric mean of each distance's."""
+    real, held_back = split_by_flow(read_trace(str(path)), 0.5, 0)
+    public = read_public(public_files("sample", real.kind), [path], real.kind)
+    columns = [name for name in public if name in real]
+    assert bounds.seconds is not None and bounds.units is not None
+    window, flow_key = Window(bounds.begin_ns, round(bounds.seconds * 1e9)), DEFAULT_FLOW_KEY[real.kind]
+    noise = HARDLY
+    if math.isfinite(epsilon):
+        noise = noise_multiplier_for(epsilon, 1 / (10 * bounds.units), sampling_rate=1.0, steps=1)
+    kept = bounded(
+        without_labels(real, columns), window.plan, flow_key=flow_key, max_records=bounds.max_records
+    )  # fmt: skip
+    ratios, distances = [], []
+    for seed in seeds:
+        made = stand_in(
+            kept, without_labels(public, columns), window=window, flow_key=flow_key, longest=bounds.max_records,
+            units=lambda trace, flows: np.arange(len(flows)), bound=1.0, noise_multiplier=noise,
+            randomness=SeededRandomness(seed), seed=seed,
+        )  # fmt: skip
+        report = evaluate(real, made, held_back, seed=0, tasks=None, bootstrap=0, redraws=0)
+        ratios.append(report.ratio)
+        distances.append({f"{row.title}, {row.measure}": row.ratio for row in report.distances})
+    means = {name: round(geometric_mean([each[name] for each in distances]), 3) for name in distances[0]}
+    return {
+        "epsilon": epsilon if math.isfinite(epsilon) else None,
+        "ratio": round(geometric_mean(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "distances": means,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ def projected(noisy: np.ndarray, total: float) -> np.ndarray:
         return np.zeros_like(noisy, dtype=float)
     ordered = np.sort(noisy)[::-1]
     excess = (np.cumsum(ordered) - total) / np.arange(1, len(ordered) + 1)
-    last = int(np.flatnonzero(ordered > excess)[-1])
+    last = int(np.flatnonzero(ordered > excess).max(initial=0))  # none where the total is lost in rounding
     return np.maximum(noisy - excess[last], 0.0)
 
 

@@ -160,6 +160,10 @@ def test_projection_gives_counts(noisy, total):
     assert (found >= 0).all() and found.sum() == pytest.approx(total)
 
 
+def test_next_to_nothing_is_projected_to_next_to_nothing():
+    assert np.abs(projected(np.array([100.0, 3.0]), 1e-200)).sum() == pytest.approx(0)
+
+
 def test_projection_leaves_counts_alone():
     exact = np.array([3.0, 0.0, 7.0, 1.5])
     assert np.allclose(projected(exact, exact.sum()), exact)

@@ -92,6 +92,10 @@ class Address(FieldEncoding):
         half = 64 // self.width
         return np.hstack([split_digits(values[:, side], half, self.width) for side in (0, 1)])
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """`values`; where only IPv4 is known the last 32 bits of others."""
+        return values & np.array([0, 2**32 - 1], np.uint64) if self.versions == (4,) else values
+
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """uint64[n, 2]; whoever knows the version clears the upper 96 bits of the IPv4 rows."""
         low = join_digits(encoded[:, -min(encoded.shape[1], 64 // self.width) :], self.width)

@@ -271,3 +271,14 @@ def test_what_is_declared_is_public_and_what_is_measured_says_so():
         assert field.bounds == "public" and np.array_equal(back(field, values), values)
     measured = ["log1p", "tokens", "exact", "quantile", {"encoding": "log1p", "maximum": 10**6}]
     assert {fit_field("packets", values, choice).bounds for choice in measured} == {"measured"}
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_addresses_of_another_version_have_a_nearest_that_can_be_encoded(width):
+    field = Address(name="dst_ip", versions=(4,), width=width)
+    values = np.array([[0x20010DB8 << 32, 7], [0, 0x0A000001]], np.uint64)
+    with pytest.raises(FieldError):
+        field.encode(values)
+    near = field.nearest(values)
+    assert near.tolist() == [[0, 7], [0, 0x0A000001]]
+    assert (field.decode(field.encode(near), np.random.default_rng(0)) == near).all()

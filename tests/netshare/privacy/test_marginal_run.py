@@ -134,18 +134,44 @@ def finished(tmp_path_factory, sample_netflow):
     return folder
 
 
+def persisted(folder):
+    """Every file of a run but the input's; JSON without times, sizes of files and the folder's name."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".lock", ".jsonl")):
+        name = str(path.relative_to(folder))
+        if name.startswith("trace/") or "tensorboard" in name or path.name == ".lock":
+            continue
+        content = path.read_bytes().replace(str(folder).encode(), b"R").replace(folder.name.encode(), b"R")
+        found[name] = _timeless(json.loads(content)) if path.suffix == ".json" else content
+    return found
+
+
+def _timeless(value):
+    if isinstance(value, dict):
+        return {
+            k: _timeless(v)
+            for k, v in value.items()
+            if not k.endswith(("seconds", "second", "bytes", "finished", "outputs"))
+        }
+    return [_timeless(v) for v in value] if isinstance(value, list) else value
+
+
 def test_nothing_after_the_stand_in_reads_the_input(finished, sample_netflow):
-    """With another trace in the place of the input the same is trained and generated."""
-    outputs = []
-    for name in ("as-it-was", "exchanged"):
+    """With another trace in the place of the input the same is trained and generated, and every file but the input's is
+    the same."""
+    outputs, files = [], []
+    for name in ("run-as-it-was", "run-exchanged"):
         shutil.copytree(finished / "run", finished / name)
-        if name == "exchanged":
+        if name == "run-exchanged":
             other = read_trace(sample_netflow).take(slice(2000, 2400))
             for part in ("full", "train", "holdout"):
                 save_parquet(other, finished / name / "trace" / f"{part}.parquet")
         config = load_config(finished / "config.json", [f"output.folder={finished / name}"])
         run(config, until="postprocess")
         outputs.append(load_parquet(finished / name / "synthetic" / "synthetic.parquet"))
+        files.append(persisted(finished / name))
+    assert {"chunks/codec.json", "models/privacy.json", "models/000/sampling.safetensors"} <= set(files[0])
+    assert [name for name in files[0] if files[0][name] != files[1].get(name)] == []
     assert len(outputs[0]) == len(outputs[1]) > 0
     assert all(np.array_equal(outputs[0][column], outputs[1][column]) for column in outputs[0])
 

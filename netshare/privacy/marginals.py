@@ -34,6 +34,7 @@ PORT_DIGITS = (256, 256)
 LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
 CLASS_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 17, 33, 65, 129, 257, 1025])  # the same, finer
 REDRAWS, PLACING = 10, 20
+PLACED_AT_ONCE = 65_536  # flows
 HARDLY = 0.5  # flows
 
 
@@ -225,24 +226,27 @@ def _placed(span: np.ndarray, begin: np.ndarray, end: np.ndarray, rng: np.random
     end in each cell as `begin` and `end` (float64[cells]) say (iterative proportional fitting)."""
     if len(span) == 0:
         return np.zeros(0, np.int64)
-    cells = len(begin)
-    last = np.floor(np.arange(cells) + rng.random(len(span))[:, None] + span[:, None]).astype(np.int64)
-    inside = last < cells
-    last = np.minimum(last, cells - 1)
+    cells, reach = len(begin), rng.random(len(span)) + span
+    blocks = np.split(reach, np.arange(PLACED_AT_ONCE, len(reach), PLACED_AT_ONCE))
     begin, end = (values / values.sum() * len(span) for values in (begin + 1e-12, end + 1e-9 * end.max(initial=1e-9)))
     of_begin, of_end = begin.copy(), np.ones(cells)
+
+    def chances(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        last = np.floor(np.arange(cells) + block[:, None]).astype(np.int64)
+        chance = of_begin * of_end[np.minimum(last, cells - 1)] * (last < cells)
+        return chance / np.maximum(chance.sum(axis=1, keepdims=True), 1e-300), np.minimum(last, cells - 1)
+
     for _ in range(PLACING):
-        chance = of_begin * of_end[last] * inside
-        chance /= np.maximum(chance.sum(axis=1, keepdims=True), 1e-300)
-        of_end *= end / np.maximum(np.bincount(last.ravel(), chance.ravel(), cells), 1e-12)
+        ends = np.zeros(cells)
+        for block in blocks:
+            chance, last = chances(block)
+            ends += np.bincount(last.ravel(), chance.ravel(), cells)
+        of_end *= end / np.maximum(ends, 1e-12)
         of_end = np.maximum(of_end / of_end.max(), 1e-60)
-        chance = of_begin * of_end[last] * inside
-        chance /= np.maximum(chance.sum(axis=1, keepdims=True), 1e-300)
-        of_begin *= begin / np.maximum(chance.sum(axis=0), 1e-12)
+        begins = sum(chances(block)[0].sum(axis=0) for block in blocks)
+        of_begin *= begin / np.maximum(begins, 1e-12)
         of_begin = np.maximum(of_begin / of_begin.max(), 1e-60)
-    chance = of_begin * of_end[last] * inside
-    chance = chance / np.maximum(chance.sum(axis=1, keepdims=True), 1e-300) + 1e-9 * begin
-    return drawn(chance, np.arange(len(span)), rng)
+    return np.concatenate([drawn(chances(block)[0] + 1e-9 * begin, np.arange(len(block)), rng) for block in blocks])
 
 
 def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longest: int) -> FlowModel:

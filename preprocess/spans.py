@@ -73,11 +73,12 @@ def _exchanged(span: np.ndarray, room: np.ndarray, alike: list[np.ndarray], rng:
     sizes, rank = np.unique(np.concatenate([room, span]), return_inverse=True)
     key = group * len(sizes) + rank[: len(room)]
     order = np.argsort(key, kind="stable")
+    ordered = key[order]
     for _ in range(EXCHANGES):
         late = rng.permutation(np.flatnonzero(span > room))
         first = group[late] * len(sizes)
-        low = np.searchsorted(key[order], first + np.searchsorted(sizes, span[late]), "left")
-        high = np.searchsorted(key[order], first + len(sizes), "left")
+        low = np.searchsorted(ordered, first + np.searchsorted(sizes, span[late]), "left")
+        high = np.searchsorted(ordered, first + len(sizes), "left")
         late, low, high = late[high > low], low[high > low], high[high > low]
         if not len(late):
             break

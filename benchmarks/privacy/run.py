@@ -38,9 +38,7 @@ def main() -> None:
     """Run what is asked for and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trace", type=Path)
-    parser.add_argument("--begin", required=True, help="of the declared window")
-    parser.add_argument("--seconds", type=float, required=True, help="of the declared window")
-    parser.add_argument("--units", type=int, required=True, help="about how many flows half of the trace has")
+    add_bounds(parser)
     parser.add_argument("--epsilons", type=float, nargs="+", default=[4, 1, 2, 10, math.inf])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     parser.add_argument("--kinds", nargs="+", choices=["autoregressive", "doppelganger"], default=["autoregressive"])
@@ -68,6 +66,13 @@ def main() -> None:
                     path.write_text(json.dumps({"rows": [*rows, row]}, indent=1) + "\n")
                     shown = ("trace", "epsilon", "method", "generator", "ratio", "cpu_seconds")
                     print({key: row[key] for key in shown}, flush=True)
+
+
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """The options of what is declared and not measured."""
+    parser.add_argument("--begin", required=True, help="of the declared window")
+    parser.add_argument("--seconds", type=float, required=True, help="of the declared window")
+    parser.add_argument("--units", type=int, required=True, help="about how many flows half of the trace has")
 
 
 def measure(trace: Path, privacy: dict[str, Any] | None, steps: int, overrides: list[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import provenance
+from benchmarks.privacy.run import add_bounds
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.evaluation.distances import geometric_mean
 from netshare.privacy.accounting import noise_multiplier_for
@@ -38,9 +39,7 @@ def main() -> None:
     """Run what is asked for and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trace", type=Path)
-    parser.add_argument("--begin", required=True, help="of the declared window")
-    parser.add_argument("--seconds", type=float, required=True, help="of the declared window")
-    parser.add_argument("--units", type=int, required=True, help="about how many flows half of the trace has")
+    add_bounds(parser)
     parser.add_argument("--epsilons", type=float, nargs="+", default=[1, 2, 4, 10, math.inf])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("-o", "--output", type=Path, default=HERE)

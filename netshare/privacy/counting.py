@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.denoising import projected, smoothed
+from netshare.privacy.denoising import drawn, projected, smoothed
 from netshare.privacy.noise import Randomness
 
 CLEAR = 3.8  # standard deviations above which a cell is taken to hold somebody: wrong in one empty cell of 14,000
@@ -123,6 +123,17 @@ class Trie:
             (self.low >= begin) & (self.low + self.width <= end),
         )
         return Trie(self.values[own], self.counts[own], self.low[regions], self.width[regions], self.rest[regions])
+
+
+def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[n]: values of a trie in proportion to its counts, evenly within its regions."""
+    weights = np.concatenate([trie.counts, trie.rest])
+    if weights.sum() <= 0:
+        return np.zeros(n, np.int64)
+    place = drawn(weights[None, :], np.zeros(n, np.int64), rng)
+    low = np.concatenate([trie.values, trie.low])[place]
+    width = np.concatenate([np.ones(len(trie.values), np.int64), trie.width])[place]
+    return low + np.floor(rng.random(n) * width).astype(np.int64)
 
 
 def trie_tables(name: str, levels: int) -> list[str]:

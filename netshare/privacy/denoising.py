@@ -93,6 +93,15 @@ def bursty(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
     return found[: len(noisy)] * (total / found.sum())
 
 
+def merged(
+    one: tuple[np.ndarray, np.ndarray | float], other: tuple[np.ndarray, np.ndarray | float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64[n] each: what two noisy counts of the same say together, and its standard deviation; each comes with its own."""
+    (first, noise), (second, more) = one, other
+    weight = np.square(more) / (np.square(noise) + np.square(more))
+    return weight * first + (1 - weight) * second, np.sqrt(weight) * noise
+
+
 def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
     """float64[r, c]: counts near the noisy ones (float64[r, c]) whose rows add up to `rows`, and whose columns are as
     `columns` says, in proportion (iterative proportional fitting)."""

@@ -20,22 +20,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
-from netshare.privacy.denoising import bursty, drawn, fitted_numbers, projected, raked, smoothed
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, trie_tables
+from netshare.privacy.denoising import drawn, projected, raked, smoothed
 from netshare.privacy.host_marginals import Hosts, host_tables, measure_hosts
+from netshare.privacy.time_marginals import Times, measure_times, time_tables
 from preprocess.protocols import TCP, UDP
 
 SIDES = ("src", "dst")
 SERVICES = 16  # at most
 PORT_RANGES = 32
-TIME_DIGITS = (128, 32)
-OF_SEVERAL = {"begin of several records": 0.5, "end of several records": 0.5}
 PORT_DIGITS = (256, 256)
 LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
 CLASS_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 17, 33, 65, 129, 257, 1025])  # the same, finer
-REDRAWS, PLACING = 10, 20
-PLACED_AT_ONCE = 65_536  # flows
-HARDLY = 0.5  # flows
+REDRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def flow_tables() -> dict[str, float]:
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= host_tables(side) | {f"{side} port, by class": 0.4}
-    return shares | dict(zip(trie_tables("start", 2), (1.2, 0.7), strict=True)) | OF_SEVERAL
+    return shares | time_tables()
 
 
 def length_bins(longest: int) -> np.ndarray:
@@ -77,17 +74,6 @@ def length_bins(longest: int) -> np.ndarray:
 def _class_length(length: np.ndarray) -> np.ndarray:
     """int64[n]: which of `CLASS_LENGTHS` each length is in."""
     return np.searchsorted(CLASS_LENGTHS, length, side="right") - 1
-
-
-def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
-    """int64[n]: values of a trie in proportion to its counts, evenly within its regions."""
-    weights = np.concatenate([trie.counts, trie.rest])
-    if weights.sum() <= 0:
-        return np.zeros(n, np.int64)
-    place = drawn(weights[None, :], np.zeros(n, np.int64), rng)
-    low = np.concatenate([trie.values, trie.low])[place]
-    width = np.concatenate([np.ones(len(trie.values), np.int64), trie.width])[place]
-    return low + np.floor(rng.random(n) * width).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -139,9 +125,7 @@ class FlowModel:
     ports: dict[str, Ports]
     hosts: dict[str, Hosts]
     pairs: np.ndarray
-    start: Trie
-    times: dict[str, np.ndarray]
-    width: int
+    times: Times
 
     def classify(self, protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
         """int64[n]: the class of each flow."""
@@ -175,78 +159,6 @@ class FlowModel:
             for side in SIDES:
                 found[f"{side}_port"][again] = self.ports[side].draw(kind[again], rng)
         return found
-
-    def active(self, elapsed: np.ndarray) -> np.ndarray:
-        """int64[n], ns from the window's begin: times moved to the nearest at which flows are known to begin."""
-        digits = math.prod(TIME_DIGITS)
-        cell, known = -(-self.width // digits), np.zeros(digits + 1, np.int64)
-        low = np.concatenate([self.start.values, self.start.low])
-        wide = np.concatenate([np.ones_like(self.start.values), self.start.width])
-        held = np.concatenate([self.start.counts, self.start.rest]) > HARDLY
-        np.add.at(known, low[held], 1)
-        np.add.at(known, np.minimum(low + wide, digits)[held], -1)
-        at = np.flatnonzero(np.cumsum(known)[:-1] > 0)
-        if len(at) == 0:
-            return elapsed
-        place = np.clip(elapsed // cell, 0, digits - 1)
-        after = np.minimum(np.searchsorted(at, place), len(at) - 1)
-        low, high = (
-            at[after] * cell,
-            at[np.maximum(after - 1, 0)] * cell + cell - 1,
-        )  # the next begins, the last has ended
-        back = (low < elapsed) | ((high < elapsed) & (elapsed - high < low - elapsed))
-        return np.where(at[after] == place, elapsed, np.clip(np.where(back, high, low), 0, self.width - 1))
-
-    def starts(self, span: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """int64[n], ns from the window's begin, of flows that last so long (int64[n], ns; 0: one record)."""
-        wide, fine = TIME_DIGITS
-        width = -(-self.width // math.prod(TIME_DIGITS))
-        several = np.flatnonzero(span > 0)
-        whole = np.concatenate([self.start.values, self.start.low])
-        mass = np.bincount(
-            np.minimum(whole // fine, wide - 1), np.concatenate([self.start.counts, self.start.rest]), wide
-        )
-        place = drawn(
-            (np.maximum(mass - self.times["begin"], 0.0) + 1e-9 * mass)[None], np.zeros(len(span), np.int64), rng
-        )
-        place[several] = _placed(
-            span[several] / (width * fine), self.times["begin"] + 1e-9 * mass, self.times["end"], rng
-        )
-        start = np.zeros(len(span), np.int64)
-        for cell in np.unique(place):
-            own = np.flatnonzero(place == cell)
-            part = self.start.part(cell * fine, (cell + 1) * fine)
-            start[own] = drawn_from(part, len(own), rng) if part.total > 0 else cell * fine
-        start = np.clip(start * width + rng.integers(0, width, len(start)), 0, self.width - 1)
-        return np.minimum(start, np.maximum(self.width - 1 - span, 0))
-
-
-def _placed(span: np.ndarray, begin: np.ndarray, end: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int64[n]: the cell in which each flow begins that lasts `span` cells (float64[n]), such that about as many begin and
-    end in each cell as `begin` and `end` (float64[cells]) say (iterative proportional fitting)."""
-    if len(span) == 0:
-        return np.zeros(0, np.int64)
-    cells, reach = len(begin), rng.random(len(span)) + span
-    blocks = np.split(reach, np.arange(PLACED_AT_ONCE, len(reach), PLACED_AT_ONCE))
-    begin, end = (values / values.sum() * len(span) for values in (begin + 1e-12, end + 1e-9 * end.max(initial=1e-9)))
-    of_begin, of_end = begin.copy(), np.ones(cells)
-
-    def chances(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        last = np.floor(np.arange(cells) + block[:, None]).astype(np.int64)
-        chance = of_begin * of_end[np.minimum(last, cells - 1)] * (last < cells)
-        return chance / np.maximum(chance.sum(axis=1, keepdims=True), 1e-300), np.minimum(last, cells - 1)
-
-    for _ in range(PLACING):
-        ends = np.zeros(cells)
-        for block in blocks:
-            chance, last = chances(block)
-            ends += np.bincount(last.ravel(), chance.ravel(), cells)
-        of_end *= end / np.maximum(ends, 1e-12)
-        of_end = np.maximum(of_end / of_end.max(), 1e-60)
-        begins = sum(chances(block)[0].sum(axis=0) for block in blocks)
-        of_begin *= begin / np.maximum(begins, 1e-12)
-        of_begin = np.maximum(of_begin / of_begin.max(), 1e-60)
-    return np.concatenate([drawn(chances(block)[0] + 1e-9 * begin, np.arange(len(block)), rng) for block in blocks])
 
 
 def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longest: int) -> FlowModel:
@@ -324,20 +236,10 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     pairs = by_class(
         "networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1], some=four
     )
-    digits, coarse = math.prod(TIME_DIGITS), TIME_DIGITS[0]
-    start = np.minimum(flows.start // -(-width // digits), digits - 1).astype(np.int64)
-    trie = count_trie(counter, "start", start, units, TIME_DIGITS, total=total, smooth=len(TIME_DIGITS), fit=bursty)
-    mass = np.bincount(
-        np.minimum(np.concatenate([trie.values, trie.low]) // TIME_DIGITS[1], coarse - 1),
-        np.concatenate([trie.counts, trie.rest]), coarse,
+    times = measure_times(
+        flows.start, flows.end, flows.length, units, counter,
+        total=total, of_several=float(finely[bins[:-1] > 1].sum()), width=width,
     )  # fmt: skip
-    several, times = np.flatnonzero(flows.length > 1), {}
-    expected = mass * (float(finely[bins[:-1] > 1].sum()) / max(float(mass.sum()), 1e-9))
-    for name, when in (("begin", flows.start), ("end", flows.end)):
-        table = f"{name} of several records"
-        cell = np.minimum(when // (-(-width // digits) * TIME_DIGITS[1]), coarse - 1).astype(np.int64)
-        noisy = counter.count(table, cell[several], coarse, units[several])
-        expected = times[name] = fitted_numbers(noisy, counter.deviation(table), expected)
     return FlowModel(
         total=total,
         protocol=np.array([p for p, _ in names]),
@@ -349,9 +251,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         ports=found_ports,
         hosts=hosts,
         pairs=pairs,
-        start=trie,
         times=times,
-        width=width,
     )
 
 

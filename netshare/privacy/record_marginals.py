@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import NoisyCounts, count_trie, trie_tables
-from netshare.privacy.denoising import drawn, projected, raked
+from netshare.privacy.denoising import drawn, merged, projected, raked
 from netshare.privacy.marginals import LENGTH_GROUPS
 
 PACKET_GROUPS = np.array([0, 2, 3, 6])  # packets a record, lower ends
@@ -45,10 +45,11 @@ BINS = {  # each of which is looked into, in PARTS parts, where it holds much
 PARTS = 16
 COARSE = {
     PACKETS: np.array([0, 2, 3, 4, 6, 10, 20, 50]),
-    SIZE: np.array([0, 48, 60, 80, 100, 140, 200, 300, 600, 1000, 1400]),
+    SIZE: np.array([0, 48, 64, 80, 96, 144, 208, 304, 608, 1008, 1408]),
     DURATION: np.array([0, 1, 100, 1000, 3000, 8000, 20000, 60000]),
     GAP: np.array([0, 10**5, 10**6, 3 * 10**6, 10**7, 3 * 10**7]),
 }
+COARSE = {name: np.unique(BINS[name][np.abs(BINS[name] - low[:, None]).argmin(axis=1)]) for name, low in COARSE.items()}
 NAMES = ("tos", "tcp_flags")  # counted by class, cell by cell
 CELLS = {"tos": 256, "tcp_flags": 512}
 
@@ -146,11 +147,16 @@ def measure_records(
         together = {PACKETS: masses, GAP: several}.get(name, of_packets_in_class)
         finely, edges[name] = _finely(name, value[rows], owner, weights, counter, float(together.sum()))
         coarse, cell = len(COARSE[name]), _group(value, COARSE[name])
-        margins = []
+        margins, coarse_of = [], _group(np.ceil(edges[name][0]), COARSE[name])
+        noise = counter.deviation(trie_tables(name, 2)[0])
+        known = np.bincount(coarse_of, finely, coarse), noise * np.sqrt(np.bincount(_group(BINS[name][:-1], COARSE[name])))
         for table, number, height in ((_by_group(name), group, groups), (_by_class(name), own, classes)):
             noisy = counter.count(table, (number * coarse + cell)[rows], height * coarse, owner, weights)
-            margins.append(_denoised(noisy.reshape(height, coarse), counter.deviation(table)))
-        fitted = _fitted(finely, margins[0], margins[1], together, _group(np.ceil(edges[name][0]), COARSE[name]))
+            noisy, noise = noisy.reshape(height, coarse), counter.deviation(table)
+            known = merged(known, (noisy.sum(axis=0), noise * np.sqrt(height)))
+            margins.append(_denoised(noisy, noise))
+        finely = finely * (np.maximum(known[0], 0.0) / np.maximum(np.bincount(coarse_of, finely, coarse), 1e-9))[coarse_of]
+        fitted = _fitted(finely, margins[0], margins[1], together, coarse_of)
         if name == PACKETS:
             of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)
             in_class = fitted.sum(axis=1)

@@ -109,12 +109,12 @@ def _flow_trace(
             break
         rows["gap"][late[owner]] = records.draw(flows["class"][late], length[late], rng)["gap"]
         elapsed = _elapsed(rows["gap"], length)
-    start = model.starts(elapsed[last], rng)
+    start = model.times.starts(elapsed[last], rng)
     elapsed = np.minimum(elapsed, window.width - 1 - start[owner])
     columns = {**_five_tuples(flows, owner, public, rng), **{n: v for n, v in rows.items() if n != "gap"}}
     if "tcp_flags" in columns:
         columns["tcp_flags"] = np.where(columns["protocol"] == 6, columns["tcp_flags"], 0)
-    columns["time"] = window.begin + model.active(start[owner] + elapsed)
+    columns["time"] = window.begin + model.times.active(start[owner] + elapsed)
     return _trace(public, columns, names)
 
 
@@ -138,9 +138,11 @@ def _packet_trace(
         columns[f"src_{what}"] = np.where(back, destination, source)
         columns[f"dst_{what}"] = np.where(back, source, destination)
     elapsed = _elapsed(rows.pop("gap"), flows["length"])
-    start = model.starts(elapsed[np.cumsum(flows["length"]) - 1], rng)
+    start = model.times.starts(elapsed[np.cumsum(flows["length"]) - 1], rng)
     columns |= rows
-    columns["time"] = window.begin + model.active(start[owner] + np.minimum(elapsed, window.width - 1 - start[owner]))
+    columns["time"] = window.begin + model.times.active(
+        start[owner] + np.minimum(elapsed, window.width - 1 - start[owner])
+    )
     return _trace(public, columns, names)
 
 

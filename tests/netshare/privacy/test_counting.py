@@ -11,8 +11,9 @@ from scipy.stats import chi2
 from netshare.privacy import standin
 from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
 from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, projected, raked, smoothed
-from netshare.privacy.marginals import FlowColumns, _placed, flow_tables, measure_flows
+from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
+from netshare.privacy.time_marginals import placed
 from netshare.privacy.units import bounded
 from preprocess import read_trace
 from preprocess.flows import group_flows
@@ -221,7 +222,7 @@ def test_flows_begin_and_end_where_counts_say():
     rng = np.random.default_rng(0)
     begin, end, span = np.zeros(64), np.zeros(64), rng.choice([2.0, 20.0], 4000)
     begin[[10, 30]], end[[12, 32, 50]] = (1600, 2400), (800, 1200, 2000)
-    place = _placed(span, begin, end, rng)
+    place = placed(span, begin, end, rng)
     assert np.bincount(place, minlength=64)[[10, 30]] == pytest.approx([1600, 2400], rel=0.1)
     last = np.floor(place + span + 0.5).astype(int)
     assert (np.isin(last, [12, 13, 32, 33, 50, 51, 30, 31])).mean() > 0.95

@@ -22,6 +22,7 @@ Private: cells, units and weights. Public: everything else. What comes out may b
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ from netshare.privacy.denoising import drawn, projected, smoothed
 from netshare.privacy.noise import Randomness
 
 CLEAR = 3.8  # standard deviations above which a cell is taken to hold somebody: wrong in one empty cell of 14,000
-WORTH_OPENING = 10.0  # standard deviations of a prefix that is looked into
+WORTH_OPENING = 10.0  # standard deviations of a prefix that is looked into, where nothing else is said
 MOST_OPENED = 4096  # prefixes a level; a table has no more than 256 times as many cells
 
 
@@ -78,8 +79,8 @@ class NoisyCounts:
         if table in self._counted:
             raise RuntimeError(f"table {table} was counted before; its budget is spent")
         self._counted.add(table)
-        label = sorted(self.shares).index(table)
-        return exact + self.deviation(table) * self.randomness.normal(exact.size, label).reshape(exact.shape)
+        noise = self.randomness.normal(exact.size, zlib.crc32(table.encode()))
+        return exact + self.deviation(table) * noise.reshape(exact.shape)
 
 
 def clipped_sum(
@@ -150,6 +151,8 @@ def count_trie(
     *,
     total: float,
     smooth: int = 0,
+    opening: float = WORTH_OPENING,
+    capped: bool = True,
     weights: np.ndarray | None = None,
     fit: Callable[[np.ndarray, float, float], np.ndarray] = smoothed,
 ) -> Trie:
@@ -160,6 +163,8 @@ def count_trie(
         total: how many there are (a noisy count).
         smooth: in so many first levels all children share their parent's mass as counted, without a threshold: for
             numbers, which fill ranges.
+        opening: standard deviations of a prefix that is looked into.
+        capped: what begins with a prefix is no more than the prefix was counted.
     """
     widths = [math.prod(radices[level + 1 :]) for level in range(len(radices))]
     opened, masses = np.zeros(1, np.int64), np.array([total])  # prefixes that are looked into: their lowest value
@@ -174,7 +179,7 @@ def count_trie(
         noisy = counter.count(table, cells, len(opened) * radix, units[inside], own).reshape(len(opened), radix)
         deviation = counter.deviation(table)
         kept = np.where(noisy > CLEAR * deviation, noisy, 0.0)
-        over = kept.sum(axis=1) > masses
+        over = (kept.sum(axis=1) > masses) & capped
         children = np.stack(
             [
                 fit(noisy[i], deviation, masses[i])
@@ -192,7 +197,7 @@ def count_trie(
         if level == len(radices) - 1:
             known.append((low, mass))
             break
-        opens = mass > WORTH_OPENING * counter.deviation(trie_tables(name, len(radices))[level + 1])
+        opens = mass > opening * counter.deviation(trie_tables(name, len(radices))[level + 1])
         opens &= np.argsort(np.argsort(-mass)) < MOST_OPENED
         regions.append((low[~opens], width, mass[~opens]))
         opened, masses = low[opens], mass[opens]

@@ -9,28 +9,32 @@ move as it has flows with). IPv6 addresses are not counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netshare.privacy.counting import NoisyCounts, Trie, count_trie, trie_tables
-from netshare.privacy.denoising import drawn
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
+from netshare.privacy.denoising import drawn, projected
 
 HEAVY_HOSTS, NETWORKS = 64, 6  # at most
 ADDRESS_DIGITS = (256,) * 4
-DIGIT_SHARES = (0.3, 0.5, 0.8, 1.5)  # of the budget: the last has the smallest counts
+DIGIT_SHARES = (0.4, 0.7, 1.2, 2.0)  # of the budget: the last has the smallest counts
+OF_END = math.sqrt(0.5)  # weight of a flow at either of its ends
+OPENING = 5.0  # standard deviations of a prefix that is looked into
+SIDES = ("src", "dst")
 FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
 SOMEWHERE = 11  # first byte of addresses of which nothing is known
 
 
+def address_tables() -> dict[str, float]:
+    """The tables that `find_hosts` counts, with their shares of the budget."""
+    return dict(zip(trie_tables("address", len(ADDRESS_DIGITS)), DIGIT_SHARES, strict=True))
+
+
 def host_tables(side: str) -> dict[str, float]:
     """The tables that `measure_hosts` counts, with their shares of the budget."""
-    digits = trie_tables(f"{side} address", len(ADDRESS_DIGITS))
-    return dict(zip(digits, DIGIT_SHARES, strict=True)) | {
-        f"{side} host, by class": 0.4,
-        f"hosts by flows, {side}": 0.7,
-    }
+    return {f"{side} host": 0.6, f"{side} host, by class": 0.4, f"hosts by flows, {side}": 0.5}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Hosts:
 
     A *slot* is a frequent host, or the rest of a network; network `len(networks)` is all others.
     heavy: int64[h]; network: int64[slots]; table: float64[classes, slots]
-    sizes: float64[bins], how many hosts have how many flows
+    sizes: float64[bins], how many hosts have how many flows; limit: flows of hosts that would have been found
     """
 
     heavy: np.ndarray
@@ -47,6 +51,7 @@ class Hosts:
     network: np.ndarray
     trie: Trie
     sizes: np.ndarray
+    limit: float
     table: np.ndarray
 
     def draw(self, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -72,11 +77,13 @@ class Hosts:
         """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
         others = np.isin(self.trie.values, self.heavy, invert=True)
         low, width, rest = self.trie.low, self.trie.width, self.trie.rest
-        networks, limit = _network_of(low, width, self.networks), float(np.min(self.trie.counts, initial=1e18))
+        networks = _network_of(low, width, self.networks)
         known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
         known_network = _network_of(known, np.ones_like(known), self.networks)
-        below = FLOWS_OF_HOST[:-1] < max(limit, 4)
-        kinds = np.maximum(self.sizes, 0.0) * below
+        found = np.bincount(
+            np.searchsorted(FLOWS_OF_HOST, self.trie.counts, side="right") - 1, minlength=len(self.sizes)
+        )
+        kinds = np.maximum(self.sizes - found, 0.0) * (FLOWS_OF_HOST[:-1] < max(self.limit, 4))
         found = []
         for network in range(len(self.networks) + 1):
             own = np.flatnonzero((networks == network) & (rest > 0))
@@ -87,7 +94,7 @@ class Hosts:
                 continue
             bins = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
             fewest = FLOWS_OF_HOST[bins]
-            most = np.minimum(FLOWS_OF_HOST[bins + 1], min(limit, total + 1))
+            most = np.minimum(FLOWS_OF_HOST[bins + 1], min(self.limit, total + 1))
             size = np.floor(fewest + rng.random(total) * (most - fewest)).clip(1, total).astype(np.int64)
             size = size[: int(np.searchsorted(np.cumsum(size), total)) + 1]
             region = own[drawn(rest[own][None, :], np.zeros(len(size), np.int64), rng)]
@@ -96,7 +103,59 @@ class Hosts:
         return found
 
 
+def find_hosts(ends: Sequence[np.ndarray], units: np.ndarray, counter: NoisyCounts, total: float) -> Trie:
+    """Frequent addresses, whichever end of flows they are at; counts are of flows, those at both ends twice.
+
+    Args:
+        ends: int64[n] each, the addresses at either end of each flow.
+        units: int64[n], whose each flow is.
+        total: of flows, noisy.
+    """
+    values, owners = np.concatenate(ends), np.tile(units, len(ends))
+    trie = count_trie(
+        counter, "address", values, owners, ADDRESS_DIGITS,
+        total=total / OF_END, opening=OPENING, capped=False, weights=np.full(len(values), OF_END),
+    )  # fmt: skip
+    return replace(trie, counts=trie.counts / OF_END, rest=trie.rest / OF_END)
+
+
+def on_sides(
+    found: Trie, ends: Sequence[np.ndarray], units: np.ndarray, counter: NoisyCounts, total: float
+) -> list[Trie]:
+    """What is at either end, of the addresses and regions found at both."""
+    noisy, known = [], len(found.values)
+    for side, address in zip(SIDES, ends, strict=True):
+        cell = _cells(found, address)
+        inside = cell >= 0
+        noisy.append(counter.count(f"{side} host", cell[inside], known + len(found.low), units[inside]))
+    noise, of_both = counter.deviation(f"{SIDES[0]} host"), counter.deviation(trie_tables("address", 4)[-1]) / OF_END
+    missing = (found.counts - sum(each[:known] for each in noisy)) * noise**2 / (2 * noise**2 + of_both**2)
+    sides = []
+    for each in noisy:
+        counts = np.minimum(np.maximum(each[:known] + missing, 0.0), found.counts)
+        rest = projected(each[known:], max(total - float(counts.sum()), 0.0))
+        held, some = rest > 0, counts >= 1
+        sides.append(Trie(found.values[some], counts[some], found.low[held], found.width[held], rest[held]))
+    return sides
+
+
+def _cells(found: Trie, address: np.ndarray) -> np.ndarray:
+    """int64[n]: which of the values of a trie each address is, or which of its regions it is in (numbered after them, the
+    narrowest), -1 where in none."""
+    cell = np.full(len(address), -1, np.int64)
+    for width in (1, *np.unique(found.width)):
+        low = found.values if width == 1 else np.where(found.width == width, found.low, -1)
+        order = np.argsort(low, kind="stable")
+        if len(low) == 0:
+            continue
+        place = order[np.minimum(np.searchsorted(low, address // width * width, sorter=order), len(low) - 1)]
+        here = (low[place] == address // width * width) & (cell < 0)
+        cell[here] = place[here] + (0 if width == 1 else len(found.values))
+    return cell
+
+
 def measure_hosts(
+    trie: Trie,
     address: np.ndarray,
     four: np.ndarray,
     units: np.ndarray,
@@ -108,12 +167,12 @@ def measure_hosts(
     """The noisy counts of one side, and int64[n]: the network of each flow's host.
 
     Args:
+        trie: addresses and regions at this side.
         address: int64[n], IPv4 where `four` (bool[n]); others are not counted.
         units: int64[n].
         total: of IPv4 flows, noisy.
         by_class: counts a table of classes and cells, see `marginals.measure_flows`.
     """
-    trie = count_trie(counter, f"{side} address", address[four], units[four], ADDRESS_DIGITS, total=total)
     order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
     heavy = trie.values[order]
     first = np.concatenate([trie.values, trie.low[trie.width <= 2**24]]) >> 24
@@ -141,7 +200,8 @@ def measure_hosts(
     sizes = counter.release(table_of_sizes, sizes, sensitivity=sensitivity)
     noise = counter.deviation(table_of_sizes) * sensitivity / counter.bound
     sizes = np.where(sizes > 2 * noise, sizes, 0.0)
-    return Hosts(heavy, networks, network_of_slot, trie, sizes, table), own_network
+    limit = CLEAR * counter.deviation(trie_tables("address", 4)[-1]) / OF_END
+    return Hosts(heavy, networks, network_of_slot, trie, sizes, limit, table), own_network
 
 
 def _network_of(low: np.ndarray, width: np.ndarray, networks: np.ndarray) -> np.ndarray:

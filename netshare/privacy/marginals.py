@@ -22,11 +22,18 @@ import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, trie_tables
 from netshare.privacy.denoising import drawn, projected, raked, smoothed
-from netshare.privacy.host_marginals import Hosts, host_tables, measure_hosts
+from netshare.privacy.host_marginals import (
+    SIDES,
+    Hosts,
+    address_tables,
+    find_hosts,
+    host_tables,
+    measure_hosts,
+    on_sides,
+)
 from netshare.privacy.time_marginals import Times, measure_times, time_tables
 from preprocess.protocols import TCP, UDP
 
-SIDES = ("src", "dst")
 SERVICES = 16  # at most
 PORT_RANGES = 32
 PORT_DIGITS = (256, 256)
@@ -62,7 +69,7 @@ def flow_tables() -> dict[str, float]:
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= host_tables(side) | {f"{side} port, by class": 0.4}
-    return shares | time_tables()
+    return shares | address_tables() | time_tables()
 
 
 def length_bins(longest: int) -> np.ndarray:
@@ -228,9 +235,13 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     four = flows.version == 4
     total_four = max(1.0, total * float(clear[0].sum()) / max(float(clear.sum()), 1e-9))
     hosts, network = {}, {}
-    for side in SIDES:
+    ends = [flows.addresses[side][four].astype(np.int64) for side in SIDES]
+    tries_of_hosts = on_sides(
+        find_hosts(ends, units[four], counter, total_four), ends, units[four], counter, total_four
+    )
+    for side, trie in zip(SIDES, tries_of_hosts, strict=True):
         hosts[side], network[side] = measure_hosts(
-            flows.addresses[side].astype(np.int64), four, units, counter, side, total_four, by_class
+            trie, flows.addresses[side].astype(np.int64), four, units, counter, side, total_four, by_class
         )
     networks = [len(hosts[side].networks) + 1 for side in SIDES]
     pairs = by_class(

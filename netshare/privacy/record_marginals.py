@@ -149,13 +149,18 @@ def measure_records(
         coarse, cell = len(COARSE[name]), _group(value, COARSE[name])
         margins, coarse_of = [], _group(np.ceil(edges[name][0]), COARSE[name])
         noise = counter.deviation(trie_tables(name, 2)[0])
-        known = np.bincount(coarse_of, finely, coarse), noise * np.sqrt(np.bincount(_group(BINS[name][:-1], COARSE[name])))
+        known = (
+            np.bincount(coarse_of, finely, coarse),
+            noise * np.sqrt(np.bincount(_group(BINS[name][:-1], COARSE[name]))),
+        )
         for table, number, height in ((_by_group(name), group, groups), (_by_class(name), own, classes)):
             noisy = counter.count(table, (number * coarse + cell)[rows], height * coarse, owner, weights)
             noisy, noise = noisy.reshape(height, coarse), counter.deviation(table)
             known = merged(known, (noisy.sum(axis=0), noise * np.sqrt(height)))
             margins.append(_denoised(noisy, noise))
-        finely = finely * (np.maximum(known[0], 0.0) / np.maximum(np.bincount(coarse_of, finely, coarse), 1e-9))[coarse_of]
+        finely = (
+            finely * (np.maximum(known[0], 0.0) / np.maximum(np.bincount(coarse_of, finely, coarse), 1e-9))[coarse_of]
+        )
         fitted = _fitted(finely, margins[0], margins[1], together, coarse_of)
         if name == PACKETS:
             of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)

@@ -116,11 +116,18 @@ def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None
 
 
 def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int64[n]: a column of each of the rows (int64[n]) of a table of counts, in proportion to them."""
+    """int64[n]: a column of each of the rows (int64[n]) of a table of counts, in proportion to them; of a row that is asked
+    for m times each column comes m times its share, up to 1 (systematic sampling), in random order."""
     cumulative = np.cumsum(table, axis=1)
     cumulative /= cumulative[:, -1:]
     flat = (cumulative + np.arange(len(table))[:, None]).ravel()
-    place = np.searchsorted(flat, rng.random(len(rows)) + rows, side="right")
+    order = rng.permutation(len(rows))
+    order = order[np.argsort(rows[order], kind="stable")]
+    asked = np.bincount(rows, minlength=len(table))
+    rank = np.arange(len(rows)) - np.repeat(np.cumsum(asked) - asked, asked)
+    even = np.empty(len(rows))
+    even[order] = (rank + rng.random(len(table))[rows[order]]) / asked[rows[order]]
+    place = np.searchsorted(flat, even + rows, side="right")
     return np.minimum(place - rows * table.shape[1], table.shape[1] - 1)
 
 

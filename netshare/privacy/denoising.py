@@ -16,7 +16,8 @@ EXPECTED, UNEXPECTED = 3.0, 4.0  # standard deviations by which a name differs c
 PRIOR_LIMIT = 2.0  # standard deviations by which halves differ clearly from what a prior says
 CLEARLY = 3.8  # standard deviations of a cell, or a run of cells, that holds something
 LITTLE = 0.05  # of all, which is left out where it cannot be placed
-ROUNDS = 50
+ROUNDS, ROUNDS_OF_THREE = 50, 20
+TINY = 1e-12
 
 
 def projected(noisy: np.ndarray, total: float) -> np.ndarray:
@@ -113,6 +114,17 @@ def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None
             found *= (columns / columns.sum() * rows.sum() / found.sum(axis=0))[None, :]
         found *= (rows / found.sum(axis=1))[:, None]
     return found
+
+
+def joined(by_row: np.ndarray, by_column: np.ndarray, together: np.ndarray) -> np.ndarray:
+    """float64[r, c, cells]: a table that has about these margins: float64[r, cells], float64[c, cells] and float64[r, c]
+    (iterative proportional fitting); where they differ in their totals, the last one's."""
+    found = together[:, :, None] * (by_row / np.maximum(by_row.sum(axis=1, keepdims=True), TINY))[:, None] + TINY
+    for _ in range(ROUNDS_OF_THREE):
+        found *= (by_row / (found.sum(axis=1) + TINY))[:, None]
+        found *= (by_column / (found.sum(axis=0) + TINY))[None]
+        found *= (together / (found.sum(axis=2) + TINY))[:, :, None]
+    return found + TINY
 
 
 def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

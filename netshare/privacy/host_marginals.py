@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
-from netshare.privacy.denoising import drawn, projected
+from netshare.privacy.denoising import drawn, joined, projected
 
 HEAVY_HOSTS, NETWORKS = 64, 6  # at most
 ADDRESS_DIGITS = (256,) * 4
@@ -34,7 +34,12 @@ def address_tables() -> dict[str, float]:
 
 def host_tables(side: str) -> dict[str, float]:
     """The tables that `measure_hosts` counts, with their shares of the budget."""
-    return {f"{side} host": 0.6, f"{side} host, by class": 0.4, f"hosts by flows, {side}": 0.5}
+    return {
+        f"{side} host": 0.6,
+        f"{side} host, by class": 0.4,
+        f"{side} host, by length": 0.4,
+        f"hosts by flows, {side}": 0.5,
+    }
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Hosts:
     """Of one side: frequent hosts, networks (first bytes), and what is left in each network.
 
     A *slot* is a frequent host, or the rest of a network; network `len(networks)` is all others.
-    heavy: int64[h]; network: int64[slots]; table: float64[classes, slots]
+    heavy: int64[h]; network: int64[slots]; table: float64[kinds, slots], of kinds of flows
     sizes: float64[bins], how many hosts have how many flows; limit: flows of hosts that would have been found
     """
 
@@ -55,7 +60,7 @@ class Hosts:
     table: np.ndarray
 
     def draw(self, kind: np.ndarray, network: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """int64[n]: an address for each flow of these classes and networks (int64[n] each)."""
+        """int64[n]: an address for each flow of these kinds and networks (int64[n] each)."""
         address = np.zeros(len(kind), np.int64)
         tails = self._tails(rng)
         for number in range(len(self.networks) + 1):
@@ -72,6 +77,11 @@ class Hosts:
                 tail = (first << 24) + rng.integers(0, 2**24, max(len(left), 1))
             address[left] = np.resize(tail, len(left))
         return address
+
+    def by_network(self, groups: int) -> np.ndarray:
+        """float64[groups, networks]: flows by the last digit of their kind and the network of their host."""
+        member = self.network[:, None] == np.arange(len(self.networks) + 1)
+        return self.table.reshape(-1, groups, len(self.network)).sum(axis=0) @ member
 
     def _tails(self, rng: np.random.Generator) -> list[np.ndarray]:
         """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
@@ -163,15 +173,20 @@ def measure_hosts(
     side: str,
     total: float,
     by_class: Callable[[str, np.ndarray, int, np.ndarray, np.ndarray], np.ndarray],
+    by_length: Callable[[str, np.ndarray, int, np.ndarray, np.ndarray], np.ndarray],
+    together: np.ndarray,
 ) -> tuple[Hosts, np.ndarray]:
     """The noisy counts of one side, and int64[n]: the network of each flow's host.
+
+    Kinds of flows are their classes and groups of lengths.
 
     Args:
         trie: addresses and regions at this side.
         address: int64[n], IPv4 where `four` (bool[n]); others are not counted.
         units: int64[n].
         total: of IPv4 flows, noisy.
-        by_class: counts a table of classes and cells, see `marginals.measure_flows`.
+        by_class, by_length: count a table of classes, or groups of lengths, and cells, see `marginals.measure_flows`.
+        together: float64[classes, groups of lengths], flows, noisy.
     """
     order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
     heavy = trie.values[order]
@@ -190,9 +205,10 @@ def measure_hosts(
     known = trie.counts[order]
     rest = np.array([mass[n] for n in networks] + [max(total - mass[networks].sum(), 0.0)])
     rest -= np.bincount(network_of_slot[: len(heavy)], weights=known, minlength=len(rest))
-    table = by_class(
-        f"{side} host, by class", slot, len(network_of_slot), np.concatenate([known, rest.clip(min=1e-6)]), four
-    )
+    columns, size = np.concatenate([known, rest.clip(min=1e-6)]), len(network_of_slot)
+    of_class = by_class(f"{side} host, by class", slot, size, columns, four)
+    of_length = by_length(f"{side} host, by length", slot, size, columns, four)
+    table = joined(of_class, of_length, together).reshape(-1, size)
     table_of_sizes, sensitivity = f"hosts by flows, {side}", math.sqrt(2) * counter.bound**2
     _, per_host = np.unique(address[four], return_counts=True)
     kinds = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1

@@ -74,8 +74,8 @@ def flow_tables() -> dict[str, float]:
 
 
 def length_bins(longest: int) -> np.ndarray:
-    """int64[n]: lower ends of the bins of lengths; exact up to 8, then four for each doubling, then what is too long."""
-    edges = np.concatenate([np.arange(1, 9), np.floor(8 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
+    """int64[n]: lower ends of the bins of lengths; exact up to 32, then four for each doubling, then what is too long."""
+    edges = np.concatenate([np.arange(1, 33), np.floor(32 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
     return np.unique(np.append(edges[edges <= longest], longest + 1))
 
 

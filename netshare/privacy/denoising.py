@@ -103,16 +103,31 @@ def merged(
     return weight * first + (1 - weight) * second, np.sqrt(weight) * noise
 
 
-def raked(noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+def raked(
+    noisy: np.ndarray, rows: np.ndarray, columns: np.ndarray | None = None, deviation: float | None = None
+) -> np.ndarray:
     """float64[r, c]: counts near the noisy ones (float64[r, c]) whose rows add up to `rows`, and whose columns are as
-    `columns` says, in proportion (iterative proportional fitting)."""
-    found = projected(noisy.ravel(), float(rows.sum())).reshape(noisy.shape)
+    `columns` says, in proportion (iterative proportional fitting).
+
+    Args:
+        deviation: standard deviation of the noise; where given, and with `columns`, cells are drawn towards what they would
+            be if rows and columns had nothing to do with one another, the more the less that is beside the noise.
+    """
+    total = float(rows.sum())
+    if deviation is None or columns is None:
+        found = projected(noisy.ravel(), total).reshape(noisy.shape)
+    else:
+        expected = np.outer(rows, columns / max(float(columns.sum()), TINY))
+        weight = expected**2 / (expected**2 + deviation**2)
+        clear = np.abs(noisy - expected) > UNEXPECTED * deviation
+        found = np.where(clear, noisy, expected + weight * (noisy - expected))
+        found = projected(found.ravel(), total).reshape(noisy.shape)
     beside = (columns if columns is not None else found.sum(axis=0)) + 1e-9
-    found = found + SMOOTHING * np.outer(rows, beside / beside.sum()) + 1e-12
+    found = found + SMOOTHING * np.outer(rows, beside / beside.sum()) + TINY
     for _ in range(ROUNDS if columns is not None else 1):
         if columns is not None:
-            found *= (columns / columns.sum() * rows.sum() / found.sum(axis=0))[None, :]
-        found *= (rows / found.sum(axis=1))[:, None]
+            found *= (beside / beside.sum() * total / found.sum(axis=0))[None, :]
+        found *= (rows / np.maximum(found.sum(axis=1), TINY**2))[:, None]
     return found
 
 

@@ -1,7 +1,8 @@
 """The hosts of flows in a private run: which are frequent, in which networks the others are, and how often hosts come back.
 
-Frequent addresses are found digit by digit (`counting.count_trie`). Of the others only the network is known, and how
-many hosts have how many flows: a flow less moves its host from one cell of that table to another, which changes it by
+Frequent addresses are found digit by digit (`counting.count_trie`), at both ends of flows together: most hosts send and
+receive. How many flows they have at either end is counted for those that are found. Of the others only the network is known,
+and how many hosts have how many flows: a flow less moves its host from one cell of that table to another, which changes it by
 sqrt 2 in the Euclidean norm; a unit of m flows changes it by at most m sqrt 2 (its own host goes, and as many others
 move as it has flows with). IPv6 addresses are not counted.
 """
@@ -9,13 +10,14 @@ move as it has flows with). IPv6 addresses are not counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
-from netshare.privacy.denoising import drawn, joined, projected
+from netshare.privacy.denoising import drawn, projected
+from netshare.privacy.kinds import Kinds, both_tables, group_of
 
 HEAVY_HOSTS, NETWORKS = 64, 6  # at most
 ADDRESS_DIGITS = (256,) * 4
@@ -34,12 +36,7 @@ def address_tables() -> dict[str, float]:
 
 def host_tables(side: str) -> dict[str, float]:
     """The tables that `measure_hosts` counts, with their shares of the budget."""
-    return {
-        f"{side} host": 0.6,
-        f"{side} host, by class": 0.4,
-        f"{side} host, by length": 0.4,
-        f"hosts by flows, {side}": 0.5,
-    }
+    return {f"{side} host": 0.6, f"hosts by flows, {side}": 0.5} | both_tables(f"{side} host", 0.4, 0.4)
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,9 @@ class Hosts:
             address[left] = np.resize(tail, len(left))
         return address
 
-    def by_network(self, groups: int) -> np.ndarray:
-        """float64[groups, networks]: flows by the last digit of their kind and the network of their host."""
-        member = self.network[:, None] == np.arange(len(self.networks) + 1)
-        return self.table.reshape(-1, groups, len(self.network)).sum(axis=0) @ member
+    def by_network(self) -> np.ndarray:
+        """float64[kinds, networks + 1]: flows by their kind and the network of their host."""
+        return self.table @ (self.network[:, None] == np.arange(len(self.networks) + 1))
 
     def _tails(self, rng: np.random.Generator) -> list[np.ndarray]:
         """For each network the addresses of its other hosts, each as often as it has flows, in random order."""
@@ -90,10 +86,9 @@ class Hosts:
         networks = _network_of(low, width, self.networks)
         known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
         known_network = _network_of(known, np.ones_like(known), self.networks)
-        found = np.bincount(
-            np.searchsorted(FLOWS_OF_HOST, self.trie.counts, side="right") - 1, minlength=len(self.sizes)
-        )
-        kinds = np.maximum(self.sizes - found, 0.0) * (FLOWS_OF_HOST[:-1] < max(self.limit, 4))
+        of_known = group_of(self.trie.counts, FLOWS_OF_HOST)
+        others_of_size = np.maximum(self.sizes - np.bincount(of_known, minlength=len(self.sizes)), 0.0)
+        others_of_size *= FLOWS_OF_HOST[:-1] < max(self.limit, 4)
         found = []
         for network in range(len(self.networks) + 1):
             own = np.flatnonzero((networks == network) & (rest > 0))
@@ -102,7 +97,7 @@ class Hosts:
             if total == 0:
                 found.append(rng.permutation(also))
                 continue
-            bins = drawn((kinds + 1e-9)[None, :], np.zeros(total, np.int64), rng)
+            bins = drawn((others_of_size + 1e-9)[None, :], np.zeros(total, np.int64), rng)
             fewest = FLOWS_OF_HOST[bins]
             most = np.minimum(FLOWS_OF_HOST[bins + 1], min(self.limit, total + 1))
             size = np.floor(fewest + rng.random(total) * (most - fewest)).clip(1, total).astype(np.int64)
@@ -172,21 +167,16 @@ def measure_hosts(
     counter: NoisyCounts,
     side: str,
     total: float,
-    by_class: Callable[[str, np.ndarray, int, np.ndarray, np.ndarray], np.ndarray],
-    by_length: Callable[[str, np.ndarray, int, np.ndarray, np.ndarray], np.ndarray],
-    together: np.ndarray,
+    kinds: Kinds,
 ) -> tuple[Hosts, np.ndarray]:
     """The noisy counts of one side, and int64[n]: the network of each flow's host.
-
-    Kinds of flows are their classes and groups of lengths.
 
     Args:
         trie: addresses and regions at this side.
         address: int64[n], IPv4 where `four` (bool[n]); others are not counted.
         units: int64[n].
         total: of IPv4 flows, noisy.
-        by_class, by_length: count a table of classes, or groups of lengths, and cells, see `marginals.measure_flows`.
-        together: float64[classes, groups of lengths], flows, noisy.
+        kinds: of the flows.
     """
     order = np.argsort(-trie.counts)[:HEAVY_HOSTS]
     heavy = trie.values[order]
@@ -205,14 +195,12 @@ def measure_hosts(
     known = trie.counts[order]
     rest = np.array([mass[n] for n in networks] + [max(total - mass[networks].sum(), 0.0)])
     rest -= np.bincount(network_of_slot[: len(heavy)], weights=known, minlength=len(rest))
-    columns, size = np.concatenate([known, rest.clip(min=1e-6)]), len(network_of_slot)
-    of_class = by_class(f"{side} host, by class", slot, size, columns, four)
-    of_length = by_length(f"{side} host, by length", slot, size, columns, four)
-    table = joined(of_class, of_length, together).reshape(-1, size)
+    columns = np.concatenate([known, rest.clip(min=1e-6)])
+    table = kinds.by_both(f"{side} host", slot, len(network_of_slot), columns, four)
     table_of_sizes, sensitivity = f"hosts by flows, {side}", math.sqrt(2) * counter.bound**2
     _, per_host = np.unique(address[four], return_counts=True)
-    kinds = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
-    sizes = np.bincount(kinds, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
+    sizes = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
+    sizes = np.bincount(sizes, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
     sizes = counter.release(table_of_sizes, sizes, sensitivity=sensitivity)
     noise = counter.deviation(table_of_sizes) * sensitivity / counter.bound
     sizes = np.where(sizes > 2 * noise, sizes, 0.0)

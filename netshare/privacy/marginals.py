@@ -15,13 +15,13 @@ tables to another (norm sqrt 2).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, trie_tables
-from netshare.privacy.denoising import drawn, joined, projected, raked, smoothed
+from netshare.privacy.denoising import drawn, projected, raked, smoothed
 from netshare.privacy.host_marginals import (
     SIDES,
     Hosts,
@@ -31,6 +31,7 @@ from netshare.privacy.host_marginals import (
     measure_hosts,
     on_sides,
 )
+from netshare.privacy.kinds import LENGTHS, Kinds, group_of, kind_of, paired
 from netshare.privacy.time_marginals import Times, measure_times, time_tables
 from preprocess.protocols import TCP, UDP
 
@@ -38,9 +39,8 @@ SERVICES = 16  # at most
 PORT_RANGES = 32
 PORT_DIGITS = (256, 256)
 LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
-HOST_LENGTHS = np.array([1, 4, 17, 65])  # the same, of what hosts are counted by
 CLASS_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 17, 33, 65, 129, 257, 1025])  # the same, finer
-REDRAWS, ROUNDS = 10, 20
+REDRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,6 @@ def length_bins(longest: int) -> np.ndarray:
     """int64[n]: lower ends of the bins of lengths; exact up to 32, then four for each doubling, then what is too long."""
     edges = np.concatenate([np.arange(1, 33), np.floor(32 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
     return np.unique(np.append(edges[edges <= longest], longest + 1))
-
-
-def _group(length: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """int64[n]: which of the groups with these lower ends each length is in."""
-    return np.searchsorted(low, length, side="right") - 1
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,7 @@ class FlowModel:
         for side in SIDES:
             found[f"{side}_port"] = self.ports[side].draw(kind, rng)
         networks = len(self.hosts["dst"].networks) + 1
-        of_hosts = kind * len(HOST_LENGTHS) + _group(length, HOST_LENGTHS)
+        of_hosts = kind_of(kind, length)
         pair = drawn(self.pairs, of_hosts, rng)
         for side, network in (("src", pair // networks), ("dst", pair % networks)):
             found[side] = self.hosts[side].draw(of_hosts, network, rng)
@@ -198,7 +193,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     kind = _classes(protocol, ports[0], ports[1], services, names)
     inside = kind >= 0
     length_bin = np.searchsorted(bins, flows.length, side="right") - 1
-    cells, table = kind * len(CLASS_LENGTHS) + _group(flows.length, CLASS_LENGTHS), "records a flow, by class"
+    cells, table = kind * len(CLASS_LENGTHS) + group_of(flows.length, CLASS_LENGTHS), "records a flow, by class"
     noisy = counter.count(table, cells[inside], len(names) * len(CLASS_LENGTHS), units[inside])
     noisy = noisy.reshape(len(names), -1)
     noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
@@ -209,63 +204,33 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     by_length = projected(noisy[lasting].ravel(), total).reshape(-1, len(CLASS_LENGTHS)) + 1e-9
     finely = counter.count("records a flow", length_bin, len(bins) - 1, units)
     finely = smoothed(finely, counter.deviation("records a flow"), total) + 1e-9 * (np.arange(len(bins) - 1) == 0)
-    group = _group(bins[:-1], CLASS_LENGTHS)
+    group = group_of(bins[:-1], CLASS_LENGTHS)
     in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS))
     by_length = raked(by_length, by_length.sum(axis=1), in_group + 1e-9)
     lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
     classes = lengths.sum(axis=1)
     kind = _classes(protocol, ports[0], ports[1], services, names)
-    inside = kind >= 0
-    owner, kind = units[inside], kind[inside]
-
-    many, of_bin = _group(flows.length, HOST_LENGTHS), _group(bins[:-1], HOST_LENGTHS)
-    together = np.stack([lengths[:, of_bin == k].sum(axis=1) for k in range(len(HOST_LENGTHS))], axis=1)
-
-    def by_length(name: str, cells: np.ndarray, size: int, columns: np.ndarray, some: np.ndarray) -> np.ndarray:
-        found = counter.count(name, (many * size + cells)[some], len(HOST_LENGTHS) * size, units[some])
-        return raked(found.reshape(-1, size), together.sum(axis=0), columns)
-
-    def by_class(
-        name: str, cells: np.ndarray, size: int, columns: np.ndarray | None = None, some: np.ndarray | None = None
-    ) -> np.ndarray:
-        rows = slice(None) if some is None else some[inside]
-        cell = kind * size + cells[inside]
-        found = counter.count(name, cell[rows], len(names) * size, owner[rows]).reshape(len(names), size)
-        return raked(found, classes, columns)
-
+    kinds = Kinds(counter, kind, flows.length, units, _of_kinds(lengths, bins))
     found_ports = {
         side: Ports(
             services, tries[side],
-            by_class(f"{side} port, by class", Ports.cells(flows.ports[side].astype(np.int64), services),
-                     1 + len(services) + PORT_RANGES),
+            kinds.by_class(f"{side} port, by class", Ports.cells(flows.ports[side].astype(np.int64), services),
+                           1 + len(services) + PORT_RANGES),
         )
         for side in SIDES
     }  # fmt: skip
     four = flows.version == 4
     total_four = max(1.0, total * float(clear[0].sum()) / max(float(clear.sum()), 1e-9))
+    addresses = [flows.addresses[side].astype(np.int64) for side in SIDES]
+    ends, owner = [address[four] for address in addresses], units[four]
     hosts, network = {}, {}
-    ends = [flows.addresses[side][four].astype(np.int64) for side in SIDES]
-    tries_of_hosts = on_sides(
-        find_hosts(ends, units[four], counter, total_four), ends, units[four], counter, total_four
-    )
-    for side, trie in zip(SIDES, tries_of_hosts, strict=True):
-        hosts[side], network[side] = measure_hosts(
-            trie,
-            flows.addresses[side].astype(np.int64),
-            four,
-            units,
-            counter,
-            side,
-            total_four,
-            by_class,
-            by_length,
-            together,
-        )
-    networks = [len(hosts[side].networks) + 1 for side in SIDES]
-    pairs = by_class(
-        "networks, by class", network["src"] * networks[1] + network["dst"], networks[0] * networks[1], some=four
-    )
-    pairs = _with_lengths(pairs, [hosts[side].by_network(len(HOST_LENGTHS)) for side in SIDES], together)
+    of_sides = on_sides(find_hosts(ends, owner, counter, total_four), ends, owner, counter, total_four)
+    for side, address, trie in zip(SIDES, addresses, of_sides, strict=True):
+        hosts[side], network[side] = measure_hosts(trie, address, four, units, counter, side, total_four, kinds)
+    by_network = hosts["src"].by_network(), hosts["dst"].by_network()
+    deep = by_network[1].shape[1]
+    cells = network["src"] * deep + network["dst"]
+    pairs = kinds.by_class("networks, by class", cells, by_network[0].shape[1] * deep, some=four)
     times = measure_times(
         flows.start, flows.end, flows.length, units, counter,
         total=total, of_several=float(finely[bins[:-1] > 1].sum()), width=width,
@@ -280,25 +245,15 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         lengths=lengths,
         ports=found_ports,
         hosts=hosts,
-        pairs=pairs,
+        pairs=paired(pairs, by_network, kinds.together),
         times=times,
     )
 
 
-def _with_lengths(pairs: np.ndarray, networks: Sequence[np.ndarray], together: np.ndarray) -> np.ndarray:
-    """float64[classes * groups of lengths, pairs]: pairs of networks (float64[classes, pairs]) such that the networks of
-    each side have the lengths that they have been counted with (float64[groups of lengths, networks] each)."""
-    (_, many), (wide, deep) = together.shape, (each.shape[1] for each in networks)
-    expected = joined(pairs, np.ones((many, pairs.shape[1])) * pairs.sum(axis=0), together)
-    for _ in range(ROUNDS):
-        for side, wanted in enumerate(networks):
-            has = expected.sum(axis=0).reshape(many, wide, deep).sum(axis=2 - side)
-            factor = (wanted + 1e-9) / (has + 1e-9)
-            factor = np.repeat(factor, deep, axis=1) if side == 0 else np.tile(factor, (1, wide))
-            expected = expected * factor[None]
-        expected = expected * (pairs / expected.sum(axis=1))[:, None]
-        expected = expected * (together / expected.sum(axis=2))[:, :, None]
-    return expected.reshape(-1, pairs.shape[1])
+def _of_kinds(lengths: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """float64[classes, len(LENGTHS)]: flows of each kind."""
+    group = group_of(bins[:-1], LENGTHS)
+    return np.stack([lengths[:, group == k].sum(axis=1) for k in range(len(LENGTHS))], axis=1)
 
 
 def _repeated(flows: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -12,18 +12,18 @@ Bytes are counted as bytes a packet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from netshare.privacy.counting import NoisyCounts, count_trie, trie_tables
-from netshare.privacy.denoising import drawn, merged, projected, raked
+from netshare.privacy.denoising import drawn, merged, raked, smoothed
 from netshare.privacy.marginals import LENGTH_GROUPS
 
 PACKET_GROUPS = np.array([0, 2, 3, 6])  # packets a record, lower ends
-FINELY = 3.0  # standard deviations below which a fine cell is taken to be empty
-ROUNDS = 30
+ROUNDS, TINY = 30, 1e-9
 MILLISECOND, MICROSECOND = 1_000_000, 1_000
 
 
@@ -45,7 +45,7 @@ BINS = {  # each of which is looked into, in PARTS parts, where it holds much
 PARTS = 16
 COARSE = {
     PACKETS: np.array([0, 2, 3, 4, 6, 10, 20, 50]),
-    SIZE: np.array([0, 48, 64, 80, 96, 144, 208, 304, 608, 1008, 1408]),
+    SIZE: np.array([0, 48, 64, 80, 96, 144, 208, 304, 608, 1008, 1600]),
     DURATION: np.array([0, 1, 100, 1000, 3000, 8000, 20000, 60000]),
     GAP: np.array([0, 10**5, 10**6, 3 * 10**6, 10**7, 3 * 10**7]),
 }
@@ -145,29 +145,22 @@ def measure_records(
     for name, (value, group, groups, rows, share) in numbers.items():
         weights, owner = share[rows], unit[rows]
         together = {PACKETS: masses, GAP: several}.get(name, of_packets_in_class)
-        finely, edges[name] = _finely(name, value[rows], owner, weights, counter, float(together.sum()))
         coarse, cell = len(COARSE[name]), _group(value, COARSE[name])
-        margins, coarse_of = [], _group(np.ceil(edges[name][0]), COARSE[name])
-        noise = counter.deviation(trie_tables(name, 2)[0])
-        known = (
-            np.bincount(coarse_of, finely, coarse),
-            noise * np.sqrt(np.bincount(_group(BINS[name][:-1], COARSE[name]))),
-        )
+        margins, sums = [], []
         for table, number, height in ((_by_group(name), group, groups), (_by_class(name), own, classes)):
             noisy = counter.count(table, (number * coarse + cell)[rows], height * coarse, owner, weights)
             noisy, noise = noisy.reshape(height, coarse), counter.deviation(table)
-            known = merged(known, (noisy.sum(axis=0), noise * np.sqrt(height)))
-            margins.append(_denoised(noisy, noise))
-        finely = (
-            finely * (np.maximum(known[0], 0.0) / np.maximum(np.bincount(coarse_of, finely, coarse), 1e-9))[coarse_of]
-        )
+            sums.append((noisy.sum(axis=0), noise * math.sqrt(height)))
+            margins.append((noisy, noise))
+        coarsely = merged(*sums)
+        finely, edges[name] = _finely(name, value[rows], owner, weights, counter, float(together.sum()), coarsely)
+        coarse_of = _group(np.ceil(edges[name][0]), COARSE[name])
         fitted = _fitted(finely, margins[0], margins[1], together, coarse_of)
         if name == PACKETS:
             of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)
             in_class = fitted.sum(axis=1)
-            of_packets_in_class = (
-                np.stack([in_class[:, of_cell == k].sum(axis=1) for k in range(len(PACKET_GROUPS))], axis=1)
-                * masses.sum()
+            of_packets_in_class = np.stack(
+                [in_class[:, of_cell == k].sum(axis=1) for k in range(len(PACKET_GROUPS))], axis=1
             )
         tables[name] = fitted.reshape(-1, fitted.shape[2])
     for name in NAMES:
@@ -190,15 +183,26 @@ def _by_class(name: str) -> str:
 
 
 def _finely(
-    name: str, value: np.ndarray, units: np.ndarray, weights: np.ndarray, counter: NoisyCounts, total: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """What cells hold, float64[cells], and where they begin and end, float64[2, cells]: bins, or the parts of full ones."""
+    name: str, value: np.ndarray, units: np.ndarray, weights: np.ndarray, counter: NoisyCounts, total: float,
+    coarsely: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """What cells hold, float64[cells], and where they begin and end, float64[2, cells]: bins, or the parts of full ones;
+    `coarsely`: what else is known of the coarse cells, and its standard deviations."""
     bins = BINS[name]
     low, width = bins[:-1], np.diff(bins)
     cell = np.clip(_group(value, bins), 0, len(width) - 1)
     part = np.clip((value - low[cell]) * PARTS // width[cell], 0, PARTS - 1)
+    coarse_of, cells = _group(low, COARSE[name]), len(COARSE[name])
+
+    def fit(noisy: np.ndarray, deviation: float, mass: float) -> np.ndarray:
+        if len(noisy) == PARTS:
+            return smoothed(noisy, deviation, mass)
+        sums = np.bincount(coarse_of, noisy, cells), deviation * np.sqrt(np.bincount(coarse_of, minlength=cells))
+        more = (merged(sums, coarsely)[0] - sums[0]) / np.bincount(coarse_of, minlength=cells)
+        return smoothed(noisy + more[coarse_of], deviation, mass)
+
     trie = count_trie(
-        counter, name, cell * PARTS + part, units, (len(width), PARTS), total=total, smooth=2, weights=weights
+        counter, name, cell * PARTS + part, units, (len(width), PARTS), total=total, smooth=2, weights=weights, fit=fit
     )
     begin = np.concatenate([trie.values, trie.low])
     end = begin + np.concatenate([np.ones(len(trie.values), np.int64), trie.width])
@@ -208,30 +212,26 @@ def _finely(
     return np.concatenate([trie.counts, trie.rest])[order], np.stack(edges)[:, order]
 
 
-def _denoised(noisy: np.ndarray, deviation: float) -> np.ndarray:
-    """float64[rows, cells], not negative, each row with its own total."""
-    return np.stack([projected(row, max(float(row.sum()), deviation)) for row in noisy])
-
-
 def _fitted(
-    finely: np.ndarray, by_group: np.ndarray, by_class: np.ndarray, together: np.ndarray, coarse_of: np.ndarray
-) -> np.ndarray:
+    finely: np.ndarray, by_group: tuple[np.ndarray, float], by_class: tuple[np.ndarray, float], together: np.ndarray,
+    coarse_of: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """float64[classes, groups, cells]: a table whose sum over classes and groups is `finely` (float64[cells]), whose sum
     over cells is `together` (float64[classes, groups]); and, with the cells of the same `coarse_of` added up, whose sum
-    over classes is `by_group` and over groups `by_class`; if all can be met."""
-    finely = finely + 1e-6 * finely.mean() + 1e-12
-    finely, together = finely / finely.sum(), together / max(float(together.sum()), 1e-12)
-    member = (coarse_of[:, None] == np.arange(by_class.shape[1])).astype(float)
-    coarsely = finely @ member + 1e-9  # what all three agree on: the fine counts have the least noise
-    by_group = raked(by_group / max(by_group.sum(), 1e-12), together.sum(axis=0) + 1e-12, coarsely)
-    by_class = raked(by_class / max(by_class.sum(), 1e-12), together.sum(axis=1) + 1e-12, coarsely)
+    over classes is near the noisy `by_group` and over groups near `by_class` (with the deviations of their noise), if all
+    can be met."""
+    finely = (finely + 1e-6 * finely.mean() + 1e-9) * (float(together.sum()) / float(finely.sum() + 1e-9))
+    member = (coarse_of[:, None] == np.arange(by_class[0].shape[1])).astype(float)
+    coarsely = finely @ member  # what all three agree on: the fine counts have the least noise
+    of_group = raked(by_group[0], together.sum(axis=0) + TINY, coarsely + TINY, by_group[1])
+    of_class = raked(by_class[0], together.sum(axis=1) + TINY, coarsely + TINY, by_class[1])
     found = together[:, :, None] * finely[None, None]
     for _ in range(ROUNDS):
-        found = found * (by_class / (found.sum(axis=1) @ member + 1e-15) @ member.T)[:, None, :]
-        found = found * (by_group / (found.sum(axis=0) @ member + 1e-15) @ member.T)[None]
-        found = found * (finely / (found.sum(axis=(0, 1)) + 1e-15))
-        found = found * (together / (found.sum(axis=2) + 1e-15))[:, :, None]
-    return found + 1e-15
+        found = found * (of_class / (found.sum(axis=1) @ member + TINY) @ member.T)[:, None, :]
+        found = found * (of_group / (found.sum(axis=0) @ member + TINY) @ member.T)[None]
+        found = found * (finely / (found.sum(axis=(0, 1)) + TINY))
+        found = found * (together / (found.sum(axis=2) + TINY))[:, :, None]
+    return found + TINY
 
 
 def _group(values: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -201,14 +201,13 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     for k in np.flatnonzero(~lasting):
         noisy[names.index((names[k][0], -1))] += noisy[k]
     names = [name for name, keep in zip(names, lasting, strict=True) if keep]
-    by_length = projected(noisy[lasting].ravel(), total).reshape(-1, len(CLASS_LENGTHS)) + 1e-9
     finely = counter.count("records a flow", length_bin, len(bins) - 1, units)
     finely = smoothed(finely, counter.deviation("records a flow"), total) + 1e-9 * (np.arange(len(bins) - 1) == 0)
     group = group_of(bins[:-1], CLASS_LENGTHS)
-    in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS))
-    by_length = raked(by_length, by_length.sum(axis=1), in_group + 1e-9)
+    in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS)) + 1e-9
+    classes = _of_classes(noisy[lasting].sum(axis=1), names, clear.sum(axis=0), total)
+    by_length = raked(noisy[lasting], classes, in_group, counter.deviation(table))
     lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
-    classes = lengths.sum(axis=1)
     kind = _classes(protocol, ports[0], ports[1], services, names)
     kinds = Kinds(counter, kind, flows.length, units, _of_kinds(lengths, bins))
     found_ports = {
@@ -240,7 +239,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         protocol=np.array([p for p, _ in names]),
         service=np.array([s for _, s in names]),
         six=six_of[[p for p, _ in names]],
-        classes=classes,
+        classes=lengths.sum(axis=1),
         bins=bins,
         lengths=lengths,
         ports=found_ports,
@@ -248,6 +247,16 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
         pairs=paired(pairs, by_network, kinds.together),
         times=times,
     )
+
+
+def _of_classes(noisy: np.ndarray, names: list[tuple[int, int]], by_protocol: np.ndarray, total: float) -> np.ndarray:
+    """float64[classes]: flows of each class, adding up to `total`, in each protocol (float64[256]) to its own."""
+    protocol, found = np.array([p for p, _ in names]), np.zeros(len(names))
+    shares = by_protocol / max(float(by_protocol.sum()), 1e-9) if by_protocol.any() else np.full(256, 1 / 256)
+    for p in np.unique(protocol):
+        own = protocol == p
+        found[own] = projected(noisy[own], total * shares[p])
+    return found + 1e-9
 
 
 def _of_kinds(lengths: np.ndarray, bins: np.ndarray) -> np.ndarray:

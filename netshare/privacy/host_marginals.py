@@ -134,7 +134,8 @@ def on_sides(
         inside = cell >= 0
         noisy.append(counter.count(f"{side} host", cell[inside], known + len(found.low), units[inside]))
     noise, of_both = counter.deviation(f"{SIDES[0]} host"), counter.deviation(trie_tables("address", 4)[-1]) / OF_END
-    missing = (found.counts - sum(each[:known] for each in noisy)) * noise**2 / (2 * noise**2 + of_both**2)
+    likely = np.maximum(found.counts - 2 * of_both**2 / np.maximum(found.counts, 1e-9), 0.0)
+    missing = (likely - sum(each[:known] for each in noisy)) * noise**2 / (2 * noise**2 + of_both**2)
     sides = []
     for each in noisy:
         counts = np.minimum(np.maximum(each[:known] + missing, 0.0), found.counts)

@@ -76,10 +76,10 @@ def paired(pairs: np.ndarray, sides: tuple[np.ndarray, np.ndarray], together: np
     wanted = [each.reshape(-1, groups, each.shape[1]).sum(axis=0) + 1e-9 for each in sides]
     found = together[:, :, None] * (pairs / pairs.sum(axis=1, keepdims=True))[:, None]
     for _ in range(ROUNDS):
+        found = found * (pairs / found.sum(axis=1))[:, None]
         for side in (0, 1):
             has = found.sum(axis=0).reshape(groups, *sizes).sum(axis=2 - side) + 1e-9
             factor = np.expand_dims(wanted[side] / has, 2 - side)
             found = found * np.broadcast_to(factor, (groups, *sizes)).reshape(groups, -1)
-        found = found * (pairs / found.sum(axis=1))[:, None]
         found = found * (together / found.sum(axis=2))[:, :, None]
     return found.reshape(-1, pairs.shape[1])

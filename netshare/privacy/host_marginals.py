@@ -26,6 +26,7 @@ OF_END = math.sqrt(0.5)  # weight of a flow at either of its ends
 OPENING = 5.0  # standard deviations of a prefix that is looked into
 SIDES = ("src", "dst")
 FLOWS_OF_HOST = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 45, 70, 100, 2**62])  # lower ends of bins
+HARDLY = 0.5  # flows
 SOMEWHERE = 11  # first byte of addresses of which nothing is known
 
 
@@ -36,7 +37,7 @@ def address_tables() -> dict[str, float]:
 
 def host_tables(side: str) -> dict[str, float]:
     """The tables that `measure_hosts` counts, with their shares of the budget."""
-    return {f"{side} host": 0.6, f"hosts by flows, {side}": 0.5} | both_tables(f"{side} host", 0.4, 0.4)
+    return {f"{side} host": 0.6, f"hosts by flows, {side}": 0.5} | both_tables(f"{side} host", 0.25, 0.25)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Hosts:
         networks = _network_of(low, width, self.networks)
         known, times = self.trie.values[others], np.rint(self.trie.counts[others]).astype(np.int64)
         known_network = _network_of(known, np.ones_like(known), self.networks)
-        of_known = group_of(self.trie.counts, FLOWS_OF_HOST)
+        of_known = group_of(np.maximum(np.rint(self.trie.counts), 1), FLOWS_OF_HOST)
         others_of_size = np.maximum(self.sizes - np.bincount(of_known, minlength=len(self.sizes)), 0.0)
         others_of_size *= FLOWS_OF_HOST[:-1] < max(self.limit, 4)
         found = []
@@ -140,7 +141,7 @@ def on_sides(
     for each in noisy:
         counts = np.minimum(np.maximum(each[:known] + missing, 0.0), found.counts)
         rest = projected(each[known:], max(total - float(counts.sum()), 0.0))
-        held, some = rest > 0, counts >= 1
+        held, some = rest > 0, counts >= HARDLY
         sides.append(Trie(found.values[some], counts[some], found.low[held], found.width[held], rest[held]))
     return sides
 

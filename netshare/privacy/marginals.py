@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, trie_tables
-from netshare.privacy.denoising import drawn, projected, raked, smoothed
+from netshare.privacy.denoising import drawn, projected, raked
 from netshare.privacy.host_marginals import (
     SIDES,
     Hosts,
@@ -32,6 +32,7 @@ from netshare.privacy.host_marginals import (
     on_sides,
 )
 from netshare.privacy.kinds import LENGTHS, Kinds, group_of, kind_of, paired
+from netshare.privacy.length_marginals import length_tables, measure_lengths
 from netshare.privacy.time_marginals import Times, measure_times, time_tables
 from preprocess.protocols import TCP, UDP
 
@@ -63,20 +64,13 @@ def flow_tables() -> dict[str, float]:
     shares = {
         "flows": 0.1,
         "protocol": 0.5,
-        "records a flow": 0.5,
         "records a flow, by class": 0.5,
         "networks, by class": 0.4,
     }
     for side in SIDES:
         shares |= dict(zip(trie_tables(f"{side} port", 2), (0.5, 0.5), strict=True))
         shares |= host_tables(side) | {f"{side} port, by class": 0.4}
-    return shares | address_tables() | time_tables()
-
-
-def length_bins(longest: int) -> np.ndarray:
-    """int64[n]: lower ends of the bins of lengths; exact up to 32, then four for each doubling, then what is too long."""
-    edges = np.concatenate([np.arange(1, 33), np.floor(32 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
-    return np.unique(np.append(edges[edges <= longest], longest + 1))
+    return shares | length_tables() | address_tables() | time_tables()
 
 
 @dataclass(frozen=True)
@@ -188,11 +182,9 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     }  # fmt: skip
     services = _services(tries)
     names = [(int(p), s) for p in protocols for s in (*range(len(services)), -1) if s < 0 or p in (TCP, UDP)]
-    bins = length_bins(longest)
     ports = [flows.ports[side].astype(np.int64) for side in SIDES]
     kind = _classes(protocol, ports[0], ports[1], services, names)
     inside = kind >= 0
-    length_bin = np.searchsorted(bins, flows.length, side="right") - 1
     cells, table = kind * len(CLASS_LENGTHS) + group_of(flows.length, CLASS_LENGTHS), "records a flow, by class"
     noisy = counter.count(table, cells[inside], len(names) * len(CLASS_LENGTHS), units[inside])
     noisy = noisy.reshape(len(names), -1)
@@ -201,8 +193,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     for k in np.flatnonzero(~lasting):
         noisy[names.index((names[k][0], -1))] += noisy[k]
     names = [name for name, keep in zip(names, lasting, strict=True) if keep]
-    finely = counter.count("records a flow", length_bin, len(bins) - 1, units)
-    finely = smoothed(finely, counter.deviation("records a flow"), total) + 1e-9 * (np.arange(len(bins) - 1) == 0)
+    bins, finely = measure_lengths(flows.length, units, counter, total=total, longest=longest)
     group = group_of(bins[:-1], CLASS_LENGTHS)
     in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS)) + 1e-9
     classes = _of_classes(noisy[lasting].sum(axis=1), names, clear.sum(axis=0), total)

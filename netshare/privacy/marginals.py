@@ -39,7 +39,7 @@ from preprocess.protocols import TCP, UDP
 SERVICES = 16  # at most
 PORT_RANGES = 32
 PORT_DIGITS = (256, 256)
-LENGTH_GROUPS = np.array([1, 2, 4, 16])  # records a flow, lower ends
+LENGTH_GROUPS = np.array([1, 2, 3, 5, 16])  # records a flow, lower ends
 CLASS_LENGTHS = np.array([1, 2, 3, 4, 6, 9, 17, 33, 65, 129, 257, 1025])  # the same, finer
 REDRAWS = 10
 

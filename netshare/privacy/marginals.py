@@ -190,12 +190,10 @@ class FlowModel:
             return elapsed
         place = np.clip(elapsed // cell, 0, digits - 1)
         after = np.minimum(np.searchsorted(at, place), len(at) - 1)
-        low, high = (
-            at[after] * cell,
-            at[np.maximum(after - 1, 0)] * cell + cell - 1,
-        )  # the next begins, the last has ended
-        back = (low < elapsed) | ((high < elapsed) & (elapsed - high < low - elapsed))
-        return np.where(at[after] == place, elapsed, np.clip(np.where(back, high, low), 0, self.width - 1))
+        low, high = at[after] * cell, at[np.maximum(after - 1, 0)] * cell  # the next begins, the last
+        back = (low < elapsed) | ((high < elapsed) & (elapsed - high - cell < low - elapsed))
+        moved = np.where(back, high, low) + elapsed % cell  # gaps within a cell stay as they are
+        return np.where(at[after] == place, elapsed, np.clip(moved, 0, self.width - 1))
 
     def starts(self, span: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n], ns from the window's begin, of flows that last so long (int64[n], ns; 0: one record)."""

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import beta, chi2
 
 from netshare.privacy import standin
-from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
+from netshare.privacy.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
 from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, posterior, projected, raked, smoothed
 from netshare.privacy.marginals import FlowColumns, _placed, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
@@ -266,6 +266,16 @@ def test_flows_begin_and_end_where_counts_say():
     assert np.bincount(place, minlength=64)[[10, 30]] == pytest.approx([1600, 2400], rel=0.1)
     last = np.floor(place + span + 0.5).astype(int)
     assert (np.isin(last, [12, 13, 32, 33, 50, 51, 30, 31])).mean() > 0.95
+
+
+def test_times_in_silence_move_to_where_flows_begin_and_keep_their_gaps():
+    names = flow_tables()
+    model = measure_flows(some_flows(np.random.default_rng(0), 120), counts(names, noise=0.1), width=10**9, longest=16)
+    cells, none = 4096, np.zeros(0, np.int64)
+    known = Trie(np.array([100, 101, 900]), np.full(3, 5.0), none, none, np.zeros(0))
+    elapsed = 1000 * np.array([100, 101, 103, 103, 103, 880, 880, 2000]) + np.array([0, 7, 10, 40, 990, 3, 500, 20])
+    found = replace(model, start=known, width=1000 * cells).active(elapsed)
+    assert found.tolist() == [100_000, 101_007, 101_010, 101_040, 101_990, 900_003, 900_500, 900_020]
 
 
 def test_frequent_addresses_are_found_and_nothing_is_lost():

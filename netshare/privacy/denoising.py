@@ -225,10 +225,12 @@ def _halved(noisy: np.ndarray, deviation: float, prior: np.ndarray, some: np.nda
     cells = expected[-1]
     for level in range(len(sums) - 2, -1, -1):
         left, right = room[level][::2], room[level][1::2]
-        share = np.where(right > 0, 0.5, 1.0) * (left > 0)
+        even = left / np.maximum(left + right, 1)
+        share = even.copy()
         own = np.flatnonzero((left > 0) & (right > 0) & (cells > LEAST))
         if len(own):
-            usual = expected[level][::2][own] / np.maximum(expected[level + 1][own], 1e-300)
+            whole = expected[level + 1][own]
+            usual = np.where(whole > 0, expected[level][::2][own] / np.maximum(whole, 1e-300), even[own])
             noise = deviation * np.sqrt(left + right)[own] / (2 * cells[own])
             seen = (1 + (sums[level][::2] - sums[level][1::2])[own] / cells[own]) / 2
             share[own] = posterior(seen, noise, usual, LEAST_HALF, HALVES_ALIKE)[0]

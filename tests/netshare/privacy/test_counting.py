@@ -241,6 +241,12 @@ def test_counts_come_out_nearer_than_noise_leaves_them_whether_they_are_as_expec
         assert np.allclose(np.sum(errors, axis=1), 0)
 
 
+def test_what_may_be_where_nothing_is_expected_is_spread_evenly_there():
+    prior, rng = np.r_[np.full(8, 100.0), np.zeros(13)], np.random.default_rng(0)
+    found = fitted_numbers(prior + 1e6 * rng.standard_normal(21), 1e6, prior)
+    assert found.sum() == pytest.approx(800) and found[8:].sum() < 60 and found[8:].max() < 15
+
+
 def test_a_likely_name_may_come_up_where_another_is_taken_for_noise():
     prior, noisy = np.r_[200.0, 100.0, np.zeros(254)], np.r_[200.0, 100.0, np.zeros(254)]
     noisy[[64, 200]] = 18.0  # 3.6 standard deviations

@@ -4,13 +4,14 @@ How packets follow one another (handshakes, requests and answers) is the same ev
 counted under differential privacy: it is taken from flows of the public trace, of the same protocol, about the same
 length, and with about as many packets back as the noisy counts ask for. Then each column is changed as little as
 possible until its shares are those of the counts, group by group: numbers keep their order, names keep their place where
-they can. Where noise hides what a group has, it keeps the public trace's shares, corrected by what larger groups have
-(all packets; those of a protocol and direction).
+they can. What a group has is concluded from its noisy counts and from the public trace's shares, corrected by what larger
+groups have (all packets; those of a protocol and direction): the more noise there is, the more from the latter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -19,12 +20,14 @@ from netshare.privacy.packet_marginals import (
     BACK,
     BACK_LENGTHS,
     GROUPS_OF_LENGTH,
+    LIKELY,
     NAMED,
     NUMBERS,
     PROTOCOLS,
     SHARES,
     SHORT,
     SIDES,
+    SIDES_OF_TCP,
     TIMES,
     VOLUMES,
     Table,
@@ -94,7 +97,8 @@ def draw_packets(
         else:
             values, rows = found[name], first_of_side if name == "ttl" else np.arange(len(owner))
         weights = np.full(len(rows), np.sqrt(0.5)) if name == "ttl" else weight[rows]
-        shares = _shares(name, tables[name], values[rows], group[rows], weights, SIDES)
+        heights = SIDES_OF_TCP if name.startswith("tcp_") else SIDES
+        shares = _shares(name, tables[name], values[rows], group[rows], weights, heights)
         if name == "gap":
             span = _targets(tables["span"], totals(gap, np.flatnonzero(within == 0)) // 1000, flows, rng)
             gap[rows] = _with_totals(values[rows], group[rows], shares, TIMES, owner[rows], span, rng) * 1000
@@ -134,18 +138,17 @@ def _shares(
     """float64[groups, cells]: what each group should have, by noisy counts where they are clear, else as `values` have it.
 
     Args:
-        heights: groups of packets of all numbers a flow; groups are numbered by these first.
+        heights: groups of packets of all numbers a flow; groups are numbered by these first, and later ones have nothing.
     """
-    fitted = fitted_names if name in NAMED else fitted_numbers
+    fitted = partial(fitted_names, likely=LIKELY[name]) if name in NAMED else fitted_numbers
     bins = {"span": TIMES, "bytes of a side": VOLUMES}.get(name)
     cell, cells = (cell_of(values, bins), len(bins) - 1) if bins is not None else cells_of(name, values)
     prior = np.bincount(group * cells + cell, weights=weights, minlength=table.counts.size)
-    prior = prior.reshape(heights, GROUPS_OF_LENGTH, cells)
-    noisy = table.counts.reshape(prior.shape)
+    prior, noisy = (values.reshape(-1, GROUPS_OF_LENGTH, cells)[:heights] for values in (prior, table.counts))
     everything = _level(
         prior.sum(axis=(0, 1)), noisy.sum(axis=(0, 1)), table.deviation * np.sqrt(noisy[..., 0].size), fitted
     )
-    found = np.zeros_like(prior)
+    found = np.zeros((len(table.counts) // GROUPS_OF_LENGTH, GROUPS_OF_LENGTH, cells))
     for k in range(heights):
         start = _corrected(prior[k].sum(axis=0), prior.sum(axis=(0, 1)), everything)
         together = _level(start, noisy[k].sum(axis=0), table.deviation * np.sqrt(GROUPS_OF_LENGTH), fitted)
@@ -277,14 +280,19 @@ def _moved_names(values: np.ndarray, group: np.ndarray, table: np.ndarray, rng: 
         if table[k].sum() <= 0:
             continue
         own = rng.permutation(np.flatnonzero(group == k))
-        wanted = np.floor(table[k] / table[k].sum() * len(own) + rng.random()).astype(np.int64)
+        wanted = table[k] / table[k].sum() * len(own)
         name = np.minimum(values[own], cells - 1)
         order = np.argsort(name, kind="stable")
         rank = np.empty(len(own), np.int64)
         starts = np.searchsorted(name[order], np.arange(cells))
         rank[order] = np.arange(len(own)) - starts[name[order]]
-        over = own[rank >= wanted[name]]
-        lacking = np.maximum(wanted - np.bincount(name, minlength=cells), 0)
-        pool = rng.permutation(np.repeat(np.arange(cells), lacking))
-        found[over] = np.resize(pool, len(over)) if len(pool) else found[over]
+        stays = rank + 1 <= wanted[name] + 1e-9
+        over = own[~stays]
+        lacking = np.maximum(wanted - np.bincount(name[stays], minlength=cells), 0.0)
+        if len(over) == 0 or lacking.sum() <= 0:
+            continue
+        names = rng.permutation(cells)
+        ends = np.cumsum(lacking[names])
+        at = (np.arange(len(over)) + rng.random(len(over))) / len(over) * ends[-1]
+        found[over] = names[np.minimum(np.searchsorted(ends, at, side="right"), cells - 1)]
     return found

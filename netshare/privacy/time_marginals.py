@@ -59,11 +59,12 @@ class Times:
         if len(at) == 0:
             return elapsed
         place = np.clip(elapsed // cell, 0, digits - 1)
-        after = np.minimum(np.searchsorted(at, place), len(at) - 1)
-        low, high = at[after] * cell, at[np.maximum(after - 1, 0)] * cell  # the next one, the last one
-        back = (low < elapsed) | ((high < elapsed) & (elapsed - high - cell < low - elapsed))
+        after = np.searchsorted(at, place)
+        low = at[np.minimum(after, len(at) - 1)] * cell  # of the next one
+        high = at[np.maximum(after - 1, 0)] * cell  # of the last one
+        back = (after == len(at)) | ((after > 0) & (elapsed - high - cell < low - elapsed))
         moved = np.where(back, high, low) + elapsed % cell  # gaps within a cell stay as they are
-        return np.where(at[after] == place, elapsed, np.clip(moved, 0, self.width - 1))
+        return np.where(low == place * cell, elapsed, np.clip(moved, 0, self.width - 1))
 
     def starts(self, span: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """int64[n], ns from the window's begin, of flows that last so long (int64[n], ns; 0: one record)."""

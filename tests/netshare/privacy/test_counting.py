@@ -1,19 +1,21 @@
 """Noisy histograms: what one unit can change, how much noise is added, and what is made of the counts."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.integrate import quad
+from scipy.stats import beta, chi2
 
 from netshare.privacy import standin
-from netshare.privacy.counting import NoisyCounts, clipped_sum, count_trie, trie_tables
-from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, projected, raked, smoothed
+from netshare.privacy.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
+from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, posterior, projected, raked, smoothed
 from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
-from netshare.privacy.time_marginals import placed
+from netshare.privacy.time_marginals import COARSE, Times, placed
 from netshare.privacy.units import bounded
 from preprocess import read_trace
 from preprocess.flows import group_flows
@@ -193,19 +195,64 @@ def test_even_traffic_is_not_made_bursty():
     assert np.sqrt(((found - exact) ** 2).mean()) < 2.5  # noise had 5
 
 
+@pytest.mark.parametrize(("seen", "noise", "expected", "concentration"), [
+    (0.3, 0.1, 0.2, 4.0), (0.02, 0.05, 0.2, 4.0), (0.5, 0.02, 0.1, 2.0), (-0.1, 0.1, 0.05, 16.0), (0.9, 0.2, 0.5, 1.0),
+])  # fmt: skip
+def test_what_is_concluded_from_noise_and_expectation_agrees_with_integration(seen, noise, expected, concentration):
+    def weight(x):
+        before = beta.pdf(x, concentration * expected, concentration * (1 - expected))
+        return before * np.exp(-(((x - seen) / noise) ** 2) / 2)
+
+    ends = [0, 1e-9, 1e-6, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99, 1 - 1e-6, 1]
+    whole, mean = (
+        sum(quad(lambda x, of=of: of(x) * weight(x), *pair, limit=200)[0] for pair in pairwise(ends))
+        for of in (lambda x: 1.0, lambda x: x)
+    )
+    found = posterior(np.array([seen]), noise, np.array([expected]), 1e-6, [concentration])[0]
+    assert found[0] == pytest.approx(mean / whole, abs=2e-3)
+
+
+def test_traces_that_are_alike_are_found_to_be_so():
+    expected, rng = np.r_[0.3, 0.25, 0.2, 0.15, 0.1], np.random.default_rng(0)
+    seen = expected + 0.1 * rng.standard_normal((40, 5))
+    errors = [
+        np.mean([np.square(posterior(row, 0.1, expected, 1e-6, values)[0] - expected).mean() for row in seen])
+        for values in ((1.0,), (1.0, 16.0, 256.0))
+    ]
+    assert errors[1] < 0.5 * errors[0]
+
+
 @pytest.mark.parametrize("fitted", [fitted_names, fitted_numbers])
-def test_what_noise_would_explain_is_as_expected_and_what_it_would_not_is_as_counted(fitted):
+def test_without_noise_counts_are_as_counted_and_with_much_as_expected(fitted):
+    prior, rng = np.r_[400.0, 300.0, 200.0, 100.0, np.zeros(28)], np.random.default_rng(0)
+    exact = 100 * rng.random(32)
+    assert np.allclose(fitted(exact, 1e-6, prior), exact * (1000 / exact.sum()))
+    assert np.abs(fitted(prior + 1e6 * rng.standard_normal(32), 1e6, prior) - prior).max() < 50
+    assert np.abs(fitted(prior, 5.0, prior) - prior).max() < 1
+
+
+@pytest.mark.parametrize("fitted", [fitted_names, fitted_numbers])
+def test_counts_come_out_nearer_than_noise_leaves_them_whether_they_are_as_expected_or_not(fitted):
     prior = np.r_[400.0, 300.0, 200.0, 100.0, np.zeros(28)]
-    exact = np.r_[400.0, 0.0, 200.0, 100.0, np.zeros(14), 300.0, np.zeros(13)]
+    other = np.r_[400.0, 0.0, 200.0, 100.0, np.zeros(14), 300.0, np.zeros(13)]
     rng = np.random.default_rng(0)
-    errors, unchanged = [], []
-    for _ in range(20):
-        noise = 5 * rng.standard_normal(32)
-        errors.append(fitted(exact + noise, 5.0, prior) - exact)
-        unchanged.append(fitted(prior + 0.3 * noise, 5.0, prior) - prior)
-    assert np.abs(unchanged).max() < 1e-6
-    assert np.sqrt(np.mean(np.square(errors))) < 5.0 and np.abs(np.mean(errors, axis=0)).max() < 8.0
-    assert np.allclose(np.sum(errors, axis=1), 0)
+    for exact in (prior, other):
+        errors = [fitted(exact + 5 * rng.standard_normal(32), 5.0, prior) - exact for _ in range(20)]
+        assert np.sqrt(np.mean(np.square(errors))) < 2.0 and np.abs(np.mean(errors, axis=0)).max() < 5.0
+        assert np.allclose(np.sum(errors, axis=1), 0)
+
+
+def test_what_may_be_where_nothing_is_expected_is_spread_evenly_there():
+    prior, rng = np.r_[np.full(8, 100.0), np.zeros(13)], np.random.default_rng(0)
+    found = fitted_numbers(prior + 1e6 * rng.standard_normal(21), 1e6, prior)
+    assert found.sum() == pytest.approx(800) and found[8:].sum() < 60 and found[8:].max() < 15
+
+
+def test_a_likely_name_may_come_up_where_another_is_taken_for_noise():
+    prior, noisy = np.r_[200.0, 100.0, np.zeros(254)], np.r_[200.0, 100.0, np.zeros(254)]
+    noisy[[64, 200]] = 18.0  # 3.6 standard deviations
+    found = fitted_names(noisy, 5.0, prior, likely=(64,))
+    assert found[64] > 5 and found[200] < 0.1 * found[64]
 
 
 @given(
@@ -226,6 +273,14 @@ def test_flows_begin_and_end_where_counts_say():
     assert np.bincount(place, minlength=64)[[10, 30]] == pytest.approx([1600, 2400], rel=0.1)
     last = np.floor(place + span + 0.5).astype(int)
     assert (np.isin(last, [12, 13, 32, 33, 50, 51, 30, 31])).mean() > 0.95
+
+
+def test_times_in_silence_move_to_where_flows_begin_and_keep_their_gaps():
+    cells, none = 4096, np.zeros(0, np.int64)
+    known = Trie(np.array([100, 101, 900]), np.full(3, 5.0), none, none, np.zeros(0))
+    elapsed = 1000 * np.array([100, 101, 103, 103, 103, 880, 880, 2000]) + np.array([0, 7, 10, 40, 990, 3, 500, 20])
+    found = Times(known, np.zeros(COARSE), np.zeros(COARSE), 1000 * cells).active(elapsed)
+    assert found.tolist() == [100_000, 101_007, 101_010, 101_040, 101_990, 900_003, 900_500, 900_020]
 
 
 def test_frequent_addresses_are_found_and_nothing_is_lost():

@@ -28,7 +28,9 @@ def test_drawn_columns_come_as_often_as_their_shares_say():
 def test_two_counts_are_better_than_one():
     rng = np.random.default_rng(0)
     exact = np.full(4000, 50.0)
-    found, deviation = merged((exact + 3 * rng.standard_normal(4000), 3.0), (exact + 4 * rng.standard_normal(4000), 4.0))
+    found, deviation = merged(
+        (exact + 3 * rng.standard_normal(4000), 3.0), (exact + 4 * rng.standard_normal(4000), 4.0)
+    )
     assert np.allclose(deviation, 2.4)  # 1 / sqrt(1/9 + 1/16)
     assert np.std(found - exact) == pytest.approx(2.4, rel=0.05)
 
@@ -76,7 +78,7 @@ def test_hosts_are_found_by_what_they_have_at_both_ends():
     times, near = 0, []
     for seed in range(20):
         noisy = counter(tables, 4.0, seed)
-        assert 40 < 3.8 * noisy.deviation("address, digit 4") * np.sqrt(2)
+        assert 3.8 * noisy.deviation("address, digit 4") * np.sqrt(2) > 40
         units = np.arange(len(source))
         found = find_hosts([source, target], units, noisy, float(len(source)))
         assert other in found.values

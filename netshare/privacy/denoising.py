@@ -156,7 +156,7 @@ def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.n
     """int64[n]: a column of each of the rows (int64[n]) of a table of counts, in proportion to them; of a row that is asked
     for m times each column comes m times its share, up to 1 (systematic sampling), in random order."""
     cumulative = np.cumsum(table, axis=1)
-    cumulative /= cumulative[:, -1:]
+    cumulative /= np.maximum(cumulative[:, -1:], 1e-300)
     flat = (cumulative + np.arange(len(table))[:, None]).ravel()
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]

@@ -14,7 +14,7 @@ from netshare.privacy.counting import NoisyCounts
 from netshare.privacy.denoising import joined, raked
 
 LENGTHS = np.array([1, 4, 17, 65])  # records a flow, lower ends
-ROUNDS = 20
+ROUNDS, TINY = 20, 1e-12
 
 
 def both_tables(name: str, by_class: float, by_length: float) -> dict[str, float]:
@@ -74,12 +74,12 @@ def paired(pairs: np.ndarray, sides: tuple[np.ndarray, np.ndarray], together: np
     side's networks have flows of the lengths that they were counted with (float64[kinds, networks] each)."""
     groups, sizes = together.shape[1], [each.shape[1] for each in sides]
     wanted = [each.reshape(-1, groups, each.shape[1]).sum(axis=0) + 1e-9 for each in sides]
-    found = together[:, :, None] * (pairs / pairs.sum(axis=1, keepdims=True))[:, None]
+    found = together[:, :, None] * (pairs / (pairs.sum(axis=1, keepdims=True) + TINY))[:, None] + TINY
     for _ in range(ROUNDS):
-        found = found * (pairs / found.sum(axis=1))[:, None]
+        found = found * (pairs / (found.sum(axis=1) + TINY))[:, None]
         for side in (0, 1):
             has = found.sum(axis=0).reshape(groups, *sizes).sum(axis=2 - side) + 1e-9
             factor = np.expand_dims(wanted[side] / has, 2 - side)
             found = found * np.broadcast_to(factor, (groups, *sizes)).reshape(groups, -1)
-        found = found * (together / found.sum(axis=2))[:, :, None]
-    return found.reshape(-1, pairs.shape[1])
+        found = found * (together / (found.sum(axis=2) + TINY))[:, :, None]
+    return found.reshape(-1, pairs.shape[1]) + TINY

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from netshare.privacy.denoising import drawn, fitted_names, fitted_numbers
+from netshare.privacy.denoising import drawn
 from netshare.privacy.packet_marginals import (
     BACK,
     BACK_LENGTHS,
@@ -40,6 +40,7 @@ from netshare.privacy.packet_marginals import (
     packet_weight,
     totals,
 )
+from netshare.privacy.posterior import fitted_names, fitted_numbers
 from preprocess.fields.times import spread_over_span
 from preprocess.flows import FlowKey, Flows, group_flows
 from preprocess.protocols import TCP, UDP

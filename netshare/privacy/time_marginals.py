@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import CLEAR, WORTH_OPENING, NoisyCounts, Trie, drawn_from
-from netshare.privacy.denoising import bursty, drawn, fitted_numbers, merged, smoothed
+from netshare.privacy.denoising import bursty, drawn, merged, smoothed
+from netshare.privacy.posterior import fitted_numbers
 
 COARSE, FINE = 128, 32
 SURE = 3.0  # standard deviations of a run that holds something

@@ -12,9 +12,10 @@ from scipy.stats import beta, chi2
 
 from netshare.privacy import standin
 from netshare.privacy.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
-from netshare.privacy.denoising import bursty, fitted_names, fitted_numbers, posterior, projected, raked, smoothed
+from netshare.privacy.denoising import bursty, projected, raked, smoothed
 from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
+from netshare.privacy.posterior import fitted_names, fitted_numbers, posterior
 from netshare.privacy.time_marginals import COARSE, Times, placed
 from netshare.privacy.units import bounded
 from preprocess import read_trace

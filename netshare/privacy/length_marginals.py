@@ -18,8 +18,10 @@ def length_tables() -> dict[str, float]:
 
 
 def length_bins(longest: int) -> np.ndarray:
-    """int64[n]: lower ends of the bins of lengths; exact up to 8, then four for each doubling, then what is too long."""
-    edges = np.concatenate([np.arange(1, 9), np.floor(8 * 2 ** (np.arange(1, 65) / 4)).astype(np.int64)])
+    """int64[n]: lower ends of the bins of lengths; exact up to 8, four for each doubling up to 32, then one (long flows are
+    few, and hold many records), then what is too long."""
+    wide = np.floor(np.concatenate([8 * 2 ** (np.arange(1, 8) / 4), 32.0 * 2 ** np.arange(48)])).astype(np.int64)
+    edges = np.concatenate([np.arange(1, 9), wide])
     return np.unique(np.append(edges[edges <= longest], longest + 1))
 
 

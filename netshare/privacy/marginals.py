@@ -136,7 +136,7 @@ class FlowModel:
         kind = drawn(self.classes[None, :], np.zeros(n, np.int64), rng)
         length_bin = drawn(self.lengths, kind, rng)
         low, high = self.bins[length_bin], self.bins[length_bin + 1]
-        length = low + np.floor(rng.random(n) * (high - low)).astype(np.int64)
+        length = np.clip(np.floor(low * (high / low) ** rng.random(n)).astype(np.int64), low, high - 1)
         found = {
             "class": kind,
             "protocol": self.protocol[kind],

@@ -135,6 +135,7 @@ def on_sides(
         inside = cell >= 0
         noisy.append(counter.count(f"{side} host", cell[inside], known + len(found.low), units[inside]))
     noise, of_both = counter.deviation(f"{SIDES[0]} host"), counter.deviation(trie_tables("address", 4)[-1]) / OF_END
+    # Tweedie's formula, where hosts with c flows are as frequent as 1 / c^2: those that noise made larger are found more often
     likely = np.maximum(found.counts - 2 * of_both**2 / np.maximum(found.counts, 1e-9), 0.0)
     missing = (likely - sum(each[:known] for each in noisy)) * noise**2 / (2 * noise**2 + of_both**2)
     sides = []
@@ -201,8 +202,7 @@ def measure_hosts(
     table = kinds.by_both(f"{side} host", slot, len(network_of_slot), columns, four)
     table_of_sizes, sensitivity = f"hosts by flows, {side}", math.sqrt(2) * counter.bound**2
     _, per_host = np.unique(address[four], return_counts=True)
-    sizes = np.searchsorted(FLOWS_OF_HOST, per_host, side="right") - 1
-    sizes = np.bincount(sizes, minlength=len(FLOWS_OF_HOST) - 1).astype(float)
+    sizes = np.bincount(group_of(per_host, FLOWS_OF_HOST), minlength=len(FLOWS_OF_HOST) - 1).astype(float)
     sizes = counter.release(table_of_sizes, sizes, sensitivity=sensitivity)
     noise = counter.deviation(table_of_sizes) * sensitivity / counter.bound
     sizes = np.where(sizes > 2 * noise, sizes, 0.0)

@@ -49,6 +49,7 @@ COARSE = {
     DURATION: np.array([0, 1, 100, 1000, 3000, 8000, 20000, 60000]),
     GAP: np.array([0, 10**5, 10**6, 3 * 10**6, 10**7, 3 * 10**7]),
 }
+# at borders of bins
 COARSE = {name: np.unique(BINS[name][np.abs(BINS[name] - low[:, None]).argmin(axis=1)]) for name, low in COARSE.items()}
 NAMES = ("tos", "tcp_flags")  # counted by class, cell by cell
 CELLS = {"tos": 256, "tcp_flags": 512}
@@ -195,7 +196,7 @@ def _finely(
     coarse_of, cells = _group(low, COARSE[name]), len(COARSE[name])
 
     def fit(noisy: np.ndarray, deviation: float, mass: float) -> np.ndarray:
-        if len(noisy) == PARTS:
+        if len(noisy) == PARTS:  # of one bin
             return smoothed(noisy, deviation, mass)
         sums = np.bincount(coarse_of, noisy, cells), deviation * np.sqrt(np.bincount(coarse_of, minlength=cells))
         more = (merged(sums, coarsely)[0] - sums[0]) / np.bincount(coarse_of, minlength=cells)

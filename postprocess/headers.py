@@ -127,7 +127,7 @@ def _room(rows: Trace, link: np.ndarray, length: np.ndarray, snaplen: int | None
 
 def scatter_rows(buffer: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> None:
     """Copy each row of a contiguous uint8[n, width] to its byte position in the buffer."""
-    if not len(rows):
+    if not rows.size:
         return
     width = rows.shape[1]
     record = np.dtype((np.void, width))
@@ -216,7 +216,9 @@ def _write_transport(
             0xFFFF  # RFC 768: zero means no checksum
         )
         header[:, checksum_at : checksum_at + 2] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
-        scatter_rows(buffer, position[chosen], header)
+        room = np.clip(kept[chosen] - position[chosen], 0, width)  # a cut packet may end within its header
+        for size in np.unique(room):
+            scatter_rows(buffer, position[chosen][room == size], np.ascontiguousarray(header[room == size, :size]))
         place = position[chosen] + width
         write_bodies(buffer, plan.bodies, numbers[chosen], place, end[chosen] - place, kept[chosen] - place)
         done[chosen] = True

@@ -166,6 +166,18 @@ def test_snapped_frames_begin_as_whole_ones(snaplen: int, tmp_path: Path):
     assert frames["snapped.pcap"] == [frame[:snaplen] for frame in frames["whole.pcap"]]
 
 
+def test_a_first_fragment_may_end_within_its_message(sample_capture, tmp_path: Path):
+    """A neighbour solicitation of which the first fragment, the last packet of the capture, has 24 bytes: no option."""
+    trace = read_trace(sample_capture)
+    found = np.flatnonzero((trace["protocol"] == 58) & (trace["icmp_type"] == 135))[:1]
+    trace = trace.take(np.r_[found, found])
+    for name, values in {"ip_flags": [0, 1], "fragment_offset": [24, 0], "length": [80, 72]}.items():
+        trace[name][:] = values
+    write_pcap(trace, tmp_path / "out.pcap", link_type="ethernet", nanoseconds=True, snaplen=None, seed=1)
+    again = read_trace(tmp_path / "out.pcap")
+    assert again["length"].tolist() == [80, 72] and again["fragment_offset"].tolist() == [24, 0]
+
+
 def test_a_capture_in_microseconds_says_so(tmp_path: Path):
     trace, _ = repair(random_packets(100, seed=8))
     for name in ("out.pcap", "out.pcapng"):

@@ -25,10 +25,11 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
-from netshare.privacy.denoising import drawn, projected, smoothed
+from netshare.privacy.denoising import drawn, projected
 from netshare.privacy.noise import Randomness
 
 CLEAR = 3.8  # standard deviations above which a cell is taken to hold somebody: wrong in one empty cell of 14,000
@@ -137,6 +138,11 @@ def drawn_from(trie: Trie, n: int, rng: np.random.Generator) -> np.ndarray:
     return low + np.floor(rng.random(n) * width).astype(np.int64)
 
 
+def group_of(values: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """int64[n]: which of the groups with these lower ends (ascending) each value is in; the first where below all."""
+    return np.maximum(np.searchsorted(low, values, side="right") - 1, 0)
+
+
 def trie_tables(name: str, levels: int) -> list[str]:
     """The tables that `count_trie` counts under `name`."""
     return [f"{name}, digit {level + 1}" for level in range(levels)]
@@ -150,19 +156,18 @@ def count_trie(
     radices: Sequence[int],
     *,
     total: float,
-    smooth: int = 0,
+    fits: Sequence[Callable[[np.ndarray, float, float], np.ndarray]] = (),
     opening: float = WORTH_OPENING,
     capped: bool = True,
     weights: np.ndarray | None = None,
-    fit: Callable[[np.ndarray, float, float], np.ndarray] = smoothed,
 ) -> Trie:
     """Where values lie whose digits have these radices, the first digit counting most.
 
     Args:
         values: int64[n], below the product of the radices.
         total: how many there are (a noisy count).
-        smooth: in so many first levels all children share their parent's mass as counted, without a threshold: for
-            numbers, which fill ranges.
+        fits: of the first levels, how all children share their parent's mass (noisy counts, the deviation of their noise and
+            the mass give counts), without a threshold: for numbers, which fill ranges.
         opening: standard deviations of a prefix that is looked into.
         capped: what begins with a prefix is no more than the prefix was counted.
     """
@@ -178,18 +183,14 @@ def count_trie(
         own = None if weights is None else weights[inside]
         noisy = counter.count(table, cells, len(opened) * radix, units[inside], own).reshape(len(opened), radix)
         deviation = counter.deviation(table)
-        kept = np.where(noisy > CLEAR * deviation, noisy, 0.0)
-        over = (kept.sum(axis=1) > masses) & capped
-        children = np.stack(
-            [
-                fit(noisy[i], deviation, masses[i])
-                if level < smooth
-                else projected(kept[i], masses[i])
-                if over[i]
-                else kept[i]
-                for i in range(len(opened))
-            ]
-        ).reshape(len(opened), radix)
+        if level < len(fits):
+            children = np.stack([fits[level](*each) for each in zip(noisy, repeat(deviation), masses, strict=False)])
+        else:
+            kept = np.where(noisy > CLEAR * deviation, noisy, 0.0)
+            over = (kept.sum(axis=1) > masses) & capped
+            children = np.stack(
+                [projected(*each) if more else each[0] for *each, more in zip(kept, masses, over, strict=True)]
+            )
         rest = np.maximum(masses - children.sum(axis=1), 0.0)
         regions.append((opened, width * radix, rest))
         at = np.flatnonzero(children.ravel() > 0)

@@ -14,7 +14,7 @@ import numpy as np
 MAYBE_EMPTY, SURELY_NOT = 2.5, 3.5  # standard deviations: of a run of cells beside another
 SMOOTHING = 1e-3  # share of independence in a table of two columns
 CLEAR_DIFFERENCE = 4.0  # standard deviations of a cell from what independence would have it hold
-PRIOR_LIMIT = 2.0  # standard deviations by which halves differ clearly from what a prior says
+FILLED_LIMIT = 2.0  # standard deviations by which halves of a filled scale differ clearly
 CLEARLY = 3.8  # standard deviations of a cell, or a run of cells, that holds something
 LITTLE = 0.05  # of all, which is left out where it cannot be placed
 ROUNDS, ROUNDS_OF_THREE = 50, 20
@@ -35,29 +35,32 @@ def projected(noisy: np.ndarray, total: float) -> np.ndarray:
     return np.maximum(noisy - excess[last], 0.0)
 
 
-def smoothed(noisy: np.ndarray, deviation: float, total: float, prior: np.ndarray | None = None) -> np.ndarray:
+def smoothed(noisy: np.ndarray, deviation: float, total: float, *, filled: bool = False) -> np.ndarray:
     """float64[n]: counts in neighbouring cells, noise taken out, not negative and adding up to `total`.
 
     Two halves of a run of cells are told apart only where they differ by more than noise would make them (hard
     thresholds on Haar wavelets: Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", 1994), or where
     one of them is clearly not empty and the other may well be: then it is taken to be. Where they are not told apart they
-    share as in `prior` (float64[n], default: evenly).
+    share evenly.
+
+    Args:
+        filled: whether the whole scale is known to be filled; then less is enough to tell halves apart, and none is empty.
     """
     size = 1 << max(len(noisy) - 1, 1).bit_length()
     sums = [np.concatenate([noisy, np.zeros(size - len(noisy))])]
     while len(sums[-1]) > 1:
         sums.append(sums[-1][::2] + sums[-1][1::2])
-    expected = [np.concatenate([np.ones(len(noisy)) if prior is None else prior, np.zeros(size - len(noisy))])]
+    expected = [np.concatenate([np.ones(len(noisy)), np.zeros(size - len(noisy))])]
     while len(expected[-1]) > 1:
         expected.append(expected[-1][::2] + expected[-1][1::2])
-    cells = np.array([max(sums[-1][0], 0.0) if prior is None else total])
-    limit = max(math.sqrt(2 * math.log(size)), SURELY_NOT) if prior is None else PRIOR_LIMIT
+    cells = np.array([total if filled else max(sums[-1][0], 0.0)])
+    limit = FILLED_LIMIT if filled else max(math.sqrt(2 * math.log(size)), SURELY_NOT)
     for level in range(len(sums) - 2, -1, -1):
         left, right, noise = sums[level][::2], sums[level][1::2], deviation * math.sqrt(2**level)
         usual = cells * (expected[level][::2] - expected[level][1::2]) / np.maximum(expected[level + 1], 1e-300)
         apart = np.abs(left - right - usual) > limit * math.sqrt(2) * noise
         less, more = np.minimum(left, right), np.maximum(left, right)
-        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise) & (prior is None)
+        emptied = (less < MAYBE_EMPTY * noise) & (more > SURELY_NOT * noise) & (not filled)
         difference = np.where(emptied, np.sign(left - right) * cells, np.where(apart, left - right, usual))
         difference = np.clip(difference, -cells, cells)
         cells = np.stack([(cells + difference) / 2, (cells - difference) / 2], axis=1).ravel()
@@ -86,7 +89,7 @@ def bursty(noisy: np.ndarray, deviation: float, total: float) -> np.ndarray:
             found[own] = projected(values[own], float(sums[run]))
         open_cells &= ~chosen
         if width == 1 and found.sum() < total / 2:
-            return smoothed(noisy, deviation, total, np.ones(len(noisy)))
+            return smoothed(noisy, deviation, total, filled=True)
         width *= 2
     left = total - float(found.sum())
     if left > max(2 * deviation * math.sqrt(max(int(open_cells.sum()), 1)), LITTLE * total):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, trie_tables
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, group_of, trie_tables
 from netshare.privacy.denoising import drawn, projected
-from netshare.privacy.kinds import Kinds, both_tables, group_of
+from netshare.privacy.kinds import Kinds, both_tables
 
 HEAVY_HOSTS, NETWORKS = 64, 6  # at most
 ADDRESS_DIGITS = (256,) * 4

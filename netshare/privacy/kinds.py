@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import NoisyCounts
+from netshare.privacy.counting import NoisyCounts, group_of
 from netshare.privacy.denoising import joined, raked
 
 LENGTHS = np.array([1, 4, 17, 65])  # records a flow, lower ends
@@ -25,11 +25,6 @@ def both_tables(name: str, by_class: float, by_length: float) -> dict[str, float
 def kind_of(classes: np.ndarray, length: np.ndarray) -> np.ndarray:
     """int64[n]: kinds of flows of these classes and lengths."""
     return classes * len(LENGTHS) + group_of(length, LENGTHS)
-
-
-def group_of(length: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """int64[n]: which of the groups with these lower ends each length is in."""
-    return np.searchsorted(low, length, side="right") - 1
 
 
 @dataclass(frozen=True)

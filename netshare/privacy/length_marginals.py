@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from netshare.privacy.counting import WORTH_OPENING, NoisyCounts
+from netshare.privacy.counting import WORTH_OPENING, NoisyCounts, group_of
 from netshare.privacy.denoising import smoothed
-from netshare.privacy.kinds import group_of
 
 BINS, EXACTLY = "records a flow", "records a flow, exactly"
 WIDEST = 64  # lengths in a bin that is looked into
@@ -47,3 +46,8 @@ def measure_lengths(
         own = (bins[:-1] >= wide[k]) & (bins[:-1] < wide[k + 1])
         found[own] = smoothed(exact[own], counter.deviation(EXACTLY), counts[k])
     return bins, found
+
+
+def in_groups(counts: np.ndarray, bins: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """float64[r, groups]: counts (float64[r, bins]) of bins of lengths, added up to groups with these lower ends."""
+    return np.stack([counts[:, group_of(bins[:-1], low) == k].sum(axis=1) for k in range(len(low))], axis=1)

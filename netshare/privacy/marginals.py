@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, trie_tables
-from netshare.privacy.denoising import drawn, projected, raked
+from netshare.privacy.counting import CLEAR, NoisyCounts, Trie, count_trie, drawn_from, group_of, trie_tables
+from netshare.privacy.denoising import drawn, projected, raked, smoothed
 from netshare.privacy.host_marginals import (
     SIDES,
     Hosts,
@@ -31,8 +31,8 @@ from netshare.privacy.host_marginals import (
     measure_hosts,
     on_sides,
 )
-from netshare.privacy.kinds import LENGTHS, Kinds, group_of, kind_of, paired
-from netshare.privacy.length_marginals import length_tables, measure_lengths
+from netshare.privacy.kinds import LENGTHS, Kinds, kind_of, paired
+from netshare.privacy.length_marginals import in_groups, length_tables, measure_lengths
 from netshare.privacy.time_marginals import Times, measure_times, time_tables
 from preprocess.protocols import TCP, UDP
 
@@ -177,30 +177,18 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
 
     tries = {
         side: count_trie(counter, f"{side} port", flows.ports[side].astype(np.int64), units, PORT_DIGITS,
-                         total=total, smooth=1)
+                         total=total, fits=(smoothed,))
         for side in SIDES
     }  # fmt: skip
     services = _services(tries)
     names = [(int(p), s) for p in protocols for s in (*range(len(services)), -1) if s < 0 or p in (TCP, UDP)]
     ports = [flows.ports[side].astype(np.int64) for side in SIDES]
     kind = _classes(protocol, ports[0], ports[1], services, names)
-    inside = kind >= 0
-    cells, table = kind * len(CLASS_LENGTHS) + group_of(flows.length, CLASS_LENGTHS), "records a flow, by class"
-    noisy = counter.count(table, cells[inside], len(names) * len(CLASS_LENGTHS), units[inside])
-    noisy = noisy.reshape(len(names), -1)
-    noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
-    lasting = np.array([s < 0 or m > 2 * CLEAR * noise for (_, s), m in zip(names, noisy.sum(axis=1), strict=True)])
-    for k in np.flatnonzero(~lasting):
-        noisy[names.index((names[k][0], -1))] += noisy[k]
-    names = [name for name, keep in zip(names, lasting, strict=True) if keep]
-    bins, finely = measure_lengths(flows.length, units, counter, total=total, longest=longest)
-    group = group_of(bins[:-1], CLASS_LENGTHS)
-    in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS)) + 1e-9
-    classes = _of_classes(noisy[lasting].sum(axis=1), names, clear.sum(axis=0), total)
-    by_length = raked(noisy[lasting], classes, in_group, counter.deviation(table))
-    lengths = by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
+    names, bins, lengths = _measure_lengths_of_classes(
+        names, kind, flows, counter, by_protocol=clear.sum(axis=0), total=total, longest=longest
+    )
     kind = _classes(protocol, ports[0], ports[1], services, names)
-    kinds = Kinds(counter, kind, flows.length, units, _of_kinds(lengths, bins))
+    kinds = Kinds(counter, kind, flows.length, units, in_groups(lengths, bins, LENGTHS))
     found_ports = {
         side: Ports(
             services, tries[side],
@@ -223,7 +211,7 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     pairs = kinds.by_class("networks, by class", cells, by_network[0].shape[1] * deep, some=four)
     times = measure_times(
         flows.start, flows.end, flows.length, units, counter,
-        total=total, of_several=float(finely[bins[:-1] > 1].sum()), width=width,
+        total=total, of_several=float(lengths[:, bins[:-1] > 1].sum()), width=width,
     )  # fmt: skip
     return FlowModel(
         total=total,
@@ -240,6 +228,33 @@ def measure_flows(flows: FlowColumns, counter: NoisyCounts, *, width: int, longe
     )
 
 
+def _measure_lengths_of_classes(
+    names: list[tuple[int, int]], kind: np.ndarray, flows: FlowColumns, counter: NoisyCounts, *, by_protocol: np.ndarray,
+    total: float, longest: int,
+) -> tuple[list[tuple[int, int]], np.ndarray, np.ndarray]:  # fmt: skip
+    """The classes that last (a protocol and a service's number or -1; those of too few flows become part of their
+    protocol's other flows), int64[n + 1]: bins of lengths, and float64[classes, n]: flows of each class and length.
+
+    Args:
+        kind: int64[flows], below the number of names: the class of each flow, -1 where in none.
+        by_protocol: float64[256], noisy.
+    """
+    cells, table = kind * len(CLASS_LENGTHS) + group_of(flows.length, CLASS_LENGTHS), "records a flow, by class"
+    noisy = counter.count(table, cells[kind >= 0], len(names) * len(CLASS_LENGTHS), flows.units[kind >= 0])
+    noisy = noisy.reshape(len(names), -1)
+    noise = counter.deviation(table) * math.sqrt(noisy.shape[1])
+    lasting = np.array([s < 0 or m > 2 * CLEAR * noise for (_, s), m in zip(names, noisy.sum(axis=1), strict=True)])
+    for k in np.flatnonzero(~lasting):
+        noisy[names.index((names[k][0], -1))] += noisy[k]
+    names = [name for name, keep in zip(names, lasting, strict=True) if keep]
+    bins, finely = measure_lengths(flows.length, flows.units, counter, total=total, longest=longest)
+    group = group_of(bins[:-1], CLASS_LENGTHS)
+    in_group = np.bincount(group, weights=finely, minlength=len(CLASS_LENGTHS)) + 1e-9
+    classes = _of_classes(noisy[lasting].sum(axis=1), names, by_protocol, total)
+    by_length = raked(noisy[lasting], classes, in_group, counter.deviation(table))
+    return names, bins, by_length[:, group] * (finely / np.maximum(in_group[group], 1e-9))[None, :] + 1e-12
+
+
 def _of_classes(noisy: np.ndarray, names: list[tuple[int, int]], by_protocol: np.ndarray, total: float) -> np.ndarray:
     """float64[classes]: flows of each class, adding up to `total`, in each protocol (float64[256]) to its own."""
     protocol, found = np.array([p for p, _ in names]), np.zeros(len(names))
@@ -248,12 +263,6 @@ def _of_classes(noisy: np.ndarray, names: list[tuple[int, int]], by_protocol: np
         own = protocol == p
         found[own] = projected(noisy[own], total * shares[p])
     return found + 1e-9
-
-
-def _of_kinds(lengths: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """float64[classes, len(LENGTHS)]: flows of each kind."""
-    group = group_of(bins[:-1], LENGTHS)
-    return np.stack([lengths[:, group == k].sum(axis=1) for k in range(len(LENGTHS))], axis=1)
 
 
 def _repeated(flows: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import NoisyCounts
+from netshare.privacy.counting import NoisyCounts, group_of
 from netshare.privacy.marginals import FlowColumns
 from netshare.privacy.record_marginals import number_bins
 from preprocess.protocols import TCP, UDP
@@ -136,7 +136,7 @@ def flow_groups(protocol: np.ndarray, length: np.ndarray) -> np.ndarray:
 def back_cells(protocol: np.ndarray, length: np.ndarray, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """int64[n] each: the group and the cell of flows of which so many packets go back."""
     cell = np.where(length < SHORT + 1, back, back * BACK // np.maximum(length, 1))
-    group = of_protocol(protocol) * len(BACK_LENGTHS) + low_ends(length, BACK_LENGTHS)
+    group = of_protocol(protocol) * len(BACK_LENGTHS) + group_of(length, BACK_LENGTHS)
     return group, np.clip(cell, 0, BACK - 1).astype(np.int64)
 
 
@@ -147,7 +147,7 @@ def of_protocol(protocol: np.ndarray) -> np.ndarray:
 
 def length_group(length: np.ndarray) -> np.ndarray:
     """int64[n]: of numbers of packets."""
-    return np.minimum(low_ends(length, LENGTHS), GROUPS_OF_LENGTH - 1)
+    return np.minimum(group_of(length, LENGTHS), GROUPS_OF_LENGTH - 1)
 
 
 def cells_of(name: str, value: np.ndarray) -> tuple[np.ndarray, int]:
@@ -160,11 +160,6 @@ def cells_of(name: str, value: np.ndarray) -> tuple[np.ndarray, int]:
 def cell_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """int64[n]: the bins of numbers."""
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-
-
-def low_ends(values: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """int64[n]: which of the lower ends each value lies above."""
-    return np.maximum(np.searchsorted(low, values, side="right") - 1, 0).astype(np.int64)
 
 
 def totals(values: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.privacy.counting import NoisyCounts, count_trie, trie_tables
+from netshare.privacy.counting import NoisyCounts, count_trie, group_of, trie_tables
 from netshare.privacy.denoising import drawn, merged, raked, smoothed
 from netshare.privacy.marginals import LENGTH_GROUPS
 
@@ -89,11 +89,11 @@ class RecordModel:
 
     def draw(self, kind: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Columns of the records of flows of these classes and lengths (int64[n] each), and `gap` in ns, 0 for firsts."""
-        own, many = np.repeat(2 * kind + (length > 1), length), np.repeat(_group(length, LENGTH_GROUPS), length)
+        own, many = np.repeat(2 * kind + (length > 1), length), np.repeat(group_of(length, LENGTH_GROUPS), length)
         first = np.zeros(len(own), bool)
         first[np.cumsum(length) - length] = True
         packets = self._number(PACKETS, own * len(LENGTH_GROUPS) + many, rng)
-        group = own * len(PACKET_GROUPS) + _group(packets, PACKET_GROUPS)
+        group = own * len(PACKET_GROUPS) + group_of(packets, PACKET_GROUPS)
         size = self._number(SIZE, group, rng, whole=False)
         found = {
             "packets": packets,
@@ -133,7 +133,7 @@ def measure_records(
     masses = masses.reshape(2 * classes, -1)  # of one record and of several apart
     several, classes = masses * (np.arange(2 * classes) % 2 == 1)[:, None], 2 * classes
     packets = columns["packets"].astype(np.int64)
-    of_length, of_packets = _group(length, LENGTH_GROUPS), _group(packets, PACKET_GROUPS)
+    of_length, of_packets = group_of(length, LENGTH_GROUPS), group_of(packets, PACKET_GROUPS)
     later = np.flatnonzero(~first)
     everything = slice(None)
     numbers = {
@@ -146,7 +146,7 @@ def measure_records(
     for name, (value, group, groups, rows, share) in numbers.items():
         weights, owner = share[rows], unit[rows]
         together = {PACKETS: masses, GAP: several}.get(name, of_packets_in_class)
-        coarse, cell = len(COARSE[name]), _group(value, COARSE[name])
+        coarse, cell = len(COARSE[name]), group_of(value, COARSE[name])
         margins, sums = [], []
         for table, number, height in ((_by_group(name), group, groups), (_by_class(name), own, classes)):
             noisy = counter.count(table, (number * coarse + cell)[rows], height * coarse, owner, weights)
@@ -155,10 +155,10 @@ def measure_records(
             margins.append((noisy, noise))
         coarsely = merged(*sums)
         finely, edges[name] = _finely(name, value[rows], owner, weights, counter, float(together.sum()), coarsely)
-        coarse_of = _group(np.ceil(edges[name][0]), COARSE[name])
+        coarse_of = group_of(np.ceil(edges[name][0]), COARSE[name])
         fitted = _fitted(finely, margins[0], margins[1], together, coarse_of)
         if name == PACKETS:
-            of_cell = _group(np.ceil(edges[name][0]), PACKET_GROUPS)
+            of_cell = group_of(np.ceil(edges[name][0]), PACKET_GROUPS)
             in_class = fitted.sum(axis=1)
             of_packets_in_class = np.stack(
                 [in_class[:, of_cell == k].sum(axis=1) for k in range(len(PACKET_GROUPS))], axis=1
@@ -191,19 +191,24 @@ def _finely(
     `coarsely`: what else is known of the coarse cells, and its standard deviations."""
     bins = BINS[name]
     low, width = bins[:-1], np.diff(bins)
-    cell = np.clip(_group(value, bins), 0, len(width) - 1)
+    cell = np.clip(group_of(value, bins), 0, len(width) - 1)
     part = np.clip((value - low[cell]) * PARTS // width[cell], 0, PARTS - 1)
-    coarse_of, cells = _group(low, COARSE[name]), len(COARSE[name])
+    coarse_of, cells = group_of(low, COARSE[name]), len(COARSE[name])
 
     def fit(noisy: np.ndarray, deviation: float, mass: float) -> np.ndarray:
-        if len(noisy) == PARTS:  # of one bin
-            return smoothed(noisy, deviation, mass)
         sums = np.bincount(coarse_of, noisy, cells), deviation * np.sqrt(np.bincount(coarse_of, minlength=cells))
         more = (merged(sums, coarsely)[0] - sums[0]) / np.bincount(coarse_of, minlength=cells)
         return smoothed(noisy + more[coarse_of], deviation, mass)
 
     trie = count_trie(
-        counter, name, cell * PARTS + part, units, (len(width), PARTS), total=total, smooth=2, weights=weights, fit=fit
+        counter,
+        name,
+        cell * PARTS + part,
+        units,
+        (len(width), PARTS),
+        total=total,
+        fits=(fit, smoothed),
+        weights=weights,
     )
     begin = np.concatenate([trie.values, trie.low])
     end = begin + np.concatenate([np.ones(len(trie.values), np.int64), trie.width])
@@ -233,7 +238,3 @@ def _fitted(
         found = found * (finely / (found.sum(axis=(0, 1)) + TINY))
         found = found * (together / (found.sum(axis=2) + TINY))[:, :, None]
     return found + TINY
-
-
-def _group(values: np.ndarray, low: np.ndarray) -> np.ndarray:
-    return np.maximum(np.searchsorted(low, values, side="right") - 1, 0)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.privacy.counting import NoisyCounts
+from netshare.privacy.length_marginals import in_groups
 from netshare.privacy.marginals import SIDES, FlowColumns, FlowModel, flow_tables, measure_flows
 from netshare.privacy.noise import Randomness
 from netshare.privacy.packet_drawing import draw_packets
@@ -90,7 +91,12 @@ def stand_in(
         return _packet_trace(model, packets, public, flow_key, window, longest, names, rng)
     kind = model.classify(columns.protocol.astype(np.int64), *(columns.ports[s].astype(np.int64) for s in SIDES))
     records = measure_records(
-        _record_columns(private, flows, names), kind, len(model.protocol), columns.units, counter, _masses(model)
+        _record_columns(private, flows, names),
+        kind,
+        len(model.protocol),
+        columns.units,
+        counter,
+        in_groups(model.lengths, model.bins, LENGTH_GROUPS),
     )
     return _flow_trace(model, records, public, window, names, rng)
 
@@ -173,12 +179,6 @@ def _elapsed(gap: np.ndarray, length: np.ndarray) -> np.ndarray:
     """ns since its flow's first record, of each record."""
     total = np.cumsum(gap)
     return total - np.repeat(total[np.cumsum(length) - length], length)
-
-
-def _masses(model: FlowModel) -> np.ndarray:
-    """float64[classes, len(LENGTH_GROUPS)]: flows of each class and of so many records."""
-    group = np.searchsorted(LENGTH_GROUPS, model.bins[:-1], side="right") - 1
-    return np.stack([model.lengths[:, group == k].sum(axis=1) for k in range(len(LENGTH_GROUPS))], axis=1)
 
 
 def _flow_columns(trace: Trace, flows: Flows, units: np.ndarray, window: Window) -> FlowColumns:

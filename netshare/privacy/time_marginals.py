@@ -123,9 +123,10 @@ def _starts(part: np.ndarray, units: np.ndarray, counter: NoisyCounts, total: fl
     before = np.bincount(run_of[~clear], noisy[~clear], RUNS)
     runs, deviations = merged((before, deviation * np.sqrt(sizes)), (runs, counter.deviation(BETWEEN)))
     noisy = noisy + np.where(clear, 0.0, ((runs - before) / np.maximum(sizes, 1))[run_of])
-    coarse = _bursts(noisy, clear, runs, run_of, sizes, deviations, total) if noisy[clear].sum() > total / 2 else (
-        smoothed(noisy, deviation, total, np.ones(COARSE))
-    )  # fmt: skip
+    if noisy[clear].sum() > total / 2:
+        coarse = _bursts(noisy, clear, runs, run_of, sizes, deviations, total)
+    else:
+        coarse = smoothed(noisy, deviation, total, filled=True)
     opened = np.flatnonzero(coarse > WORTH_OPENING * counter.deviation(PARTS))
     place = np.full(COARSE, -1)
     place[opened] = np.arange(len(opened))

@@ -7,7 +7,7 @@
     result.outputs, result.report
 
 `netshare.evaluate` compares any traces; `netshare.generate` makes more data from a finished run. Reading and writing
-traces, without models, is `preprocess.read_trace` and `postprocess.write_trace`.
+traces, without models, is `netshare.preprocess.read_trace` and `netshare.postprocess.write_trace`.
 
 Names are imported when first used, so that light commands and helper processes do not load torch.
 """
@@ -18,24 +18,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netshare.config import Config, load_config
+    from netshare.config.schema import Config, load_config
     from netshare.evaluation import evaluate
-    from netshare.pipeline import generate, run
-    from netshare.retraining import retrain_metadata
-    from netshare.stages import RunResult
-    from preprocess.errors import NetshareError
+    from netshare.preprocess.errors import NetshareError
+    from netshare.recipe.reweighting import retrain_metadata
+    from netshare.run.pipeline import generate, run
+    from netshare.run.stages import RunResult
 
 __all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "retrain_metadata", "run"]
 
 _HOMES = {
-    "Config": "netshare.config",
-    "NetshareError": "preprocess.errors",
-    "RunResult": "netshare.stages",
+    "Config": "netshare.config.schema",
+    "NetshareError": "netshare.preprocess.errors",
+    "RunResult": "netshare.run.stages",
     "evaluate": "netshare.evaluation.evaluate",
-    "generate": "netshare.pipeline",
-    "load_config": "netshare.config",
-    "retrain_metadata": "netshare.retraining",
-    "run": "netshare.pipeline",
+    "generate": "netshare.run.pipeline",
+    "load_config": "netshare.config.schema",
+    "retrain_metadata": "netshare.recipe.reweighting",
+    "run": "netshare.run.pipeline",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from netshare.cli import main
+from netshare.commands.main import main
 
 sys.exit(main())

@@ -4,8 +4,8 @@ trace, report = repair(trace)
 write_trace(trace, "synthetic.pcap")
 """
 
-from postprocess.netflow import flows_from_packets
-from postprocess.repair import RepairReport, broken_conventions, repair
-from postprocess.writers import WriteReport, write_trace
+from netshare.postprocess.netflow import flows_from_packets
+from netshare.postprocess.repair import RepairReport, broken_conventions, repair
+from netshare.postprocess.writers import WriteReport, write_trace
 
 __all__ = ["RepairReport", "WriteReport", "broken_conventions", "flows_from_packets", "repair", "write_trace"]

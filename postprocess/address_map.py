@@ -18,10 +18,10 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 import numpy as np
 
-from postprocess.rules import is_multicast
-from preprocess.addresses import parse_addresses
-from preprocess.errors import FieldError
-from preprocess.trace import Trace
+from netshare.postprocess.rules import is_multicast
+from netshare.preprocess.addresses import parse_addresses
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import Trace
 
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
 

@@ -1,4 +1,4 @@
-"""Put series back together into a trace: the inverse of `preprocess.chunks.cut_series`.
+"""Put series back together into a trace: the inverse of `netshare.preprocess.chunks.cut_series`.
 
     assemble(cut_series(trace, flows, plan), plan)
 
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from preprocess.chunks import ChunkPlan
-from preprocess.series import METADATA_OF_FLOW, SeriesTable
-from preprocess.trace import CATEGORY_COLUMNS, Trace, make_trace
+from netshare.preprocess.chunks import ChunkPlan
+from netshare.preprocess.series import METADATA_OF_FLOW, SeriesTable
+from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace, make_trace
 
 ENDS = (("src_hi", "dst_hi"), ("src_lo", "dst_lo"), ("src_port", "dst_port"))
 

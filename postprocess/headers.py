@@ -1,7 +1,7 @@
 """From columns to packets: IPv4 and IPv6, TCP with options, UDP, ICMP and ICMPv6, with real checksums.
 
 What a header needs beyond the canonical columns is computed: sequence numbers, checksums, header lengths, option
-layouts. A protocol without a builder of its own gets the body of `postprocess.payloads`.
+layouts. A protocol without a builder of its own gets the body of `netshare.postprocess.payloads`.
 
     plan = plan_packets(trace)
     buffer, offsets = build_packets(trace, plan, start=0, stop=50_000, link_type="ethernet")
@@ -15,15 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from postprocess import rules, sequence
-from postprocess.checksums import address_sums, crc32c, fold, word_sums
-from postprocess.icmp import icmp_headers
-from postprocess.link import LinkType, ethernet_headers, link_header_length
-from postprocess.packet_plan import PacketPlan, header_length, is_fragment, plan_packets
-from postprocess.payloads import BodyArrays, body_numbers, body_sums, write_bodies, write_words
-from postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from postprocess.tcp_options import tcp_option_rows
-from preprocess.trace import Trace
+from netshare.postprocess import rules, sequence
+from netshare.postprocess.checksums import address_sums, crc32c, fold, word_sums
+from netshare.postprocess.icmp import icmp_headers
+from netshare.postprocess.link import LinkType, ethernet_headers, link_header_length
+from netshare.postprocess.packet_plan import PacketPlan, header_length, is_fragment, plan_packets
+from netshare.postprocess.payloads import BodyArrays, body_numbers, body_sums, write_bodies, write_words
+from netshare.postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from netshare.postprocess.tcp_options import tcp_option_rows
+from netshare.preprocess.trace import Trace
 
 __all__ = ["PacketPlan", "build_packets", "header_length", "is_fragment", "plan_packets", "scatter_rows"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.checksums import fold, word_sums
-from postprocess.rules import ICMP, ICMPV6
-from preprocess.trace import Trace
+from netshare.postprocess import rules
+from netshare.postprocess.checksums import fold, word_sums
+from netshare.postprocess.rules import ICMP, ICMPV6
+from netshare.preprocess.trace import Trace
 
 _TRACEROUTE_PORTS = (33_434, 33_435)  # what causes most errors: a UDP probe of traceroute
 _OPTION_SOURCE_LINK_LAYER, _OPTION_EXPERIMENTAL = 1, 253  # RFC 4861, 4.6.1; RFC 4727, 5.1.3

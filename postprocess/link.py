@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from postprocess import rules
+from netshare.postprocess import rules
 
 LinkType = Literal["ethernet", "raw"]
 LINKTYPE_NUMBER: dict[str, int] = {"ethernet": 1, "raw": 101}  # https://www.tcpdump.org/linktypes.html

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.protocols import ICMP, ICMPV6
-from preprocess.trace import FIVE_TUPLE, Trace, make_trace
+from netshare.preprocess.protocols import ICMP, ICMPV6
+from netshare.preprocess.trace import FIVE_TUPLE, Trace, make_trace
 
 ACTIVE_TIMEOUT = 1800.0  # seconds, Cisco's default
 INACTIVE_TIMEOUT = 15.0

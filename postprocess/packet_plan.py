@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postprocess import rules, sequence
-from postprocess.payloads import BodyArrays, body_arrays
-from postprocess.rules import TCP, UDP, UDPLITE
-from postprocess.tcp_connections import find_connections, service_ports
-from postprocess.tcp_numbers import tcp_numbers
-from postprocess.tcp_options import OptionValues, option_values
-from preprocess.errors import FieldError
-from preprocess.trace import PACKET_COLUMNS, Trace
+from netshare.postprocess import rules, sequence
+from netshare.postprocess.payloads import BodyArrays, body_arrays
+from netshare.postprocess.rules import TCP, UDP, UDPLITE
+from netshare.postprocess.tcp_connections import find_connections, service_ports
+from netshare.postprocess.tcp_numbers import tcp_numbers
+from netshare.postprocess.tcp_options import OptionValues, option_values
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import PACKET_COLUMNS, Trace
 
 _BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
 _MOST_BLOCKS = 1 << 15

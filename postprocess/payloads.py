@@ -2,7 +2,7 @@
 
 A synthetic packet has no content of its own, only a length. Zeros are the default, and most of Wireshark's dissectors
 take them as unremarkable data; where a port's or protocol's dissector would call zeros malformed, the tables of
-`postprocess.payload_tables` give another beginning or filling, and the smallest length at which it holds. Bodies
+`netshare.postprocess.payload_tables` give another beginning or filling, and the smallest length at which it holds. Bodies
 depend on nothing but port or protocol and length, so they carry no information about the real trace.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.checksums import fill_sums
-from postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
+from netshare.postprocess import rules
+from netshare.postprocess.checksums import fill_sums
+from netshare.postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
 
 START = 64  # bytes of a body that may differ from its filling
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from postprocess.repair_addresses import Rule
-from postprocess.repair_flows import FLOW_RULES
-from postprocess.repair_packets import PACKET_RULES, assign_identifications
-from preprocess.errors import FieldError
-from preprocess.trace import Trace, known_columns
+from netshare.postprocess.repair_addresses import Rule
+from netshare.postprocess.repair_flows import FLOW_RULES
+from netshare.postprocess.repair_packets import PACKET_RULES, assign_identifications
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import Trace, known_columns
 
 # Rules of good behaviour rather than of validity: where real traffic breaks one of them, synthetic traffic may.
 CONVENTIONS = (

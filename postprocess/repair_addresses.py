@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.rules import ICMP, ICMPV6, TCP, UDP
+from netshare.postprocess import rules
+from netshare.postprocess.rules import ICMP, ICMPV6, TCP, UDP
 
 Columns = dict[str, np.ndarray]
 

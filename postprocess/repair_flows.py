@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.repair_addresses import ADDRESS_RULES, PORT_PROTOCOL_RULE, VERSION_RULES, Columns, Rule
-from postprocess.rules import ICMP, ICMPV6, TCP
+from netshare.postprocess import rules
+from netshare.postprocess.repair_addresses import ADDRESS_RULES, PORT_PROTOCOL_RULE, VERSION_RULES, Columns, Rule
+from netshare.postprocess.rules import ICMP, ICMPV6, TCP
 
 
 def _ports(columns: Columns) -> np.ndarray:

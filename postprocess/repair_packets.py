@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.payload_tables import BODIES
-from postprocess.payloads import body_minimum, body_numbers, has_two_bodies
-from postprocess.repair_addresses import (
+from netshare.postprocess import rules
+from netshare.postprocess.payload_tables import BODIES
+from netshare.postprocess.payloads import body_minimum, body_numbers, has_two_bodies
+from netshare.postprocess.repair_addresses import (
     ADDRESS_RULES,
     PORT_PROTOCOL_RULE,
     PORT_ZERO_RULE,
@@ -19,10 +19,10 @@ from postprocess.repair_addresses import (
     Columns,
     Rule,
 )
-from postprocess.repair_tcp import STREAM_ORDER_RULE, STREAM_RULES
-from postprocess.rules import ICMP, ICMPV6, IP_DONT_FRAGMENT, IP_MORE_FRAGMENTS, TCP, TCP_FIN, TCP_RST, TCP_SYN
-from postprocess.sequence import mix, ranks
-from postprocess.tcp_connections import find_connections, service_ports
+from netshare.postprocess.repair_tcp import STREAM_ORDER_RULE, STREAM_RULES
+from netshare.postprocess.rules import ICMP, ICMPV6, IP_DONT_FRAGMENT, IP_MORE_FRAGMENTS, TCP, TCP_FIN, TCP_RST, TCP_SYN
+from netshare.postprocess.sequence import mix, ranks
+from netshare.postprocess.tcp_connections import find_connections, service_ports
 
 _MAX_OFFSET = 0x1FFF  # RFC 791, 3.1: 13 bits
 _MAX_FRAGMENT_LENGTH = 65_520  # leaves room for an offset

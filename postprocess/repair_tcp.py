@@ -1,16 +1,16 @@
 """Repair rules for TCP streams: what no state machine sends, given what was sent before and after in its connection.
 
 `postprocess.repair_packets` looks at packets one by one; a stream needs the order of its segments, which is that of the
-rows. The numbers of a stream need no repair, since they are computed (`postprocess.tcp_numbers`).
+rows. The numbers of a stream need no repair, since they are computed (`netshare.postprocess.tcp_numbers`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from postprocess.repair_addresses import Columns, Rule
-from postprocess.rules import TCP, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
-from postprocess.tcp_connections import (
+from netshare.postprocess.repair_addresses import Columns, Rule
+from netshare.postprocess.rules import TCP, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
+from netshare.postprocess.tcp_connections import (
     find_connections,
     find_conversations,
     first_after,

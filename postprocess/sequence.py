@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from postprocess import rules
-from preprocess.trace import Trace
+from netshare.postprocess import rules
+from netshare.preprocess.trace import Trace
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 

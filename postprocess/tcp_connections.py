@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.sequence import endpoints, mix
-from preprocess.trace import Trace
+from netshare.postprocess import rules
+from netshare.postprocess.sequence import endpoints, mix
+from netshare.preprocess.trace import Trace
 
 MAXIMUM_LIFETIME_NS = 120 * 10**9  # RFC 9293, 3.4.2: the maximum segment lifetime; no SYN is repeated after so long
 _RENEWED = np.uint64(0xD1B54A32D192ED03)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.tcp_connections import Connections, groups_with, last_before
-from preprocess.trace import Trace
+from netshare.postprocess import rules
+from netshare.postprocess.tcp_connections import Connections, groups_with, last_before
+from netshare.preprocess.trace import Trace
 
 LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
 LONGEST_PAUSE_NS = 5 * 10**8  # RFC 9293, 3.8.6.3: an acknowledgement is delayed by less than half a second

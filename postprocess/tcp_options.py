@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from postprocess import rules
-from postprocess.tcp_connections import Connections
-from preprocess.trace import Trace
+from netshare.postprocess import rules
+from netshare.postprocess.tcp_connections import Connections
+from netshare.preprocess.trace import Trace
 
 _NOP = b"\x01"
 _MSS = b"\x02\x04\x05\xb4"  # 1,460 bytes: Ethernet's 1,500 less two headers of 20

@@ -1,13 +1,13 @@
 """From trace files to what a model learns from: reading, merging, flows, chunks, encoding.
 
-from preprocess import read_trace, describe_trace
+from netshare.preprocess import read_trace, describe_trace
 trace = read_trace("campus.pcap.gz")
 describe_trace(trace)["flows"]
 """
 
-from preprocess.inspect import describe_files, describe_trace
-from preprocess.merge import merge_traces
-from preprocess.readers import read_trace
-from preprocess.trace import Trace, make_trace
+from netshare.preprocess.inspect import describe_files, describe_trace
+from netshare.preprocess.merge import merge_traces
+from netshare.preprocess.readers import read_trace
+from netshare.preprocess.trace import Trace, make_trace
 
 __all__ = ["Trace", "describe_files", "describe_trace", "make_trace", "merge_traces", "read_trace"]

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.errors import ConfigError, InputError
-from preprocess.flows import Flows
-from preprocess.series import FLOW_MEASUREMENTS, METADATA_OF_FLOW, PACKET_MEASUREMENTS, SeriesTable
-from preprocess.trace import CATEGORY_COLUMNS, Trace
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import Flows
+from netshare.preprocess.series import FLOW_MEASUREMENTS, METADATA_OF_FLOW, PACKET_MEASUREMENTS, SeriesTable
+from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace
 
 NANOSECONDS = 1_000_000_000
 RECORDS_PER_CHUNK = 50_000  # an automatic plan aims at chunks of about this many records ...

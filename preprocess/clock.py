@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.series import SeriesTable
+from netshare.preprocess.series import SeriesTable
 
 QUIET_SHARE = 0.01  # of the chunk's width
 KEPT_SHARE = 0.00025  # of the chunk's width, on either side of a quiet stretch

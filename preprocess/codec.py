@@ -21,24 +21,24 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.clock import Clock
-from preprocess.encoded import Column, Encoded, Schema
-from preprocess.errors import FieldError
-from preprocess.fields import (
+from netshare.preprocess.clock import Clock
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields import (
     Address,
     Choice,
     FieldEncoding,
     Style,
     field_from_json,
 )
-from preprocess.fields.choose import public_choice
-from preprocess.fields.fit import FieldFitter, natural_values
-from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
-from preprocess.fields.times import round_to_unit, spread_over_span
-from preprocess.ip2vec import IP2Vec
-from preprocess.series import SeriesTable
-from preprocess.spans import fitting_spans, spans_of_records
-from preprocess.trace import Kind
+from netshare.preprocess.fields.choose import public_choice
+from netshare.preprocess.fields.fit import FieldFitter, natural_values
+from netshare.preprocess.fields.sizes import to_byte_counts, to_mean_sizes
+from netshare.preprocess.fields.times import round_to_unit, spread_over_span
+from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.spans import fitting_spans, spans_of_records
+from netshare.preprocess.trace import Kind
 
 # Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
 # between whom), then what depends on it (when the flow starts, how long it lasts, which chunks it reaches).
@@ -223,7 +223,7 @@ class Codec:
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
         """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
 
-        A span that leads beyond the chunk is exchanged with one that fits, of a series alike (`preprocess.spans`).
+        A span that leads beyond the chunk is exchanged with one that fits, of a series alike (`netshare.preprocess.spans`).
 
         Raises:
             FieldError: the array has not this codec's columns, or numbers that are not finite.

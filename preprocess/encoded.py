@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess.errors import FieldError
+from netshare.preprocess.errors import FieldError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from preprocess.trace import Trace
+from netshare.preprocess.trace import Trace
 
 FlowKey = Literal["unidirectional", "bidirectional"]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.addresses import format_addresses
-from preprocess.errors import InputError
-from preprocess.protocols import protocol_name
-from preprocess.readers.contents import MAXIMUM_BYTES
-from preprocess.readers.read import read_parts
-from preprocess.tally import Tally
-from preprocess.trace import FIVE_TUPLE, Source, Trace, skipped_of
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.protocols import protocol_name
+from netshare.preprocess.readers.contents import MAXIMUM_BYTES
+from netshare.preprocess.readers.read import read_parts
+from netshare.preprocess.tally import Tally
+from netshare.preprocess.trace import FIVE_TUPLE, Source, Trace, skipped_of
 
 _TOP = 10
 _ADDRESS = ("ip_version", "hi", "lo")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from preprocess.errors import InputError
-from preprocess.trace import CATEGORY_COLUMNS, Trace, known_columns, make_trace
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace, known_columns, make_trace
 
 _MOST_EPOCHS = np.iinfo(np.uint16).max + 1
 

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocess.atomic import atomic_file
-from preprocess.errors import FieldError, InputError
-from preprocess.trace import FLOW_COLUMNS, PACKET_COLUMNS, Kind, Source, Trace, make_trace
+from netshare.preprocess.atomic import atomic_file
+from netshare.preprocess.errors import FieldError, InputError
+from netshare.preprocess.trace import FLOW_COLUMNS, PACKET_COLUMNS, Kind, Source, Trace, make_trace
 
 _KEY = b"netshare"
 _VERSION = 1

@@ -30,8 +30,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from preprocess.errors import FieldError
-from preprocess.trace import Kind
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import Kind
 
 METADATA_OF_FLOW = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
 PACKET_MEASUREMENTS = (

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from preprocess.fields.times import series_totals
+from netshare.preprocess.fields.times import series_totals
 
 FLAGS = ("starts_here", "continues", "continued")  # equal in series that may exchange spans
 EXCHANGES = 16  # rounds, each with another partner

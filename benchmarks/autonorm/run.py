@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from preprocess.encoded import Column, Encoded, Schema
-from preprocess.fields.autonorm import denormalize_series, normalize_series
-from preprocess.fields.numeric import Numeric
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.fields.autonorm import denormalize_series, normalize_series
+from netshare.preprocess.fields.numeric import Numeric
 
 LENGTH = 28
 PACKINGS = (1, 4)  # series that a critic judges at once; a batch has 100 series all the same
@@ -37,7 +37,7 @@ VARIANTS = {
     "raw": "linear scale, no normalisation",
     "log": "logarithmic scale, no normalisation",
     "inside": "linear scale, `auto_normalize` of the generator",
-    "autonorm": "`preprocess.fields.autonorm`, middle and half range on a logarithmic scale",
+    "autonorm": "`netshare.preprocess.fields.autonorm`, middle and half range on a logarithmic scale",
 }
 
 

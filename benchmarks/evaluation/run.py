@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.machine import provenance
 from netshare.evaluation import evaluate
-from netshare.evaluation.html import to_html
-from preprocess import read_trace
-from preprocess.trace import Trace
+from netshare.evaluation.render.html import to_html
+from netshare.preprocess import read_trace
+from netshare.preprocess.trace import Trace
 
 HERE = Path(__file__).resolve().parent
 BAR = 180  # seconds

@@ -13,10 +13,10 @@ import argparse
 import json
 from pathlib import Path
 
-from netshare.evaluation.distances import RATIO_FLOOR
 from netshare.evaluation.evaluate import evaluate
+from netshare.evaluation.metrics.distances import RATIO_FLOOR
 from netshare.evaluation.split import split_by_flow
-from preprocess import read_trace
+from netshare.preprocess import read_trace
 
 HERE = Path(__file__).resolve().parent
 

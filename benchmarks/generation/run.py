@@ -115,8 +115,8 @@ def _generate(folder: Path, flows: int, seed: int, threads: int, barrier: Any) -
 
     import torch
 
-    from netshare.config import Config
-    from netshare.pipeline import open_run
+    from netshare.config.schema import Config
+    from netshare.run.pipeline import open_run
 
     torch.set_num_threads(1)
     config = Config.model_validate_json((folder / "models" / "config.json").read_text())

@@ -19,11 +19,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["preprocess"]):
-    from postprocess import write_trace
-    from postprocess.writers.flow_csv import FLOW_TEXTS
-    from preprocess import read_trace
-    from preprocess.errors import InputError
-    from preprocess.readers.compressed import COMPRESSED
+    from netshare.postprocess import write_trace
+    from netshare.postprocess.writers.flow_csv import FLOW_TEXTS
+    from netshare.preprocess import read_trace
+    from netshare.preprocess.errors import InputError
+    from netshare.preprocess.readers.compressed import COMPRESSED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "examples" / "sample"

@@ -21,7 +21,7 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "examples" / "sample" / "sample.pcap.gz"
-INSPECT = "from netshare.cli import main; main(['inspect', '-', '--json'])"
+INSPECT = "from netshare.commands.main import main; main(['inspect', '-', '--json'])"
 
 
 def main() -> None:
@@ -62,8 +62,8 @@ def measure(size: int) -> dict[str, float]:
 
 def blocks() -> Iterator[bytes]:
     """A pcap file without end: its header, then the sample's packets again and again."""
-    from postprocess import repair, write_trace
-    from preprocess import read_trace
+    from netshare.postprocess import repair, write_trace
+    from netshare.preprocess import read_trace
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "whole.pcap"

@@ -26,14 +26,14 @@ from typing import Any
 
 import numpy as np
 
-from postprocess import repair, write_trace
-from postprocess.headers import build_packets
-from postprocess.packet_plan import PacketPlan, plan_packets
-from postprocess.writers.capture import write_frames
-from postprocess.writers.flow_csv import FLOW_TEXTS
-from postprocess.writers.pcap import Pcap
-from preprocess import Trace, make_trace, read_trace
-from preprocess.parquet import load_parquet, save_parquet
+from netshare.postprocess import repair, write_trace
+from netshare.postprocess.headers import build_packets
+from netshare.postprocess.packet_plan import PacketPlan, plan_packets
+from netshare.postprocess.writers.capture import write_frames
+from netshare.postprocess.writers.flow_csv import FLOW_TEXTS
+from netshare.postprocess.writers.pcap import Pcap
+from netshare.preprocess import Trace, make_trace, read_trace
+from netshare.preprocess.parquet import load_parquet, save_parquet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "examples" / "sample" / "sample.pcap.gz"

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from postprocess import write_trace
-from preprocess import Trace, make_trace, read_trace
+from netshare.postprocess import write_trace
+from netshare.preprocess import Trace, make_trace, read_trace
 
 HERE = Path(__file__).resolve().parent
 SAMPLE = HERE.parents[1] / "examples" / "sample" / "sample.pcap.gz"
@@ -106,7 +106,7 @@ def measure(capture: Path, folder: Path, overrides: list[str]) -> dict[str, Any]
     """Seconds, and peak memory in MiB, of a run and of each of its stages."""
     config = capture.with_suffix(".json")
     config.write_text(json.dumps({"input": str(capture), "seed": SEED}))
-    command = [sys.executable, "-m", "netshare.cli", "run", str(config), "--work-dir", str(folder)]
+    command = [sys.executable, "-m", "netshare.commands.main", "run", str(config), "--work-dir", str(folder)]
     for override in overrides:
         command += ["--set", override]
     log = capture.with_suffix(".log")

@@ -23,10 +23,10 @@ from benchmarks.machine import provenance
 from netshare.baselines import choose_methods
 from netshare.comparison import membership
 from netshare.comparison.training import synthesise
-from netshare.config import read_input
+from netshare.config.schema import read_input
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.progress import Console
-from netshare.release import made_valid
+from netshare.run.console import Console
+from netshare.run.export import made_valid
 
 HERE = Path(__file__).resolve().parent
 PLACES: dict[str, dict[str, Any]] = {**TRACES, "p3": {"files": ["p3_apt29-ad.pcap.gz"]}}

@@ -28,7 +28,7 @@ from benchmarks.timeseries.data import make
 from benchmarks.timeseries.run import MODELS, synthesise
 from netshare.evaluation.report import as_json
 from netshare.evaluation.section import spearman
-from preprocess.timeseries import TimeSeries
+from netshare.preprocess.timeseries import TimeSeries
 
 HERE = Path(__file__).resolve().parent
 GIVEN, ASKED = 500, 50  # days

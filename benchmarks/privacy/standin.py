@@ -20,16 +20,16 @@ import numpy as np
 
 from benchmarks.machine import provenance
 from benchmarks.privacy.run import add_bounds
+from netshare.config.privacy import PublicBounds
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.distances import geometric_mean
-from netshare.privacy.accounting import noise_multiplier_for
+from netshare.evaluation.metrics.distances import geometric_mean
+from netshare.preprocess import read_trace
+from netshare.privacy.accounting.accountant import noise_multiplier_for
+from netshare.privacy.counts.private_table import Window, stand_in
 from netshare.privacy.noise import SeededRandomness
 from netshare.privacy.public import public_files, read_public, without_labels
-from netshare.privacy.settings import PublicBounds
-from netshare.privacy.standin import Window, stand_in
 from netshare.privacy.units import bounded
-from netshare.stages import DEFAULT_FLOW_KEY
-from preprocess import read_trace
+from netshare.run.stages import DEFAULT_FLOW_KEY
 
 HERE = Path(__file__).resolve().parent
 HARDLY = 1e-6  # noise multiplier of epsilon inf

@@ -62,7 +62,7 @@ def critic_private() -> Callable[[], None]:
     """The same with exact clipping and noise."""
     import torch
 
-    from netshare.privacy.critics import CriticInput, clipped_critic_sums
+    from netshare.privacy.gradients.critics import CriticInput, clipped_critic_sums
 
     critic, real, fake, mixing = _critic()
     optimizer = torch.optim.Adam(critic.parameters(), 1e-3, fused=True)
@@ -134,8 +134,8 @@ def nets_private() -> Callable[[], None]:
     """A private step over as many flows on average, noise from the system's generator."""
     import numpy as np
 
+    from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
     from netshare.privacy.noise import SecureRandomness
-    from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
 
     generator, data = _nets()
     schedule = PrivateSchedule(1.0, BATCH / len(data), 1.0, BATCH)
@@ -159,12 +159,12 @@ def _critic() -> Any:
 
 
 def _nets() -> Any:
+    from netshare.config.privacy import SMALL_NETS
     from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
-    from netshare.privacy.settings import SMALL_NETS
-    from preprocess import read_trace
-    from preprocess.chunks import cut_series, plan_chunks
-    from preprocess.codec import Codec
-    from preprocess.flows import group_flows
+    from netshare.preprocess import read_trace
+    from netshare.preprocess.chunks import cut_series, plan_chunks
+    from netshare.preprocess.codec import Codec
+    from netshare.preprocess.flows import group_flows
 
     trace = read_trace(HERE.parents[1] / "examples" / "sample" / "sample.pcap.gz")
     tables = cut_series(trace, group_flows(trace), plan_chunks(trace["time"], count=1), max_records_per_segment=256)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from preprocess.timeseries import Layout, TimeSeries
+from netshare.preprocess.timeseries import Layout, TimeSeries
 
 DAYS = 550
 MOST_DAYS = 0.5  # share of days on which a route must be flown

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
-from preprocess.encoded import Column, Encoded
+from netshare.preprocess.encoded import Column, Encoded
 
 
 class Field(nn.Module):

@@ -30,11 +30,11 @@ from benchmarks.machine import provenance
 from benchmarks.training.reference import Reference
 from netshare.generators.autoregressive import AutoregressiveGenerator
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from preprocess import read_trace
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.codec import Codec
-from preprocess.encoded import Encoded
-from preprocess.flows import group_flows
+from netshare.preprocess import read_trace
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.flows import group_flows
 
 HERE = Path(__file__).resolve().parent
 SAMPLE = HERE.parents[1] / "examples" / "sample" / "sample.pcap.gz"

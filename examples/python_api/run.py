@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import netshare
-from postprocess import write_trace
-from preprocess import read_trace
+from netshare.postprocess import write_trace
+from netshare.preprocess import read_trace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "examples" / "sample" / "sample.pcap.gz"

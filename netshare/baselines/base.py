@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from netshare.generators.base import Generator
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import FieldError, TrainingError
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import FieldError, TrainingError
 
 FITTED, NETWORKS = "fitted.", "networks."
 

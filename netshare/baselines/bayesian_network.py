@@ -19,7 +19,7 @@ import torch
 
 from netshare.baselines.base import Baseline, check_width, field_groups
 from netshare.baselines.rows import rows_of
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 BINS = 16
 ESCAPE = 1.0  # weight of all flows beside those that share the parent's value

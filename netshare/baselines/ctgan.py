@@ -21,7 +21,7 @@ from netshare.baselines.adversarial import wasserstein_step
 from netshare.baselines.modes import Modes
 from netshare.baselines.rows import RowBaseline, rows_of
 from netshare.generators.doppelganger.modules import Critic
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 NOISE, UNITS, PACK, BATCH = 128, 256, 10, 500
 TEMPERATURE = 0.2  # of the Gumbel softmax

@@ -22,7 +22,7 @@ from netshare.baselines.base import field_groups
 from netshare.baselines.row_gans import WassersteinRows
 from netshare.baselines.rows import rows_of
 from netshare.generators.doppelganger.layout import ColumnLayout
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 EMBEDDED = ("src_ip", "dst_ip", "src_port", "dst_port", "protocol")
 SIZE = 10

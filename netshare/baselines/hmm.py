@@ -14,7 +14,7 @@ import torch
 
 from netshare.baselines.series import SeriesBaseline, lengths_of
 from netshare.baselines.units import LEAST_SCALE
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 STATES = 12
 MOST_PASSES = 200

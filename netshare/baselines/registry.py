@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netshare.baselines.base import Baseline
-from preprocess.encoded import Schema
-from preprocess.errors import ConfigError
+from netshare.preprocess.encoded import Schema
+from netshare.preprocess.errors import ConfigError
 
 Family = Literal["ours", "simple", "series", "rows"]
 FAMILIES: dict[Family, str] = {

@@ -9,7 +9,7 @@ import torch
 
 from netshare.baselines.base import check_width
 from netshare.baselines.rows import RowBaseline, rows_of
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 
 class RowBootstrap(RowBaseline):

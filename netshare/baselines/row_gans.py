@@ -17,7 +17,7 @@ from netshare.baselines.adversarial import convincing, standard_step, wasserstei
 from netshare.baselines.base import field_groups
 from netshare.baselines.rows import RowBaseline, rows_of
 from netshare.generators.doppelganger.modules import Critic, Perceptron
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 BATCH, NOISE = 128, 64
 ROUNDS = 5  # critic updates per generator update, where the paper's loss is Wasserstein's

@@ -15,11 +15,11 @@ import torch
 
 from netshare.baselines.base import Baseline, as_array, seeded
 from netshare.generators.doppelganger.layout import ColumnLayout
-from preprocess.chunks import ChunkPlan, cut_series, take_series
-from preprocess.encoded import Encoded, Schema
-from preprocess.flows import group_flows
-from preprocess.series import SeriesTable
-from preprocess.trace import Trace
+from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.trace import Trace
 
 POOL = 4096  # rows drawn, to find measurements that go with given metadata
 BLOCK = 512  # metadata rows looked up in them at a time

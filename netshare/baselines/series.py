@@ -16,7 +16,7 @@ from netshare.baselines.base import Baseline, as_array, check_width, seeded
 from netshare.baselines.units import RecordUnits
 from netshare.generators.doppelganger.batches import Batch, BatchSource
 from netshare.generators.doppelganger.layout import ColumnLayout
-from preprocess.encoded import Encoded, Schema
+from netshare.preprocess.encoded import Encoded, Schema
 
 SERIES_AT_ONCE = 4096
 

@@ -15,7 +15,7 @@ from netshare.baselines.base import as_array, seeded
 from netshare.baselines.series import SeriesBaseline, exists_in, lengths_of
 from netshare.generators.doppelganger.batches import Batch
 from netshare.generators.doppelganger.modules import FLAG_UNITS, Critic, mask_after_stop
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 NOISE = 16
 UNITS = 64

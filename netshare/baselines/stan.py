@@ -22,7 +22,7 @@ from torch import nn
 from netshare.baselines.base import field_groups
 from netshare.baselines.rows import RowBaseline, rows_of
 from netshare.baselines.units import LEAST_SCALE, one_hot
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 WINDOW, RUN, BATCH = 5, 50, 256
 UNITS, COMPONENTS = 200, 4

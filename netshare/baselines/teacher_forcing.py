@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from netshare.baselines.series import SeriesBaseline, exists_in, lengths_of
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 ORDER = 3
 RATE = 1e-3

@@ -1,7 +1,7 @@
 """Records as units (numbers, bits, one-hot groups) with two more that say *continue* or *stop*, and their likelihood.
 
 Shared by all methods that model a record by a distribution: a number has a normal distribution, a bit a Bernoulli, a
-group a categorical one. A number that is gated out of its record (see `preprocess.encoded.Column`) has no part in the
+group a categorical one. A number that is gated out of its record (see `netshare.preprocess.encoded.Column`) has no part in the
 likelihood.
 """
 
@@ -13,7 +13,7 @@ import torch
 
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.modules import FLAG_UNITS
-from preprocess.encoded import Column, Encoded
+from netshare.preprocess.encoded import Column, Encoded
 
 LEAST_SCALE = 0.01  # of a normal distribution of values in [0, 1]; a narrower one would recite single values
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from netshare.generators.base import Generator
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 UNBOUNDED = 1_000_000_000  # steps: the budget ends training
 

@@ -20,17 +20,17 @@ from netshare.baselines.registry import BASELINES, FAMILIES, OURS, all_methods
 from netshare.comparison.report import write_reports
 from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
-from netshare.config import AddressesSection, Config, read_input
+from netshare.config.schema import AddressesSection, Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow
-from netshare.progress import Console
-from netshare.release import made_valid
-from netshare.run_folder import RunFolder, file_fingerprint, fingerprint
-from netshare.stages import FEWEST_FLOWS
-from preprocess.atomic import write_text
-from preprocess.errors import ConfigError, FieldError, InputError, TrainingError
-from preprocess.flows import group_flows
-from preprocess.readers import list_files
-from preprocess.trace import Trace
+from netshare.preprocess.atomic import write_text
+from netshare.preprocess.errors import ConfigError, FieldError, InputError, TrainingError
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.readers import list_files
+from netshare.preprocess.trace import Trace
+from netshare.run.console import Console
+from netshare.run.export import made_valid
+from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
+from netshare.run.stages import FEWEST_FLOWS
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew
 HALF = 0.5

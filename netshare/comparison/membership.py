@@ -29,18 +29,18 @@ from sklearn.preprocessing import StandardScaler
 
 from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
-from netshare.config import AddressesSection, Config, read_input
+from netshare.config.schema import AddressesSection, Config, read_input
 from netshare.evaluation.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
-from netshare.evaluation.neighbours import FOUND_OUT, describe_flows
-from netshare.progress import Console
-from netshare.release import made_valid
-from netshare.run_folder import RunFolder, file_fingerprint, fingerprint, versions
+from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.preprocess.atomic import write_text
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.readers import list_files
+from netshare.preprocess.trace import Trace
+from netshare.run.console import Console
+from netshare.run.export import made_valid
+from netshare.run.folder import RunFolder, file_fingerprint, fingerprint, versions
+from netshare.run.stages import FEWEST_FLOWS
 from netshare.seeds import derive_seed
-from netshare.stages import FEWEST_FLOWS
-from preprocess.atomic import write_text
-from preprocess.errors import ConfigError, InputError
-from preprocess.readers import list_files
-from preprocess.trace import Trace
 
 VERSION = 1
 LEAST = 40  # conversations to train on: fewer candidates say nothing

@@ -7,11 +7,11 @@ import json
 from html import escape
 
 from netshare.comparison.table import EXPLAINED, HEADS, Comparison, cells, format_markdown, mean_emd, summary
-from netshare.evaluation.html import page, section
-from netshare.evaluation.html_table import table
-from netshare.evaluation.svg import draw_ratios
-from netshare.run_folder import versions
-from preprocess.atomic import write_text
+from netshare.evaluation.render.html import page, section
+from netshare.evaluation.render.html_table import table
+from netshare.evaluation.render.svg import draw_ratios
+from netshare.preprocess.atomic import write_text
+from netshare.run.folder import versions
 
 
 def write_reports(result: Comparison) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.distances import scaled_across
+from netshare.evaluation.metrics.distances import scaled_across
 from netshare.evaluation.report import percent
 
 HEADS = (

@@ -14,20 +14,20 @@ from typing import Any
 from netshare.baselines.registry import BASELINES, OURS
 from netshare.baselines.rows import cut_rows
 from netshare.comparison.budget import train_within
-from netshare.config import Config
-from netshare.generation import generate_series
+from netshare.config.schema import Config
 from netshare.generators import Generator, build_generator
+from netshare.postprocess.assemble import assemble
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.fields import Style
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.series import METADATA_OF_FLOW
+from netshare.preprocess.trace import Trace
+from netshare.recipe.generation import generate_series
+from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
 from netshare.seeds import derive_seed
-from netshare.settled import needs_settling
-from netshare.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
-from postprocess.assemble import assemble
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.codec import Codec
-from preprocess.fields import Style
-from preprocess.flows import group_flows
-from preprocess.ip2vec import IP2Vec
-from preprocess.series import METADATA_OF_FLOW
-from preprocess.trace import Trace
+from netshare.training.tuned_settings import needs_settling
 
 
 def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:

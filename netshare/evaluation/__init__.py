@@ -8,10 +8,10 @@ write_html(report, "report.html")
 """
 
 from netshare.evaluation.evaluate import evaluate
-from netshare.evaluation.html import write_html
-from netshare.evaluation.markdown import write_markdown
+from netshare.evaluation.render.html import write_html
+from netshare.evaluation.render.markdown import write_markdown
 from netshare.evaluation.report import Report, write_json
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks import TASKS
+from netshare.evaluation.tasks.all_tasks import TASKS
 
 __all__ = ["TASKS", "Report", "evaluate", "split_by_flow", "write_html", "write_json", "write_markdown"]

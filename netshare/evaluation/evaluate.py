@@ -14,11 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netshare.evaluation.consistency import consistency_tests
-from netshare.evaluation.copying import copy_shares
-from netshare.evaluation.curves import charts_of
-from netshare.evaluation.distances import geometric_mean, ratio_to_floor, scaled_across
-from netshare.evaluation.fields import (
+from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
+from netshare.evaluation.intervals import Interval, distance_intervals, interval_around
+from netshare.evaluation.metrics.consistency import consistency_tests
+from netshare.evaluation.metrics.copying import copy_shares
+from netshare.evaluation.metrics.curves import charts_of
+from netshare.evaluation.metrics.distances import geometric_mean, ratio_to_floor, scaled_across
+from netshare.evaluation.metrics.fields import (
     MEASURE_TEXT,
     FieldSpec,
     TimeFrame,
@@ -30,13 +32,11 @@ from netshare.evaluation.fields import (
     unshared_fields,
     with_common_categories,
 )
-from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
-from netshare.evaluation.intervals import Interval, distance_intervals, interval_around
 from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks import GIVEN_AWAY, TASKS, run_tasks
-from preprocess.errors import ConfigError, InputError
-from preprocess.trace import Trace
+from netshare.evaluation.tasks.all_tasks import GIVEN_AWAY, TASKS, run_tasks
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.trace import Trace
 
 Values = dict[str, np.ndarray]
 
@@ -67,11 +67,11 @@ def evaluate(
             with the other, and S with the latter (which the model has seen: distances are then flattering).
         before_repair: the synthetic trace before postprocessing repaired it; its consistency is shown beside.
         repairs: by rule, the number of records that broke it, or `{"before": ..., "after": ..., "rule": text}`, as in
-            `postprocess.repair.RepairReport.rules`.
+            `netshare.postprocess.repair.RepairReport.rules`.
         extra: settings, training figures and the like, shown as they are.
         seed: of the flow samples, the bootstraps and the halves.
         bootstrap: number of row bootstraps of A to average over; 0 for none.
-        tasks: downstream tasks, by their names in `netshare.evaluation.tasks.TASKS`; `"auto"` for all that the traces
+        tasks: downstream tasks, by their names in `netshare.evaluation.tasks.all_tasks.TASKS`; `"auto"` for all that the traces
             allow, None for none.
         redraws: how often flows are drawn again for the distances' confidence intervals; 0 for no intervals.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.trace import Trace
+from netshare.preprocess.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from typing import Literal
 
 import numpy as np
 
-from netshare.evaluation.distances import (
+from netshare.evaluation.flows import group_by_flow
+from netshare.evaluation.metrics.distances import (
     COARSE_BINS,
     RATIO_FLOOR,
     coarse_bins,
     earth_mover_log,
     jensen_shannon,
 )
-from netshare.evaluation.fields import FieldSpec, Measure, TimeFrame
-from netshare.evaluation.flows import group_by_flow
-from preprocess.protocols import TCP
-from preprocess.trace import Trace
+from netshare.evaluation.metrics.fields import FieldSpec, Measure, TimeFrame
+from netshare.preprocess.protocols import TCP
+from netshare.preprocess.trace import Trace
 
 Z = 1.96  # 95% of a normal distribution
 ROLES = ("synthetic", "train", "holdout")

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from netshare.evaluation.consistency import TestResult
-from netshare.evaluation.copying import CopyShare
-from netshare.evaluation.curves import Chart
-from netshare.evaluation.distances import geometric_mean
 from netshare.evaluation.intervals import share_interval
+from netshare.evaluation.metrics.consistency import TestResult
+from netshare.evaluation.metrics.copying import CopyShare
+from netshare.evaluation.metrics.curves import Chart
+from netshare.evaluation.metrics.distances import geometric_mean
 from netshare.evaluation.section import Section, Verdict
-from preprocess.atomic import write_text
+from netshare.preprocess.atomic import write_text
 
 SCHEMA_VERSION = 1
 CLOSE = 2.0  # times the floor: beyond it, synthetic traffic is told from real traffic with ease

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from netshare.evaluation.consistency import TestResult
-from netshare.evaluation.copying import CopyShare
+from netshare.evaluation.metrics.consistency import TestResult
+from netshare.evaluation.metrics.copying import CopyShare
 from netshare.evaluation.report import SCHEMA_VERSION, DistanceRow, PaperMean, TraceSize
 from netshare.evaluation.section import Table, Verdict
 

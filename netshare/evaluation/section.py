@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from netshare.evaluation.curves import Chart
+from netshare.evaluation.metrics.curves import Chart
 
 Cell = str | float | int | None
 

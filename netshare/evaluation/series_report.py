@@ -12,16 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.curves import Chart
-from netshare.evaluation.distances import RATIO_FLOOR, geometric_mean, ratio_to_floor
 from netshare.evaluation.intervals import Interval, interval_around, median_ratio_interval
-from netshare.evaluation.neighbours import DISTANCE_HEADS, distance_rows, distances_in_figures, nearest
+from netshare.evaluation.metrics.curves import Chart
+from netshare.evaluation.metrics.distances import RATIO_FLOOR, geometric_mean, ratio_to_floor
+from netshare.evaluation.metrics.neighbours import DISTANCE_HEADS, distance_rows, distances_in_figures, nearest
+from netshare.evaluation.metrics.series_features import (
+    MEASURE_TEXT,
+    Feature,
+    distance,
+    features_of,
+    with_common_categories,
+)
+from netshare.evaluation.render.series_charts import nearest_chart, series_charts
 from netshare.evaluation.report import CLOSE, SCHEMA_VERSION, DistanceRow, Finding, TraceSize, as_json, percent
 from netshare.evaluation.section import Section, Table, said
-from netshare.evaluation.series_charts import nearest_chart, series_charts
-from netshare.evaluation.series_features import MEASURE_TEXT, Feature, distance, features_of, with_common_categories
-from preprocess.errors import ConfigError, InputError
-from preprocess.timeseries.table import TimeSeries, split_series
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.timeseries.table import TimeSeries, split_series
 
 SEGMENTS = 24  # of a series, whose means are compared with those of its nearest neighbour
 MOST_SERIES = 2000  # whose neighbours are sought

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from netshare.evaluation.flows import conversation_keys, hash_columns
-from preprocess.errors import ConfigError
-from preprocess.trace import Trace
+from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.trace import Trace
 
 
 def split_by_flow(trace: Trace, fraction: float, seed: int) -> tuple[Trace, Trace]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netshare.generators.base import Generator
-from preprocess.encoded import Schema
+from netshare.preprocess.encoded import Schema
 
 if TYPE_CHECKING:
-    from netshare.config import GeneratorSection
+    from netshare.config.schema import GeneratorSection
 
 __all__ = ["Generator", "build_generator"]
 

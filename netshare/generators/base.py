@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import FieldError, TrainingError
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import FieldError, TrainingError
 
 
 class Generator(ABC):

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from netshare.privacy.settings import SAMPLE
-from netshare.run_folder import file_fingerprint
-from preprocess import Trace, read_trace
-from preprocess.chunks import ChunkPlan, cut_series
-from preprocess.errors import ConfigError
-from preprocess.flows import FlowKey, group_flows
-from preprocess.readers import list_files
-from preprocess.series import SeriesTable
-from preprocess.trace import CATEGORY_COLUMNS, Kind
+from netshare.config.privacy import SAMPLE
+from netshare.preprocess import Trace, read_trace
+from netshare.preprocess.chunks import ChunkPlan, cut_series
+from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.flows import FlowKey, group_flows
+from netshare.preprocess.readers import list_files
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
+from netshare.run.folder import file_fingerprint
 
 SAMPLES: dict[Kind, str] = {"packet": "sample.pcap.gz", "flow": "sample-netflow.csv.gz"}
 
@@ -33,11 +33,9 @@ def public_files(public: str | Sequence[str] | None, kind: Kind) -> list[Path]:
     """
     if public is not None and public != SAMPLE:
         return list_files([public] if isinstance(public, str) else list(public))
-    packaged = Path(str(resources.files("netshare"))) / "sample" / SAMPLES[kind]
-    beside = Path(__file__).parents[2] / "examples" / "sample" / SAMPLES[kind]
-    for path in (packaged, beside):
-        if path.is_file():
-            return [path]
+    shipped = Path(str(resources.files("netshare"))) / "sample" / SAMPLES[kind]
+    if shipped.is_file():
+        return [shipped]
     raise ConfigError("privacy.public is the shipped sample, which this installation lacks; name a public trace")
 
 

@@ -21,10 +21,10 @@ from ipaddress import IPv4Network, ip_network
 import numpy as np
 
 from netshare.evaluation.flows import hash_columns
-from preprocess.chunks import ChunkPlan
-from preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
-from preprocess.series import SeriesTable
-from preprocess.trace import Trace
+from netshare.preprocess.chunks import ChunkPlan
+from netshare.preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.trace import Trace
 
 MASK = 2**64 - 1
 

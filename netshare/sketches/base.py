@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from preprocess.errors import ConfigError
+from netshare.preprocess.errors import ConfigError
 
 COUNTER_BYTES = 8  # counters are int64: no trace overflows them
 

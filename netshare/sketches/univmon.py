@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from netshare.preprocess.errors import ConfigError
 from netshare.sketches.base import COUNTER_BYTES, Sketch
 from netshare.sketches.count_sketch import CountSketch
 from netshare.sketches.hashing import HashFamily
-from preprocess.errors import ConfigError
 
 
 class UnivMon(Sketch):

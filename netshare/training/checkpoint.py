@@ -19,7 +19,7 @@ from typing import IO, Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from preprocess.atomic import atomic_file
+from netshare.preprocess.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 

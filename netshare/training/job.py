@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from netshare.config import GeneratorSection
+from netshare.config.schema import GeneratorSection
 from netshare.generators import build_generator
-from netshare.training.state import Progress
-from netshare.training.trainer import TrainingResult, train
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
+from netshare.training.loop import TrainingResult, train
+from netshare.training.progress import Progress
 
 
 @dataclass(frozen=True)

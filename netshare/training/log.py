@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from preprocess.atomic import write_text
+from netshare.preprocess.atomic import write_text
 
 LOG = "log.jsonl"
 EVENTS = "tensorboard"

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from postprocess.headers import build_packets, plan_packets, scatter_rows
-from postprocess.link import LINKTYPE_NUMBER, LinkType, link_header_length
-from postprocess.writers.output import atomic_output
-from preprocess.errors import FieldError
-from preprocess.trace import Trace
+from netshare.postprocess.headers import build_packets, plan_packets, scatter_rows
+from netshare.postprocess.link import LINKTYPE_NUMBER, LinkType, link_header_length
+from netshare.postprocess.writers.output import atomic_output
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import Trace
 
 BATCH_BYTES = 8 << 20  # a batch should stay in the processor's cache until it is written
 MAX_SNAPLEN = 262_144

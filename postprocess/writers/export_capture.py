@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocess.checksums import address_sums, fold
-from postprocess.headers import build_packets, plan_packets, scatter_rows
-from postprocess.rules import IP_HEADER
-from postprocess.writers.capture import write_frames
-from postprocess.writers.export_packets import BATCH_MESSAGES, Exports, payloads, plan_exports
-from postprocess.writers.pcap import Pcap
-from postprocess.writers.pcapng import Pcapng
-from preprocess.protocols import UDP
-from preprocess.trace import Trace, make_trace
+from netshare.postprocess.checksums import address_sums, fold
+from netshare.postprocess.headers import build_packets, plan_packets, scatter_rows
+from netshare.postprocess.rules import IP_HEADER
+from netshare.postprocess.writers.capture import write_frames
+from netshare.postprocess.writers.export_packets import BATCH_MESSAGES, Exports, payloads, plan_exports
+from netshare.postprocess.writers.pcap import Pcap
+from netshare.postprocess.writers.pcapng import Pcapng
+from netshare.preprocess.protocols import UDP
+from netshare.preprocess.trace import Trace, make_trace
 
 EXPORTER = 0xC0000201  # 192.0.2.1
 COLLECTOR = 0xC0000202

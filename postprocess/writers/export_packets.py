@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.errors import FieldError
-from preprocess.protocols import ICMP, ICMPV6
-from preprocess.trace import FLOW_COLUMNS, Trace
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.protocols import ICMP, ICMPV6
+from netshare.preprocess.trace import FLOW_COLUMNS, Trace
 
 BATCH_MESSAGES = 1000
 TEMPLATE_EVERY = 64

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from postprocess.writers.flow_dataset_layouts import DATA_SET_LAYOUTS
-from postprocess.writers.flow_layouts import FLOW_LAYOUTS, UNITS, ZEEK_NAMES, Columns, Layout
-from postprocess.writers.output import atomic_output
-from preprocess.trace import Source, Trace
+from netshare.postprocess.writers.flow_dataset_layouts import DATA_SET_LAYOUTS
+from netshare.postprocess.writers.flow_layouts import FLOW_LAYOUTS, UNITS, ZEEK_NAMES, Columns, Layout
+from netshare.postprocess.writers.output import atomic_output
+from netshare.preprocess.trace import Source, Trace
 
 BATCH_RECORDS = 200_000
 _LAYOUTS = {**FLOW_LAYOUTS, **DATA_SET_LAYOUTS}

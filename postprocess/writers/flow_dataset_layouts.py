@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postprocess.writers.flow_layouts import (
+from netshare.postprocess.writers.flow_layouts import (
     COMMON,
     UNITS,
     Columns,
@@ -23,8 +23,8 @@ from postprocess.writers.flow_layouts import (
     flow_words,
     seconds_text,
 )
-from preprocess.protocols import protocol_name
-from preprocess.trace import Trace
+from netshare.preprocess.protocols import protocol_name
+from netshare.preprocess.trace import Trace
 
 _NFDUMP_HEADER = flow_words(
     "firstSeen duration proto srcAddr srcPort dstAddr dstPort packets bytes bps bpp flows flags srcTos"

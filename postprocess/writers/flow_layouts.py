@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.addresses import format_addresses
-from preprocess.protocols import ICMP, ICMPV6, protocol_name
-from preprocess.trace import Trace
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.protocols import ICMP, ICMPV6, protocol_name
+from netshare.preprocess.trace import Trace
 
 
 def flow_words(text: str) -> tuple[str, ...]:

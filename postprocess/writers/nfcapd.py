@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocess.writers.export_packets import Exports, payload_batches, plan_exports
-from postprocess.writers.output import atomic_output
-from preprocess.errors import NetshareError
-from preprocess.protocols import ICMP, ICMPV6
-from preprocess.trace import Trace
+from netshare.postprocess.writers.export_packets import Exports, payload_batches, plan_exports
+from netshare.postprocess.writers.output import atomic_output
+from netshare.preprocess.errors import NetshareError
+from netshare.preprocess.protocols import ICMP, ICMPV6
+from netshare.preprocess.trace import Trace
 
 _LOOPBACK = "127.0.0.1"
 _BUFFER = 4_000_000  # bytes of the collector's socket

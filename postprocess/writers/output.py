@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from preprocess.atomic import atomic_file
-from preprocess.errors import NetshareError
+from netshare.preprocess.atomic import atomic_file
+from netshare.preprocess.errors import NetshareError
 
 _GZIP_LEVEL = 1  # payloads are constant bytes: the lowest level already removes them
 
 
 @contextmanager
 def atomic_output(path: Path) -> Iterator[IO[bytes]]:
-    """As `preprocess.atomic.atomic_file`, compressed where the name ends in `.gz`, errors in the user's words.
+    """As `netshare.preprocess.atomic.atomic_file`, compressed where the name ends in `.gz`, errors in the user's words.
 
     Raises:
         NetshareError: the folder is missing or not writable, or the disk is full.

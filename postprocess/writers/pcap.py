@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocess.headers import scatter_rows
-from postprocess.link import LinkType
-from postprocess.writers.capture import check_seconds, write_capture
-from preprocess.trace import Trace
+from netshare.postprocess.headers import scatter_rows
+from netshare.postprocess.link import LinkType
+from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.preprocess.trace import Trace
 
 _RECORD_HEADER = 16
 _MAGIC = {False: 0xA1B2C3D4, True: 0xA1B23C4D}  # microseconds, nanoseconds
@@ -23,7 +23,7 @@ _MAX_SECONDS = 2**32 - 1
 
 @dataclass(frozen=True)
 class Pcap:
-    """The container of libpcap captures, as `postprocess.writers.capture.Container` asks."""
+    """The container of libpcap captures, as `netshare.postprocess.writers.capture.Container` asks."""
 
     nanoseconds: bool
 

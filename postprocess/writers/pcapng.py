@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from postprocess.headers import scatter_rows
-from postprocess.link import LinkType
-from postprocess.writers.capture import check_seconds, write_capture
-from preprocess.trace import Trace
+from netshare.postprocess.headers import scatter_rows
+from netshare.postprocess.link import LinkType
+from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.preprocess.trace import Trace
 
 _SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -27,7 +27,7 @@ _MAX_SECONDS = 2**63 // 1_000_000_000  # nothing that the column time can hold i
 
 @dataclass(frozen=True)
 class Pcapng:
-    """The container of pcapng captures, as `postprocess.writers.capture.Container` asks."""
+    """The container of pcapng captures, as `netshare.postprocess.writers.capture.Container` asks."""
 
     nanoseconds: bool = True
 

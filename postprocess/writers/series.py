@@ -20,11 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocess.atomic import write_bytes, write_text
-from preprocess.errors import FieldError, InputError
-from preprocess.timeseries.order import order_values
-from preprocess.timeseries.table import START, STEP, Form, TimeSeries
-from preprocess.timeseries.three_arrays import RANGES, descriptions_path, output_columns
+from netshare.preprocess.atomic import write_bytes, write_text
+from netshare.preprocess.errors import FieldError, InputError
+from netshare.preprocess.timeseries.order import order_values
+from netshare.preprocess.timeseries.table import START, STEP, Form, TimeSeries
+from netshare.preprocess.timeseries.three_arrays import RANGES, descriptions_path, output_columns
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".npz")
 TimeUnit = Literal["D", "s", "ms", "us", "ns"]

@@ -13,15 +13,15 @@ from typing import Literal
 
 import numpy as np
 
-from postprocess.link import LinkType
-from postprocess.writers.export_capture import write_export_capture
-from postprocess.writers.flow_csv import FLOW_TEXTS, write_flow_csv
-from postprocess.writers.nfcapd import write_nfcapd
-from postprocess.writers.pcap import write_pcap
-from postprocess.writers.pcapng import write_pcapng
-from preprocess.errors import InputError, NetshareError
-from preprocess.parquet import save_parquet
-from preprocess.trace import Kind, Source, Trace
+from netshare.postprocess.link import LinkType
+from netshare.postprocess.writers.export_capture import write_export_capture
+from netshare.postprocess.writers.flow_csv import FLOW_TEXTS, write_flow_csv
+from netshare.postprocess.writers.nfcapd import write_nfcapd
+from netshare.postprocess.writers.pcap import write_pcap
+from netshare.postprocess.writers.pcapng import write_pcapng
+from netshare.preprocess.errors import InputError, NetshareError
+from netshare.preprocess.parquet import save_parquet
+from netshare.preprocess.trace import Kind, Source, Trace
 
 _CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
 _EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from preprocess.fields.base import Bounds, FieldEncoding
-from preprocess.fields.category import Constant, Exact, PortTokens
-from preprocess.fields.choose import Choice, Style, default_choice, fit_field, public_choice, split_choice
-from preprocess.fields.digits import Address, Digits, Tags
-from preprocess.fields.embedding import Embedded
-from preprocess.fields.numeric import Numeric, NumericTokens
-from preprocess.ip2vec import IP2Vec
+from netshare.preprocess.fields.base import Bounds, FieldEncoding
+from netshare.preprocess.fields.category import Constant, Exact, PortTokens
+from netshare.preprocess.fields.choose import Choice, Style, default_choice, fit_field, public_choice, split_choice
+from netshare.preprocess.fields.digits import Address, Digits, Tags
+from netshare.preprocess.fields.embedding import Embedded
+from netshare.preprocess.fields.numeric import Numeric, NumericTokens
+from netshare.preprocess.ip2vec import IP2Vec
 
 __all__ = [
     "Address",

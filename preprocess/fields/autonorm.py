@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.errors import FieldError
+from netshare.preprocess.errors import FieldError
 
 MIDDLE, HALF_RANGE = ".middle", ".half_range"  # what the metadata columns of a measurement are called, after its name
 

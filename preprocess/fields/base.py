@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from preprocess.encoded import Column
-from preprocess.errors import FieldError
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.errors import FieldError
 
 Bounds = Literal["public", "measured"]
 

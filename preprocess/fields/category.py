@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from preprocess.encoded import Column
-from preprocess.errors import FieldError
-from preprocess.fields.base import FieldEncoding, category, check_range, find, nearest_of
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.base import FieldEncoding, category, check_range, find, nearest_of
 
 EXACT_CAP = 512
 PORT_TOKENS = 1024

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess.errors import FieldError
-from preprocess.fields.base import FieldEncoding
-from preprocess.fields.category import EXACT_CAP, Constant, Exact, PortTokens
-from preprocess.fields.digits import Digits
-from preprocess.fields.embedding import Embedded
-from preprocess.fields.numeric import Numeric, NumericTokens
-from preprocess.ip2vec import IP2Vec
-from preprocess.ip2vec.registry import named_ports
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.base import FieldEncoding
+from netshare.preprocess.fields.category import EXACT_CAP, Constant, Exact, PortTokens
+from netshare.preprocess.fields.digits import Digits
+from netshare.preprocess.fields.embedding import Embedded
+from netshare.preprocess.fields.numeric import Numeric, NumericTokens
+from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.ip2vec.registry import named_ports
 
 Style = Literal["gan", "autoregressive"]
 Choice = str | Mapping[str, Any]

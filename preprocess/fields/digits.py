@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from preprocess.encoded import Column
-from preprocess.fields.base import FieldEncoding, category, check_range
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.fields.base import FieldEncoding, category, check_range
 
 DIGIT_NAMES = {1: "bit", 8: "byte"}
 

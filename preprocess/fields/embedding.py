@@ -1,6 +1,6 @@
 """Ports and protocols as IP2Vec vectors: continuous columns in [0, 1], decoded by exact nearest neighbour.
 
-The vectors are those of a model trained on public data (`preprocess.ip2vec`), which knows every port
+The vectors are those of a model trained on public data (`netshare.preprocess.ip2vec`), which knows every port
 and every protocol.
 """
 
@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from preprocess.encoded import Column
-from preprocess.errors import FieldError
-from preprocess.fields.base import FieldEncoding, check_range
-from preprocess.ip2vec import IP2Vec
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.base import FieldEncoding, check_range
+from netshare.preprocess.ip2vec import IP2Vec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from preprocess.errors import FieldError
-from preprocess.fields.base import FieldEncoding
-from preprocess.fields.category import Constant, Exact
-from preprocess.fields.choose import (
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.base import FieldEncoding
+from netshare.preprocess.fields.category import Constant, Exact
+from netshare.preprocess.fields.choose import (
     Choice,
     Style,
     constant_field,
@@ -18,10 +18,10 @@ from preprocess.fields.choose import (
     public_choice,
     split_choice,
 )
-from preprocess.fields.digits import Address, Tags
-from preprocess.ip2vec import IP2Vec
-from preprocess.series import SeriesTable
-from preprocess.trace import CATEGORY_COLUMNS
+from netshare.preprocess.fields.digits import Address, Tags
+from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.trace import CATEGORY_COLUMNS
 
 
 class FieldFitter:

@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from preprocess.encoded import Column
-from preprocess.errors import FieldError
-from preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find, nearest_of
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find, nearest_of
 
 ATOM_MASS = 0.01
 QUANTILES = 1001

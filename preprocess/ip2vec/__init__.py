@@ -1,5 +1,5 @@
 """IP2Vec: vectors of ports and protocols that were learnt from public data."""
 
-from preprocess.ip2vec.model import IP2Vec
+from netshare.preprocess.ip2vec.model import IP2Vec
 
 __all__ = ["IP2Vec"]

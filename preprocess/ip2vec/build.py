@@ -28,9 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.errors import NetshareError
-from preprocess.ip2vec.model import PORTS, PROTOCOLS, IP2Vec
-from preprocess.ip2vec.registry import TABLES, read_table
+from netshare.preprocess.errors import NetshareError
+from netshare.preprocess.ip2vec.model import PORTS, PROTOCOLS, IP2Vec
+from netshare.preprocess.ip2vec.registry import TABLES, read_table
 
 VECTOR_SIZE = 10  # as in NetShare
 EPOCHS = 15
@@ -150,7 +150,7 @@ def _traffic_sentences(path: Path, services: list[dict[str, str]], named: set[in
 
     Which side is the service is not said in a record: it is the named port, or else the lower one.
     """
-    from preprocess.readers import read_trace
+    from netshare.preprocess.readers import read_trace
 
     trace = read_trace(path)
     flows = np.unique(np.stack([trace[name] for name in ("src_port", "dst_port", "protocol")], axis=1), axis=0)

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess.atomic import atomic_file, write_text
-from preprocess.errors import FieldError
-from preprocess.ip2vec.nearest import NearestRow
+from netshare.preprocess.atomic import atomic_file, write_text
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.ip2vec.nearest import NearestRow
 
 PORTS = 65536
 PROTOCOLS = 256

@@ -7,6 +7,6 @@
 Formats are told by content, never by name; see `read_trace`.
 """
 
-from preprocess.readers.read import list_files, read_trace
+from netshare.preprocess.readers.read import list_files, read_trace
 
 __all__ = ["list_files", "read_trace"]

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.contents import Stream
-from preprocess.readers.erf import scan_erf
-from preprocess.readers.frames import Frames, distinct
-from preprocess.readers.ip import decode_packets
-from preprocess.readers.link import LINK_NAMES, network_layer
-from preprocess.readers.pcap import scan_pcap
-from preprocess.readers.pcapng import scan_pcapng
-from preprocess.readers.tunnels import decapsulate
-from preprocess.readers.window import Window
-from preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
+from netshare.preprocess.readers.contents import Stream
+from netshare.preprocess.readers.erf import scan_erf
+from netshare.preprocess.readers.frames import Frames, distinct
+from netshare.preprocess.readers.ip import decode_packets
+from netshare.preprocess.readers.link import LINK_NAMES, network_layer
+from netshare.preprocess.readers.pcap import scan_pcap
+from netshare.preprocess.readers.pcapng import scan_pcapng
+from netshare.preprocess.readers.tunnels import decapsulate
+from netshare.preprocess.readers.window import Window
+from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
 _MARGIN = 1.05
 _MOST_TIMES = 1000  # a file of a few packets before something else is not worth more memory

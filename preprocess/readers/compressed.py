@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from preprocess.errors import InputError
+from netshare.preprocess.errors import InputError
 
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _BLOCK = 1 << 17  # compressed bytes read at a time

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocess.errors import InputError
-from preprocess.readers.compressed import COMPRESSED, Source, decompressed
-from preprocess.readers.erf import is_erf
-from preprocess.readers.export_messages import is_export
-from preprocess.readers.pcap import PCAP_MAGICS
-from preprocess.readers.pcapng import PCAPNG_MAGIC
-from preprocess.readers.window import Window
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.readers.compressed import COMPRESSED, Source, decompressed
+from netshare.preprocess.readers.erf import is_erf
+from netshare.preprocess.readers.export_messages import is_export
+from netshare.preprocess.readers.pcap import PCAP_MAGICS
+from netshare.preprocess.readers.pcapng import PCAPNG_MAGIC
+from netshare.preprocess.readers.window import Window
 
 _File = Any  # what `open` gives for binary files, with `readinto`
 Format = Literal["pcap", "pcapng", "erf", "netflow-export", "nfcapd", "parquet", "csv"]

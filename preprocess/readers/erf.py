@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.frames import Frames, gather
-from preprocess.readers.link_wrappers import ERF, ERF_HEADER
-from preprocess.readers.pcap import BATCH
-from preprocess.readers.window import Window
+from netshare.preprocess.readers.frames import Frames, gather
+from netshare.preprocess.readers.link_wrappers import ERF, ERF_HEADER
+from netshare.preprocess.readers.pcap import BATCH
+from netshare.preprocess.readers.window import Window
 
 _HEADER = ERF_HEADER.itemsize
 _KINDS = (*range(1, 28), 48)  # TYPE_HDLC_POS to TYPE_META, padding

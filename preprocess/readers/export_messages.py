@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from preprocess.readers.export_elements import V5_RECORD, Field, Template
+from netshare.preprocess.readers.export_elements import V5_RECORD, Field, Template
 
 LateTemplates = Literal["auto"] | bool
 TemplateKey = tuple[str, int, int, int]  # exporter, version, domain, template id

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from preprocess.protocols import ICMP, ICMPV6
-from preprocess.readers.export_elements import (
+from netshare.preprocess.protocols import ICMP, ICMPV6
+from netshare.preprocess.readers.export_elements import (
     BOOT_TIME,
     QUANTITIES,
     SAMPLING,
@@ -20,8 +20,8 @@ from preprocess.readers.export_elements import (
     VARIABLE_LENGTH,
     Template,
 )
-from preprocess.readers.export_messages import CUT_PACKET, Exports
-from preprocess.readers.frames import gather
+from netshare.preprocess.readers.export_messages import CUT_PACKET, Exports
+from netshare.preprocess.readers.frames import gather
 
 OPTIONS_RECORD = "option records, which tell of the exporter"
 NO_ADDRESSES = "records without IP addresses"

@@ -15,18 +15,18 @@ from typing import Literal
 
 import numpy as np
 
-from preprocess.addresses import format_addresses
-from preprocess.protocols import UDP
-from preprocess.readers.capture import scan_capture
-from preprocess.readers.contents import Contents
-from preprocess.readers.export_elements import Template
-from preprocess.readers.export_messages import Exports, LateTemplates, TemplateKey, add_packet, is_export
-from preprocess.readers.export_records import decode_records
-from preprocess.readers.frames import Frames
-from preprocess.readers.ip import decode_packets
-from preprocess.readers.link import network_layer
-from preprocess.readers.window import Window
-from preprocess.trace import Source, Trace, make_trace
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.protocols import UDP
+from netshare.preprocess.readers.capture import scan_capture
+from netshare.preprocess.readers.contents import Contents
+from netshare.preprocess.readers.export_elements import Template
+from netshare.preprocess.readers.export_messages import Exports, LateTemplates, TemplateKey, add_packet, is_export
+from netshare.preprocess.readers.export_records import decode_records
+from netshare.preprocess.readers.frames import Frames
+from netshare.preprocess.readers.ip import decode_packets
+from netshare.preprocess.readers.link import network_layer
+from netshare.preprocess.readers.window import Window
+from netshare.preprocess.trace import Source, Trace, make_trace
 
 NetflowExports = Literal["auto"] | bool
 

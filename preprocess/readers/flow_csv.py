@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from preprocess.errors import InputError
-from preprocess.readers.contents import READABLE, Contents, NotATraceError
-from preprocess.readers.flow_datasets import (
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.readers.contents import READABLE, Contents, NotATraceError
+from netshare.preprocess.readers.flow_datasets import (
     UGR16_COLUMNS,
     cic_missing,
     from_argus,
@@ -34,9 +34,15 @@ from preprocess.readers.flow_datasets import (
     is_ugr16,
     unsw_columns,
 )
-from preprocess.readers.flow_dialects import FlowColumns, from_netshare, from_nfdump, from_nfdump_names, from_zeek
-from preprocess.readers.flow_mapping import check_mapping, from_mapping, kind_of
-from preprocess.readers.flow_tables import (
+from netshare.preprocess.readers.flow_dialects import (
+    FlowColumns,
+    from_netshare,
+    from_nfdump,
+    from_nfdump_names,
+    from_zeek,
+)
+from netshare.preprocess.readers.flow_mapping import check_mapping, from_mapping, kind_of
+from netshare.preprocess.readers.flow_tables import (
     Head,
     TextTable,
     parse_csv,
@@ -44,7 +50,7 @@ from preprocess.readers.flow_tables import (
     parse_parquet_texts,
     read_head,
 )
-from preprocess.trace import Source, Trace, make_trace
+from netshare.preprocess.trace import Source, Trace, make_trace
 
 _SHOWN = 120
 _LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they are read as UNSW-NB15's raw files"

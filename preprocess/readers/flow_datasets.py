@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.addresses import parse_addresses
-from preprocess.readers.csv_columns import (
+from netshare.preprocess.addresses import parse_addresses
+from netshare.preprocess.readers.csv_columns import (
     abbreviated_counts,
     any_ports,
     counts,
@@ -27,7 +27,7 @@ from preprocess.readers.csv_columns import (
     nanoseconds,
     tcp_flags,
 )
-from preprocess.readers.flow_dialects import (
+from netshare.preprocess.readers.flow_dialects import (
     UNSET,
     FlowColumns,
     from_nfdump,

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.addresses import parse_addresses
-from preprocess.protocols import ICMP, ICMPV6, protocol_number
-from preprocess.readers.csv_columns import (
+from netshare.preprocess.addresses import parse_addresses
+from netshare.preprocess.protocols import ICMP, ICMPV6, protocol_number
+from netshare.preprocess.readers.csv_columns import (
     cast_all,
     category_codes,
     counts,

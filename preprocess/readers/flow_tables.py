@@ -16,7 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from preprocess.errors import InputError
+from netshare.preprocess.errors import InputError
 
 _HEADER_BYTES = 1 << 16
 _CHECKED_AT_ONCE = 1 << 20

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.protocols import ICMP, ICMPV6, TCP, UDP
-from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
-from preprocess.readers.link import ANY_IP, IPV4_TYPE, IPV6_TYPE, NetworkLayer, reason_for
-from preprocess.trace import PACKET_COLUMNS
+from netshare.preprocess.protocols import ICMP, ICMPV6, TCP, UDP
+from netshare.preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
+from netshare.preprocess.readers.link import ANY_IP, IPV4_TYPE, IPV6_TYPE, NetworkLayer, reason_for
+from netshare.preprocess.trace import PACKET_COLUMNS
 
 IPV4 = np.dtype([
     ("version_ihl", "u1"), ("tos", "u1"), ("length", ">u2"), ("id", ">u2"), ("flags_offset", ">u2"),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.readers.frames import Frames, distinct, gather
-from preprocess.readers.link_wrappers import IEEE_802_11, WRAPPERS, ieee_802_11, unwrap
+from netshare.preprocess.readers.frames import Frames, distinct, gather
+from netshare.preprocess.readers.link_wrappers import IEEE_802_11, WRAPPERS, ieee_802_11, unwrap
 
 # EtherTypes, and beyond 16 bits what is known in other ways.
 IPV4_TYPE, IPV6_TYPE = 0x0800, 0x86DD

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.readers.frames import gather
+from netshare.preprocess.readers.frames import gather
 
 ERF, PKTAP, RADIOTAP, IEEE_802_11 = 197, 258, 127, 105
 WRAPPERS = (ERF, PKTAP, RADIOTAP)

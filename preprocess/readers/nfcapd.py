@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.errors import InputError
-from preprocess.readers.contents import Contents
-from preprocess.readers.flow_csv import read_flow_csv
-from preprocess.trace import Trace
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.readers.contents import Contents
+from netshare.preprocess.readers.flow_csv import read_flow_csv
+from netshare.preprocess.trace import Trace
 
 _COLUMNS = "ts td sa da sp dp pr flg stos ipkt ibyt opkt obyt"  # nfdump's CSV names
 _FORMAT = "fmt:%tsr,%td,%sa,%da,%sp,%dp,%pr,%flg,%stos,%ipkt,%ibyt,%opkt,%obyt"

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.frames import Frames, gather
-from preprocess.readers.record_starts import find_records
-from preprocess.readers.window import Window
+from netshare.preprocess.readers.frames import Frames, gather
+from netshare.preprocess.readers.record_starts import find_records
+from netshare.preprocess.readers.window import Window
 
 PCAP_MAGICS: dict[bytes, tuple[str, int, int]] = {  # byte order, ns per fraction unit, bytes of a record header
     b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
-from preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
-from preprocess.readers.window import Window
+from netshare.preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
+from netshare.preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
+from netshare.preprocess.readers.window import Window
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 _SECTION, _INTERFACE, _OBSOLETE_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.errors import InputError
-from preprocess.merge import merge_traces
-from preprocess.parquet import parse_parquet
-from preprocess.readers.capture import capture_batches, read_capture
-from preprocess.readers.contents import (
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.merge import merge_traces
+from netshare.preprocess.parquet import parse_parquet
+from netshare.preprocess.readers.capture import capture_batches, read_capture
+from netshare.preprocess.readers.contents import (
     MAXIMUM_BYTES,
     READABLE,
     STANDARD_INPUT,
@@ -23,11 +23,11 @@ from preprocess.readers.contents import (
     open_contents,
     open_stream,
 )
-from preprocess.readers.export_messages import LateTemplates
-from preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
-from preprocess.readers.flow_csv import read_flow_csv
-from preprocess.readers.nfcapd import read_nfcapd
-from preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
+from netshare.preprocess.readers.export_messages import LateTemplates
+from netshare.preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
+from netshare.preprocess.readers.flow_csv import read_flow_csv
+from netshare.preprocess.readers.nfcapd import read_nfcapd
+from netshare.preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
 
 _PATTERN = frozenset("*?[")
 _REASONS_SHOWN = 4

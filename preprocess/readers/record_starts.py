@@ -12,7 +12,7 @@ import struct
 
 import numpy as np
 
-from preprocess.readers.frames import gather
+from netshare.preprocess.readers.frames import gather
 
 _WALKED = 256  # records walked one by one before the chain is followed in many places
 _LONG = 1024  # bytes of a record on average, from which on the plain walk is as fast

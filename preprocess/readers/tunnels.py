@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from preprocess.protocols import UDP
-from preprocess.readers.frames import Frames, gather
-from preprocess.readers.ip import Packets, decode_packets
-from preprocess.readers.link import ANY_IP, ETHERNET_FRAME, IPV4_TYPE, IPV6_TYPE, PPP_FRAME, NetworkLayer, walk
+from netshare.preprocess.protocols import UDP
+from netshare.preprocess.readers.frames import Frames, gather
+from netshare.preprocess.readers.ip import Packets, decode_packets
+from netshare.preprocess.readers.link import ANY_IP, ETHERNET_FRAME, IPV4_TYPE, IPV6_TYPE, PPP_FRAME, NetworkLayer, walk
 
 _LAYERS = 8  # an inner packet is smaller than its outer: this bounds what a crafted one can cost
 _NONE = 0

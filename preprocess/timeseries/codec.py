@@ -6,7 +6,7 @@
 
 Whole numbers are counted in units of their greatest common divisor, from their least value on (hourly times stay whole
 hours). Measurements whose level differs much between series are *auto-normalised*: the middle and the half range of
-each series become metadata (see `preprocess.fields.autonorm`), the half range relative to the middle where nothing is
+each series become metadata (see `netshare.preprocess.fields.autonorm`), the half range relative to the middle where nothing is
 negative. With `fold` S, an encoded record stands for S records of a series, which is what lets a model that writes one
 record after another see far back (the batched generation of the DoppelGANger paper, 4.1.2).
 """
@@ -19,14 +19,23 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.encoded import Column, Encoded, Schema
-from preprocess.errors import FieldError
-from preprocess.fields import Choice, Constant, Exact, FieldEncoding, Numeric, NumericTokens, Style, field_from_json
-from preprocess.fields.autonorm import HALF_RANGE, MIDDLE, denormalize_series, normalize_series
-from preprocess.fields.base import category
-from preprocess.fields.choose import fit_field
-from preprocess.timeseries.folding import best_fold, fold_records, unfold_records
-from preprocess.timeseries.table import STEP, Layout, TimeSeries
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields import (
+    Choice,
+    Constant,
+    Exact,
+    FieldEncoding,
+    Numeric,
+    NumericTokens,
+    Style,
+    field_from_json,
+)
+from netshare.preprocess.fields.autonorm import HALF_RANGE, MIDDLE, denormalize_series, normalize_series
+from netshare.preprocess.fields.base import category
+from netshare.preprocess.fields.choose import fit_field
+from netshare.preprocess.timeseries.folding import best_fold, fold_records, unfold_records
+from netshare.preprocess.timeseries.table import STEP, Layout, TimeSeries
 
 LEVELS_DIFFER = 3.0  # 95th over 5th percentile of the series' greatest sizes, from which they are normalised
 HEAVY_TAIL = 20.0  # whole range over interquartile range, from which a GAN is given quantiles

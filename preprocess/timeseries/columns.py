@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preprocess.errors import InputError
-from preprocess.timeseries.table import ColumnKind
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.timeseries.table import ColumnKind
 
 MOST_CATEGORIES = 4096
 LARGEST_WHOLE = 2.0**53  # beyond, float64 does not hold every integer

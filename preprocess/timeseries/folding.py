@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.timeseries.table import TimeSeries
+from netshare.preprocess.timeseries.table import TimeSeries
 
 MOST_ROWS = 100  # encoded records of the longest series, where a season does not say otherwise
 SEASONS = 4  # that series must last for one to be looked for

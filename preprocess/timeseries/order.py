@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from preprocess.errors import InputError
-from preprocess.timeseries.table import START, STEP
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.timeseries.table import START, STEP
 
 OrderKind = Literal["integer", "continuous", "time"]
 

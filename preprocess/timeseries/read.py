@@ -21,13 +21,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocess.errors import ConfigError, InputError
-from preprocess.readers import list_files
-from preprocess.readers.contents import MAXIMUM_BYTES, open_contents
-from preprocess.timeseries.columns import TypedColumn, fill_measurement, fill_metadata, typed_column
-from preprocess.timeseries.order import order_columns, order_numbers
-from preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
-from preprocess.timeseries.three_arrays import read_three_arrays
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.readers import list_files
+from netshare.preprocess.readers.contents import MAXIMUM_BYTES, open_contents
+from netshare.preprocess.timeseries.columns import TypedColumn, fill_measurement, fill_metadata, typed_column
+from netshare.preprocess.timeseries.order import order_columns, order_numbers
+from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
+from netshare.preprocess.timeseries.three_arrays import read_three_arrays
 
 FEWEST_NUMBERED = 3  # columns numbered through that are taken for one measurement without being told
 _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")

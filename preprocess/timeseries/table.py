@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocess.atomic import atomic_file
-from preprocess.errors import FieldError, InputError
+from netshare.preprocess.atomic import atomic_file
+from netshare.preprocess.errors import FieldError, InputError
 
 ColumnKind = Literal["categorical", "integer", "continuous"]
 Form = Literal["long", "wide", "list", "arrays"]

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.errors import InputError
-from preprocess.timeseries.table import ColumnKind, Layout, TimeSeries
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.timeseries.table import ColumnKind, Layout, TimeSeries
 
 ARRAYS = ("data_feature", "data_attribute", "data_gen_flag")
 RANGES = {"ZERO_ONE": (0.0, 1.0), "MINUSONE_ONE": (-1.0, 1.0)}

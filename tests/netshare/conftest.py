@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netshare.cli import main
+from netshare.commands.main import main
 
 QUICK = {
     "chunks": {"count": 2},

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from netshare.generators.base import Generator
+from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
-from preprocess.encoded import Column, Encoded, Schema
 
 Build = Callable[[Schema], Generator]
 SCHEMA = Schema(

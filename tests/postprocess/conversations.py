@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.trace import Trace, make_trace
+from netshare.preprocess.trace import Trace, make_trace
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 CLIENT, SERVER = 0, 1

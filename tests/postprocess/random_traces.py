@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from postprocess.payload_tables import TCP_BODIES, UDP_BODIES
-from preprocess.trace import FLOW_COLUMNS, FLOW_OPTIONAL_COLUMNS, PACKET_COLUMNS, Trace, make_trace
+from netshare.postprocess.payload_tables import TCP_BODIES, UDP_BODIES
+from netshare.preprocess.trace import FLOW_COLUMNS, FLOW_OPTIONAL_COLUMNS, PACKET_COLUMNS, Trace, make_trace
 
 WELL_KNOWN = np.array(sorted({*range(1, 1024), *UDP_BODIES, *TCP_BODIES, 1883, 5060, 6379, 8080, 8443, 27017}))
 

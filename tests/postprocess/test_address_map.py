@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postprocess.address_map import address_map, addresses_of
-from preprocess.addresses import format_addresses, parse_addresses
-from preprocess.errors import FieldError
-from preprocess.readers.read import read_trace
-from preprocess.trace import Trace, make_trace
+from netshare.postprocess.address_map import address_map, addresses_of
+from netshare.preprocess.addresses import format_addresses, parse_addresses
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import Trace, make_trace
 
 v4 = st.integers(0x01000000, 0x7EFFFFFF)
 v6 = st.integers(0x20 << 120, 0x3F << 120)

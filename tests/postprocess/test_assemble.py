@@ -2,10 +2,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postprocess.assemble import assemble
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.flows import group_flows
-from preprocess.trace import make_trace
+from netshare.postprocess.assemble import assemble
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.trace import make_trace
 
 SECOND = 1_000_000_000
 record = st.tuples(st.integers(0, 30 * SECOND), st.integers(0, 2), st.integers(0, 2), st.integers(40, 1500))

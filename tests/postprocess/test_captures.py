@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scapy.utils import rdpcap
 
-from postprocess import repair, write_trace
-from postprocess.headers import is_fragment
-from postprocess.writers.output import atomic_output
-from postprocess.writers.pcap import write_pcap
-from preprocess.errors import FieldError, InputError, NetshareError
-from preprocess.readers.read import read_trace
-from preprocess.trace import PACKET_COLUMNS, make_trace
+from netshare.postprocess import repair, write_trace
+from netshare.postprocess.headers import is_fragment
+from netshare.postprocess.writers.output import atomic_output
+from netshare.postprocess.writers.pcap import write_pcap
+from netshare.preprocess.errors import FieldError, InputError, NetshareError
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import PACKET_COLUMNS, make_trace
 from tests.postprocess.conversations import ACK, CLIENT, HANDSHAKE, Segment, conversation
 from tests.postprocess.random_traces import WELL_KNOWN, disorderly_streams, random_flows, random_packets
 from tests.postprocess.tshark import complaints

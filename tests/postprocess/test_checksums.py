@@ -6,9 +6,9 @@ import numpy as np
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
-from postprocess import repair
-from postprocess.checksums import crc32c, fill_sums, fold, internet_checksum, word_sums
-from postprocess.headers import build_packets, plan_packets
+from netshare.postprocess import repair
+from netshare.postprocess.checksums import crc32c, fill_sums, fold, internet_checksum, word_sums
+from netshare.postprocess.headers import build_packets, plan_packets
 from tests.postprocess.random_traces import random_packets
 
 

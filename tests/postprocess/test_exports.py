@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from postprocess import repair, write_trace
-from postprocess.writers.export_packets import payload_batches, plan_exports
-from preprocess.addresses import format_addresses
-from preprocess.errors import FieldError, NetshareError
-from preprocess.readers.read import read_trace
-from preprocess.trace import Trace, make_trace
+from netshare.postprocess import repair, write_trace
+from netshare.postprocess.writers.export_packets import payload_batches, plan_exports
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.errors import FieldError, NetshareError
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import Trace, make_trace
 from tests.postprocess.collector import records, replay
 from tests.postprocess.random_traces import random_flows
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from postprocess import flows_from_packets, repair, write_trace
-from postprocess.writers.flow_csv import FLOW_TEXTS
-from preprocess.addresses import format_addresses
-from preprocess.readers.read import read_trace
-from preprocess.trace import FLOW_COLUMNS, make_trace
+from netshare.postprocess import flows_from_packets, repair, write_trace
+from netshare.postprocess.writers.flow_csv import FLOW_TEXTS
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import FLOW_COLUMNS, make_trace
 from tests.postprocess.random_traces import random_flows
 
 

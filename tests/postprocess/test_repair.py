@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postprocess import broken_conventions, repair
-from postprocess.rules import minimum_length, port_protocol_violation
-from preprocess.errors import FieldError
-from preprocess.trace import Trace, known_columns, make_trace
+from netshare.postprocess import broken_conventions, repair
+from netshare.postprocess.rules import minimum_length, port_protocol_violation
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import Trace, known_columns, make_trace
 from tests.postprocess.random_traces import random_flows, random_packets
 
 LEGAL = {

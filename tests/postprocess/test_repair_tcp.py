@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postprocess import repair
+from netshare.postprocess import repair
 from tests.postprocess.conversations import (
     ACK,
     CLIENT,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from postprocess.writers.series import write_series
-from preprocess.errors import FieldError, InputError
-from preprocess.timeseries import read_series
+from netshare.postprocess.writers.series import write_series
+from netshare.preprocess.errors import FieldError, InputError
+from netshare.preprocess.timeseries import read_series
 
 LONG = """day,who,plan,load,state
 2024-01-01,a,gold,1.5,up

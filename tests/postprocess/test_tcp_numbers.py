@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.tcp.notes import tcp_notes
-from postprocess import broken_conventions, packet_plan, repair, write_trace
-from postprocess.headers import PacketPlan, plan_packets
-from postprocess.tcp_numbers import reflected
-from preprocess.readers.read import read_trace
-from preprocess.trace import Trace
+from netshare.postprocess import broken_conventions, packet_plan, repair, write_trace
+from netshare.postprocess.headers import PacketPlan, plan_packets
+from netshare.postprocess.tcp_numbers import reflected
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import Trace
 from tests.postprocess.conversations import (
     ACK,
     CLIENT,

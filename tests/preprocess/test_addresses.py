@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.addresses import format_addresses, parse_addresses
-from preprocess.protocols import PROTOCOL_NAMES, protocol_name, protocol_number
+from netshare.preprocess.addresses import format_addresses, parse_addresses
+from netshare.preprocess.protocols import PROTOCOL_NAMES, protocol_name, protocol_number
 
 ADDRESS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 

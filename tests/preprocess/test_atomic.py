@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.atomic import atomic_file, write_text
+from netshare.preprocess.atomic import atomic_file, write_text
 
 
 def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path):

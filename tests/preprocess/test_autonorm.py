@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.errors import FieldError
-from preprocess.fields.autonorm import denormalize_series, normalize_series
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.autonorm import denormalize_series, normalize_series
 
 
 def test_middle_and_half_range_by_hand():

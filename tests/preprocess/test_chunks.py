@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.errors import ConfigError, InputError
-from preprocess.flows import group_flows
-from preprocess.trace import make_trace
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.trace import make_trace
 
 SECOND = 1_000_000_000
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.clock import Clock
-from preprocess.codec import Codec
-from preprocess.errors import FieldError
-from preprocess.series import SeriesTable
+from netshare.preprocess.clock import Clock
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.series import SeriesTable
 from tests.preprocess.test_codec import STYLES, packet_series, random_encoded
 
 MINUTE = 60_000_000_000

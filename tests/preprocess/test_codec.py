@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.chunks import cut_series, plan_chunks, take_series
-from preprocess.codec import Codec
-from preprocess.encoded import Encoded
-from preprocess.errors import FieldError
-from preprocess.fields.times import spread_over_span
-from preprocess.flows import group_flows
-from preprocess.readers import read_trace
-from preprocess.series import SeriesTable
-from preprocess.trace import FIVE_TUPLE, PACKET_COLUMNS
+from netshare.preprocess.chunks import cut_series, plan_chunks, take_series
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields.times import spread_over_span
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.readers import read_trace
+from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.trace import FIVE_TUPLE, PACKET_COLUMNS
 
 STYLES = ("gan", "autoregressive")
 WIDTH = 10_000_000_000

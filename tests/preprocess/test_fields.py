@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.errors import FieldError
-from preprocess.fields import (
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.fields import (
     Address,
     Constant,
     Digits,

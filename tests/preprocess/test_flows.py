@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.flows import group_flows
-from preprocess.trace import Trace, make_trace
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.trace import Trace, make_trace
 
 
 def small_trace(hosts: list[tuple[int, int, int, int]], version: int = 4) -> Trace:

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from preprocess import describe_files, describe_trace, make_trace, read_trace
-from preprocess.errors import InputError
-from preprocess.trace import Source
+from netshare.preprocess import describe_files, describe_trace, make_trace, read_trace
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.trace import Source
 
 
 def test_known_answers():

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.errors import FieldError
-from preprocess.ip2vec import IP2Vec
-from preprocess.ip2vec.build import build
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.ip2vec.build import build
 
 PORTS = np.arange(65536)
 EPHEMERAL = np.arange(49152, 60999)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preprocess import make_trace, merge_traces, read_trace
-from preprocess.errors import InputError
-from preprocess.parquet import load_parquet, save_parquet
-from preprocess.trace import Source
+from netshare.preprocess import make_trace, merge_traces, read_trace
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.parquet import load_parquet, save_parquet
+from netshare.preprocess.trace import Source
 
 HEADER = "srcip,dstip,srcport,dstport,proto,ts,td,pkt,byt,type"
 

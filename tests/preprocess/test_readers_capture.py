@@ -30,8 +30,8 @@ from scapy.all import (
 )
 from scapy.layers.vxlan import VXLAN
 
-from preprocess import read_trace
-from preprocess.errors import InputError
+from netshare.preprocess import read_trace
+from netshare.preprocess.errors import InputError
 
 ETHERNET, RAW, SLL, SLL2, NULL, PPP = 1, 101, 113, 276, 0, 9
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # given, or scapy would ask the network

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocess import read_trace
-from preprocess.addresses import format_addresses
-from preprocess.errors import InputError
+from netshare.preprocess import read_trace
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.errors import InputError
 
 NETSHARE = "srcip,dstip,srcport,dstport,proto,ts,td,pkt,byt,type"
 NFDUMP = "ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt"

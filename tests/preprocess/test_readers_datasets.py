@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess import read_trace
-from preprocess.addresses import format_addresses
-from preprocess.errors import InputError
+from netshare.preprocess import read_trace
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.errors import InputError
 
 ARGUS = "StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,State,sTos,dTos,TotPkts,TotBytes,SrcBytes,Label"
 CIDDS = (

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.all import IP, UDP, Ether, PcapReader, Raw, wrpcap
 
-from preprocess import make_trace, read_trace
-from preprocess.addresses import format_addresses
-from preprocess.errors import InputError
+from netshare.preprocess import make_trace, read_trace
+from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.errors import InputError
 
 SECONDS, UPTIME = 1_700_000_000, 1_000_000
 V9_FIELDS = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (2, 4), (1, 4), (22, 4), (21, 4))

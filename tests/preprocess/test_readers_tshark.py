@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess import read_trace
-from preprocess.addresses import format_addresses, parse_addresses
+from netshare.preprocess import read_trace
+from netshare.preprocess.addresses import format_addresses, parse_addresses
 
 pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="needs tshark, which is not installed")
 

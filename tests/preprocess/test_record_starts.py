@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.readers.pcap import scan_pcap
-from preprocess.readers.record_starts import find_records
-from preprocess.readers.window import Window
+from netshare.preprocess.readers.pcap import scan_pcap
+from netshare.preprocess.readers.record_starts import find_records
+from netshare.preprocess.readers.window import Window
 
 LARGEST = 262_144
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.fields.sizes import to_byte_counts, to_mean_sizes
+from netshare.preprocess.fields.sizes import to_byte_counts, to_mean_sizes
 
 records = st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 65_535)), min_size=1, max_size=30)
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.spans import fitting_spans, spans_of_records
+from netshare.preprocess.spans import fitting_spans, spans_of_records
 
 
 def flows(n: int, seed: int, *, protocols: int = 2, ports: int = 3) -> dict[str, np.ndarray]:

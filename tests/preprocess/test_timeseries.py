@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.encoded import Encoded
-from preprocess.errors import ConfigError, InputError
-from preprocess.timeseries import SeriesCodec, load_series, read_series, save_series, split_series
-from preprocess.timeseries.folding import best_fold, fold_records, mean_autocorrelation, unfold_records
-from preprocess.timeseries.order import order_columns, order_values
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.timeseries import SeriesCodec, load_series, read_series, save_series, split_series
+from netshare.preprocess.timeseries.folding import best_fold, fold_records, mean_autocorrelation, unfold_records
+from netshare.preprocess.timeseries.order import order_columns, order_values
 
 LONG = """who,day,plan,age,load,state
 b,2024-01-02,gold,31,2.5,up

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from preprocess.errors import FieldError
-from preprocess.trace import FLOW_COLUMNS, PACKET_COLUMNS, make_trace
+from netshare.preprocess.errors import FieldError
+from netshare.preprocess.trace import FLOW_COLUMNS, PACKET_COLUMNS, make_trace
 
 
 def test_missing_columns_become_zeros_of_the_canonical_type():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 ENDS = (("src_ip", "src_port"), ("dst_ip", "dst_port"))
 SMALLEST_VALIDATION = 10  # conversations; fewer say nothing

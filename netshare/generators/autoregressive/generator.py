@@ -30,8 +30,8 @@ from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.base import Generator, check_lengths
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import TrainingError
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import TrainingError
 
 MEMORIES = ("metadata.memory", "length.memory")  # among the weights: tokens of training rows that are recalled from
 METADATA_BATCH = 16_384  # rows sampled at once, at most

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.encoded import Column
+from netshare.preprocess.encoded import Column
 
 LENGTH = "length.bin"  # the column that says most of it
 EXACT_LENGTHS = 32

@@ -18,7 +18,7 @@ import torch
 from netshare.generators.autoregressive.calibration import calibrate
 from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
-from preprocess.errors import TrainingError
+from netshare.preprocess.errors import TrainingError
 
 COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
 GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much

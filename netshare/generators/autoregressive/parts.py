@@ -19,7 +19,7 @@ from netshare.generators.autoregressive.row_model import ColumnCounts
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 MARGINAL_ROWS = 200_000  # rows that a column's overall distribution is counted on
 FOLDS = 8  # of conversations, each of which the counts of the others are tried on

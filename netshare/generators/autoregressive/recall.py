@@ -20,7 +20,7 @@ import numpy as np
 
 from netshare.generators.autoregressive.lengths import LENGTH
 from netshare.generators.autoregressive.tokens import TokenLayout
-from preprocess.encoded import Column
+from netshare.preprocess.encoded import Column
 
 LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
 TOKEN_MASK = np.uint64(2**16 - 1)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
-from preprocess.encoded import Column
-from preprocess.errors import FieldError
+from netshare.preprocess.encoded import Column
+from netshare.preprocess.errors import FieldError
 
 
 class TokenLayout:

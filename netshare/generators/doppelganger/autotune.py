@@ -23,8 +23,8 @@ import numpy as np
 from netshare.generators.doppelganger.distances import score
 from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
-from netshare.training.trainer import train
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
+from netshare.training.loop import train
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def choose_records_per_pass(
         settings: as they came; returned as they are unless `records_per_pass` is `"auto"`.
         folder: trials are trained here, and it is removed at the end; an interrupted call goes on in it.
         seed: seeds the split, the trials and their samples.
-        device, threads: see `netshare.training.trainer.train`.
+        device, threads: see `netshare.training.loop.train`.
 
     Raises:
         TrainingError: a trial's loss is not finite.

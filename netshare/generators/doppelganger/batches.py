@@ -17,8 +17,8 @@ import torch
 
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.modules import FLAG_UNITS
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import TrainingError
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import TrainingError
 
 
 @dataclass(frozen=True)

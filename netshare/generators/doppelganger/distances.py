@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.encoded import Column, Encoded
+from netshare.preprocess.encoded import Column, Encoded
 
 QUANTILES = np.linspace(0.005, 0.995, 100)
 COPYING_ALLOWED = 1.5  # times what the held-back series share with those that are learnt from

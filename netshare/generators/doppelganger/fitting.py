@@ -23,7 +23,7 @@ from netshare.generators.doppelganger.sampling import (
     stop_hazards,
 )
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 METADATA_ROWS = 4096
 SERIES = (256, 2048)  # sampled to calibrate measurements, fewest and most ...

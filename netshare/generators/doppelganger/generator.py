@@ -47,8 +47,8 @@ from netshare.generators.doppelganger.sampling import Networks, draw_measurement
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.generators.doppelganger.weights import load, named, part_of
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import TrainingError
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import TrainingError
 
 logger = logging.getLogger(__name__)
 

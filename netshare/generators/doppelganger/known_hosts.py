@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from netshare.generators.doppelganger.layout import ColumnLayout, uniform_like
-from preprocess.encoded import Column
+from netshare.preprocess.encoded import Column
 
 ADDRESS_BITS = (32, 128)  # two-valued columns of a field that is an address
 OPEN_BITS = {32: 8, 128: 64}  # of each: those that hosts of a network do not share

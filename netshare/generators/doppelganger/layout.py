@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from preprocess.encoded import Column
+from netshare.preprocess.encoded import Column
 
 Discretize = Literal["mixed", "sample", "argmax"]
 DIGITS = 4  # columns of a field from which they are digits of one number: addresses as bits or bytes, not single tags

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from netshare.generators.doppelganger.distances import copied_beyond, metadata_distance, score
-from preprocess.encoded import Encoded
+from netshare.preprocess.encoded import Encoded
 
 FIRST_STEP = 64
 FEWEST_HELD = 20  # fewer series cannot tell one checkpoint from another

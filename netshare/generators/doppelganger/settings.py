@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from preprocess.errors import TrainingError
+from netshare.preprocess.errors import TrainingError
 
 
 class DoppelGANgerSettings(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from preprocess.errors import TrainingError
+from netshare.preprocess.errors import TrainingError
 
 
 def named(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -8,15 +8,15 @@ import torch
 
 from netshare.baselines import BASELINES, Method
 from netshare.baselines.rows import cut_rows
+from netshare.postprocess.assemble import assemble
+from netshare.preprocess import read_trace
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.flows import group_flows
 from netshare.training.checkpoint import save_tensors
-from netshare.training.trainer import load_weights
-from postprocess.assemble import assemble
-from preprocess import read_trace
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.codec import Codec
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import TrainingError
-from preprocess.flows import group_flows
+from netshare.training.loop import load_weights
 from tests.netshare.generator_contract import (
     SCHEMA,
     assert_interruption_changes_nothing,

@@ -9,7 +9,7 @@ from netshare.baselines.bayesian_network import _tree, mutual_information
 from netshare.baselines.hmm import HiddenMarkovModel
 from netshare.baselines.modes import Modes
 from netshare.baselines.teacher_forcing import NonlinearAR
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
 
 NUMBERS = Schema((Column("kind", "kind", "categorical", 2),), (Column("x", "x", "continuous"),), 30)
 

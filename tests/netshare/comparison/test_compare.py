@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from netshare.cli import main
+from netshare.commands.main import main
 from netshare.comparison.compare import compare, ranked
 from netshare.comparison.table import HEADS, mean_emd
-from netshare.config import load_config
-from preprocess.errors import ConfigError, InputError
+from netshare.config.schema import load_config
+from netshare.preprocess.errors import ConfigError, InputError
 
 METHODS = ("row-bootstrap", "independent-columns", "ctgan")
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from netshare.cli import main
+from netshare.commands.main import main
 from netshare.comparison.membership import LEAST, membership
-from netshare.config import load_config
-from preprocess.errors import ConfigError, InputError
+from netshare.config.schema import load_config
+from netshare.preprocess.errors import ConfigError, InputError
 
 
 @pytest.fixture(scope="module")

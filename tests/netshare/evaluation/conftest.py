@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.readers import read_trace
-from preprocess.trace import Trace
+from netshare.preprocess.readers import read_trace
+from netshare.preprocess.trace import Trace
 
 
 @pytest.fixture(scope="session")

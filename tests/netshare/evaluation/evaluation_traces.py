@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.trace import Trace, make_trace
+from netshare.preprocess.trace import Trace, make_trace
 
 HOST_BASE = 0x0A000000  # 10.0.0.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow, write_html
-from preprocess.trace import Trace
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
 BROWSER = next(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import split_by_flow
-from netshare.evaluation.connections import RATES, SHARES, connections, tcp_states
-from preprocess.readers.read import read_trace
-from preprocess.trace import Trace, make_trace
+from netshare.evaluation.metrics.connections import RATES, SHARES, connections, tcp_states
+from netshare.preprocess.readers.read import read_trace
+from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 from tests.postprocess.conversations import (
     ACK,

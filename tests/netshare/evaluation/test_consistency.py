@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from netshare.evaluation.consistency import (
+from netshare.evaluation.metrics.consistency import (
     addresses_valid,
     bytes_fit_packets,
     consistency_tests,
@@ -9,8 +9,8 @@ from netshare.evaluation.consistency import (
     ports_fit_protocol,
     sizes_reach_minimum,
 )
-from postprocess import repair
-from preprocess.trace import Kind, Trace, make_trace
+from netshare.postprocess import repair
+from netshare.preprocess.trace import Kind, Trace, make_trace
 
 V4 = {
     "a": 0x0A000001,

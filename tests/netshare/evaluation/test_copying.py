@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import split_by_flow
-from netshare.evaluation.copying import copy_shares
-from preprocess.trace import Trace
+from netshare.evaluation.metrics.copying import copy_shares
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from netshare.evaluation import distances
+from netshare.evaluation.metrics import distances
 
 ports = arrays(np.uint16, st.integers(1, 60), elements=st.integers(0, 20))
 numbers = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))

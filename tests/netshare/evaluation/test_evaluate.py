@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
-from netshare.evaluation.html import to_html
-from postprocess.repair import repair
-from preprocess.errors import InputError
-from preprocess.trace import Trace
+from netshare.evaluation.render.html import to_html
+from netshare.postprocess.repair import repair
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace, shuffled
 
 

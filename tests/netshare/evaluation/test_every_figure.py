@@ -8,7 +8,7 @@ import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.evaluation.series_report import evaluate_series
-from preprocess.trace import Trace
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace
 from tests.netshare.evaluation.test_series_report import series
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.curves import cumulative, flag_text
-from netshare.evaluation.html import to_html
-from netshare.evaluation.svg import linear_ticks, short_number
-from preprocess.trace import Trace
+from netshare.evaluation.metrics.curves import cumulative, flag_text
+from netshare.evaluation.render.html import to_html
+from netshare.evaluation.render.svg import linear_ticks, short_number
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import HOST_BASE, flow_trace, packet_trace
 
 VOID = {"meta", "br"}

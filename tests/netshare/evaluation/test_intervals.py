@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.fields import extract, frame_of, measure, paper_measure, shared_fields
-from netshare.evaluation.hosts import hosts
 from netshare.evaluation.intervals import (
     PAPER,
     Interval,
@@ -13,12 +11,14 @@ from netshare.evaluation.intervals import (
     median_ratio_interval,
     share_interval,
 )
-from netshare.evaluation.neighbours import neighbours
-from netshare.evaluation.pairs import pairs
-from netshare.evaluation.series import series
-from netshare.evaluation.sketching import sketching
-from preprocess.errors import ConfigError
-from preprocess.trace import Trace, make_trace
+from netshare.evaluation.metrics.fields import extract, frame_of, measure, paper_measure, shared_fields
+from netshare.evaluation.metrics.hosts import hosts
+from netshare.evaluation.metrics.neighbours import neighbours
+from netshare.evaluation.metrics.pairs import pairs
+from netshare.evaluation.tasks.sketching import sketching
+from netshare.evaluation.tasks.time_series import series
+from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace
 
 

@@ -1,6 +1,6 @@
 """The report as Markdown: whole tables with the report's figures."""
 
-from netshare.cli import main
+from netshare.commands.main import main
 
 
 def test_the_command_writes_tables_with_every_distance(tmp_path, sample_netflow, capsys):

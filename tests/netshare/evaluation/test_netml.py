@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netshare.evaluation.netml import MODES, anomalous, cut_flows, features, netml, scale_of
 from netshare.evaluation.split import split_by_flow
-from preprocess.trace import make_trace
+from netshare.evaluation.tasks.netml import MODES, anomalous, cut_flows, features, netml, scale_of
+from netshare.preprocess.trace import make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
 ORACLE = json.loads((Path(__file__).parent / "data" / "netml.json").read_text())  # see make_netml.py beside it

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netshare.cli import main
+from netshare.commands.main import main
 from netshare.evaluation import evaluate, split_by_flow, write_json
 from netshare.evaluation.report_schema import report_schema
 from netshare.evaluation.series_report import evaluate_series

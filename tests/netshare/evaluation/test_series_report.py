@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netshare.config import load_config
-from netshare.evaluation.series_features import correlations, with_common_categories
-from netshare.evaluation.series_html import write_series_html
+from netshare.config.schema import load_config
+from netshare.evaluation.metrics.series_features import correlations, with_common_categories
+from netshare.evaluation.render.series_html import write_series_html
 from netshare.evaluation.series_report import evaluate_series
-from preprocess.errors import InputError
-from preprocess.timeseries import TimeSeries, read_series
+from netshare.preprocess.errors import InputError
+from netshare.preprocess.timeseries import TimeSeries, read_series
 
 LENGTH = 56
 

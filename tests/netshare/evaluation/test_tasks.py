@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.hosts import claims_of, hosts
-from netshare.evaluation.neighbours import nearest, neighbours
-from netshare.evaluation.pairs import coarsened, pairs
-from netshare.evaluation.prediction import prediction
+from netshare.evaluation.metrics.hosts import claims_of, hosts
+from netshare.evaluation.metrics.neighbours import nearest, neighbours
+from netshare.evaluation.metrics.pairs import coarsened, pairs
 from netshare.evaluation.section import number, spearman
-from netshare.evaluation.series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
-from netshare.evaluation.sketching import heavy_hitters, sketching
-from netshare.evaluation.tasks import TASKS, run_tasks
-from preprocess.errors import ConfigError
-from preprocess.trace import Trace, make_trace
+from netshare.evaluation.tasks.all_tasks import TASKS, run_tasks
+from netshare.evaluation.tasks.prediction import prediction
+from netshare.evaluation.tasks.sketching import heavy_hitters, sketching
+from netshare.evaluation.tasks.time_series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
+from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace, shuffled
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from netshare.evaluation import evaluate, split_by_flow
-from postprocess import repair
-from preprocess.trace import Trace
+from netshare.postprocess import repair
+from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import shuffled
 
 

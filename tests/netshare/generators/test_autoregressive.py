@@ -13,7 +13,7 @@ from netshare.generators.autoregressive.networks import POSITION_BINS, position_
 from netshare.generators.autoregressive.recall import ContextCounts, learning_order, recall, recalled_columns
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
 
 TOY = Schema(
     metadata=(

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from netshare.cli import main
+from netshare.commands.main import main
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.autotune import candidates, choose_records_per_pass
 from netshare.generators.doppelganger.distances import (
     autocorrelation,
     score,
 )
-from preprocess.encoded import Column, Encoded, Schema
-from preprocess.errors import TrainingError
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.errors import TrainingError
 
 SMALL = {"batch_size": 8, "metadata_units": 8, "lstm_units": 8, "critic_units": 8, "critic_layers": 1}
 AUTO = DoppelGANgerSettings(records_per_pass="auto", autotune_steps=4, **SMALL)

@@ -10,9 +10,9 @@ import torch
 from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.base import Generator, metadata_only
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import FieldError, TrainingError
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
-from preprocess.encoded import Encoded, Schema
-from preprocess.errors import FieldError, TrainingError
 from tests.netshare.generator_contract import (
     SCHEMA,
     Build,

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netshare.config import load_config
+from netshare.config.schema import load_config
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.calibration import LEVELS, fit_stops, fit_units, map_numbers
 from netshare.generators.doppelganger.known_hosts import address_fields, fit_hosts
 from netshare.generators.doppelganger.layout import ColumnLayout
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
 
 CPU = torch.device("cpu")
 SMALL = {"batch_size": 16, "metadata_units": 16, "lstm_units": 12, "critic_units": 16, "critic_layers": 2}

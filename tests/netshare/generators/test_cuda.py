@@ -11,8 +11,8 @@ import netshare
 from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.base import Generator
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
-from preprocess.encoded import Column, Encoded, Schema
 
 DEVICE = "cuda"
 pytestmark = [

@@ -21,8 +21,8 @@ from netshare.generators.doppelganger.losses import (
 )
 from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
 from netshare.generators.doppelganger.precision import computes_in_half
-from netshare.training.trainer import train
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.training.loop import train
 
 CPU = torch.device("cpu")
 

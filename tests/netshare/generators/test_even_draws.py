@@ -8,7 +8,7 @@ import torch
 
 from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.autoregressive.even_draws import EvenDraws
-from preprocess.encoded import Column, Schema
+from netshare.preprocess.encoded import Column, Schema
 
 ROWS = 2000
 

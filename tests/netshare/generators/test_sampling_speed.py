@@ -10,7 +10,7 @@ from netshare.generators.autoregressive.dense import LEAST_ROWS, batch_sizes, gr
 from netshare.generators.autoregressive.networks import Condition
 from netshare.generators.autoregressive.record_sampling import BLOCK_SERIES
 from netshare.generators.autoregressive.tokens import TokenLayout
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
 
 SCHEMA = Schema(
     metadata=(Column("class", "class", "categorical", 3), Column("level", "level", "continuous")),

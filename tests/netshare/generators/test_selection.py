@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.distances import copied_beyond, metadata_distance
 from netshare.generators.doppelganger.selection import Selection
+from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.log import read_log
-from netshare.training.trainer import train
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.training.loop import train
 
 SCHEMA = Schema(
     (*(Column(f"ip.{i}", "ip", "categorical", 256) for i in range(4)), Column("class", "class", "categorical", 2)),

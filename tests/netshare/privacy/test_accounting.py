@@ -10,7 +10,8 @@ from opacus.accountants import PRVAccountant, RDPAccountant
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from netshare.privacy.accounting import (
+from netshare.preprocess.errors import ConfigError
+from netshare.privacy.accounting.accountant import (
     EPSILON_ERROR,
     Mechanism,
     budget_of_groups,
@@ -19,7 +20,6 @@ from netshare.privacy.accounting import (
     gaussian_noise_for,
     noise_multiplier_for,
 )
-from preprocess.errors import ConfigError
 
 
 def test_the_gaussian_mechanism_has_the_published_deltas():

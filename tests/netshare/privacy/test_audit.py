@@ -6,18 +6,18 @@ import math
 import numpy as np
 import pytest
 
-from netshare.cli import main
-from netshare.privacy.accounting import gaussian_noise_for
-from netshare.privacy.audit import (
+from netshare.commands.main import main
+from netshare.preprocess.errors import ConfigError
+from netshare.privacy.accounting.accountant import gaussian_noise_for
+from netshare.privacy.audit.canaries import (
     AuditResult,
     audit_mechanism,
     lower_bound_of,
     lower_bound_of_guesses,
     membership_bound,
 )
-from netshare.privacy.audit_counts import audit_counts, epsilon_of_mu, lower_bound_of_mu
-from netshare.privacy.audit_run import audit_run
-from preprocess.errors import ConfigError
+from netshare.privacy.audit.counts import audit_counts, epsilon_of_mu, lower_bound_of_mu
+from netshare.privacy.audit.membership import audit_run
 
 
 def test_a_perfect_attack_bounds_epsilon_by_the_number_of_trials():

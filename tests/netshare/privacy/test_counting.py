@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta, chi2
 
-from netshare.privacy import standin
-from netshare.privacy.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
-from netshare.privacy.denoising import bursty, projected, raked, smoothed
-from netshare.privacy.marginals import FlowColumns, flow_tables, measure_flows
+from netshare.preprocess import read_trace
+from netshare.preprocess.flows import group_flows
+from netshare.privacy.counts import private_table as standin
+from netshare.privacy.counts.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
+from netshare.privacy.counts.denoising import bursty, projected, raked, smoothed
+from netshare.privacy.counts.flow_marginals import FlowColumns, flow_tables, measure_flows
+from netshare.privacy.counts.posterior import fitted_names, fitted_numbers, posterior
+from netshare.privacy.counts.time_marginals import COARSE, Times, placed
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
-from netshare.privacy.posterior import fitted_names, fitted_numbers, posterior
-from netshare.privacy.time_marginals import COARSE, Times, placed
 from netshare.privacy.units import bounded
-from preprocess import read_trace
-from preprocess.flows import group_flows
 
 
 def counts(shares, noise=1.0, bound=1.0, randomness=None):

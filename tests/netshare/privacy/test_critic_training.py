@@ -6,16 +6,16 @@ import torch
 from scipy.stats import chi2
 
 from netshare.generators.doppelganger import DoppelGANgerSettings
-from netshare.privacy.critic_training import PrivateDoppelGANger
+from netshare.preprocess import read_trace
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.flows import group_flows
+from netshare.privacy.gradients.autoregressive import PrivateSchedule
+from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
 from netshare.privacy.noise import SeededRandomness
-from netshare.privacy.training import PrivateSchedule
-from netshare.training.trainer import train
-from preprocess import read_trace
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.codec import Codec
-from preprocess.encoded import Encoded
-from preprocess.errors import TrainingError
-from preprocess.flows import group_flows
+from netshare.training.loop import train
 
 SMALL = DoppelGANgerSettings(
     metadata_units=8, lstm_units=8, critic_units=8, critic_layers=2, batch_size=10, auto_normalize=True

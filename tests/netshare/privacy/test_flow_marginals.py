@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from netshare.privacy.counting import NoisyCounts
-from netshare.privacy.denoising import drawn, joined, merged, raked
-from netshare.privacy.host_marginals import address_tables, find_hosts, host_tables, on_sides
-from netshare.privacy.kinds import LENGTHS, kind_of, paired
+from netshare.privacy.counts.counting import NoisyCounts
+from netshare.privacy.counts.denoising import drawn, joined, merged, raked
+from netshare.privacy.counts.host_marginals import address_tables, find_hosts, host_tables, on_sides
+from netshare.privacy.counts.kinds import LENGTHS, kind_of, paired
+from netshare.privacy.counts.time_marginals import COARSE, FINE, measure_times, time_tables
 from netshare.privacy.noise import SeededRandomness
-from netshare.privacy.time_marginals import COARSE, FINE, measure_times, time_tables
 
 
 def counter(shares, noise, seed=0):

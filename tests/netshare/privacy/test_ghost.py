@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_sequence
 
-from netshare.privacy.ghost import SteppedGRU, Tape
+from netshare.privacy.gradients.ghost_clipping import SteppedGRU, Tape
 
 
 class Mixed(nn.Module):

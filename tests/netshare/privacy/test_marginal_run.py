@@ -6,16 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
-from netshare.cli import main
-from netshare.config import load_config
-from netshare.pipeline import run
+from netshare.commands.main import main
+from netshare.config.schema import load_config
+from netshare.postprocess import write_trace
+from netshare.preprocess import read_trace
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.parquet import load_parquet, save_parquet
+from netshare.privacy.counts.private_table import Window, stand_in
 from netshare.privacy.noise import SeededRandomness
-from netshare.privacy.standin import Window, stand_in
 from netshare.privacy.units import bounded
-from postprocess import write_trace
-from preprocess import read_trace
-from preprocess.flows import group_flows
-from preprocess.parquet import load_parquet, save_parquet
+from netshare.run.pipeline import run
 
 TINY = {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}
 

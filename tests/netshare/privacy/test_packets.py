@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from netshare.privacy.packet_drawing import _moved_names
-from netshare.privacy.packet_marginals import most_frequent
+from netshare.privacy.counts.packet_drawing import _moved_names
+from netshare.privacy.counts.packet_marginals import most_frequent
 
 
 def test_names_have_the_shares_asked_for_and_stay_where_they_can():

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from netshare.cli import main
-from netshare.config import load_config
-from netshare.privacy.accounting import epsilon_of, gaussian_noise_for
-from netshare.privacy.plan import alternatives, make_plan
-from preprocess.errors import ConfigError
+from netshare.commands.main import main
+from netshare.config.schema import load_config
+from netshare.preprocess.errors import ConfigError
+from netshare.privacy.accounting.accountant import epsilon_of, gaussian_noise_for
+from netshare.privacy.accounting.plan import alternatives, make_plan
 
 BOUNDS = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18_000}
 QUICK = {"epsilon": 4, "method": "gradients", "accountant": "rdp", "bounds": BOUNDS}

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netshare.cli import main
-from netshare.config import load_config
-from netshare.pipeline import run
-from postprocess import write_trace
-from preprocess import read_trace
-from preprocess.errors import ConfigError
-from preprocess.flows import group_flows
+from netshare.commands.main import main
+from netshare.config.schema import load_config
+from netshare.postprocess import write_trace
+from netshare.preprocess import read_trace
+from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.flows import group_flows
+from netshare.run.pipeline import run
 
 NEVER_SAME = {"seconds", "peak_memory_bytes", "finished", "time", "outputs", "fingerprint"}
 PRIVATE_DATA = ("trace/", "chunks/000/", "chunks/001/", "chunks/002/")  # the encoded input itself: never released

@@ -6,15 +6,15 @@ import torch
 from scipy.stats import chi2
 
 from netshare.generators.autoregressive import AutoregressiveSettings
+from netshare.preprocess import read_trace
+from netshare.preprocess.chunks import cut_series, plan_chunks
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.flows import group_flows
+from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
-from netshare.privacy.training import PrivateAutoregressive, PrivateSchedule
-from netshare.training.trainer import train
-from preprocess import read_trace
-from preprocess.chunks import cut_series, plan_chunks
-from preprocess.codec import Codec
-from preprocess.encoded import Encoded
-from preprocess.errors import TrainingError
-from preprocess.flows import group_flows
+from netshare.training.loop import train
 
 SMALL = AutoregressiveSettings(
     recall=False, metadata_state=8, metadata_hidden=8, record_state=8, record_hidden=8, condition=8,
@@ -160,8 +160,8 @@ def test_it_learns_where_there_is_little_noise(data):
     tokens = generator._metadata_tokens(data.metadata)
 
     def loss():
-        from netshare.privacy.ghost import Tape
-        from netshare.privacy.unit_losses import columns_loss
+        from netshare.privacy.gradients.ghost_clipping import Tape
+        from netshare.privacy.gradients.unit_losses import columns_loss
 
         with torch.no_grad(), Tape(generator.metadata_net) as tape:
             return float(columns_loss(generator.metadata_net, tokens, torch.zeros(len(tokens)), tape)) / len(tokens)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netshare.preprocess.chunks import ChunkPlan, cut_series
+from netshare.preprocess.flows import group_flows
+from netshare.preprocess.trace import make_trace
 from netshare.privacy.units import bounded, inside, units_of
-from preprocess.chunks import ChunkPlan, cut_series
-from preprocess.flows import group_flows
-from preprocess.trace import make_trace
 
 HOSTS = ["10.0.0.0/28"]
 PLAN = ChunkPlan(0, 100, 4)

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netshare.preprocess.errors import ConfigError
 from netshare.sketches import SKETCHES, CountMin, CountSketch, NitroSketch, Sketch, UnivMon
 from netshare.sketches.base import distinct_counts
 from netshare.sketches.hashing import HashFamily
-from preprocess.errors import ConfigError
 
 MEMORY = 16_384
 ALL = pytest.mark.parametrize("sketch", SKETCHES.values(), ids=SKETCHES.keys())

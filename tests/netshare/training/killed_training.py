@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from netshare.training.state import Progress
-from netshare.training.trainer import TrainingResult, train
-from preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.training.loop import TrainingResult, train
+from netshare.training.progress import Progress
 
 SETTINGS = DoppelGANgerSettings(batch_size=16, metadata_units=16, lstm_units=12, critic_units=16, critic_layers=2)
 

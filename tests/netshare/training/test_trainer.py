@@ -14,11 +14,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from netshare.generators.doppelganger import DoppelGANger
+from netshare.preprocess.errors import TrainingError
 from netshare.training.checkpoint import NEWEST, load_checkpoint
 from netshare.training.log import read_log
-from netshare.training.state import Progress
-from netshare.training.trainer import load_weights, train
-from preprocess.errors import TrainingError
+from netshare.training.loop import load_weights, train
+from netshare.training.progress import Progress
 from tests.netshare.training.killed_training import SETTINGS, run, small_series
 
 STEPS = 400

@@ -1,0 +1,77 @@
+"""The command line's `netshare privacy plan|statement|audit`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from netshare.preprocess.trace import Kind
+
+
+def add_privacy_commands(
+    parser: argparse.ArgumentParser, shared: argparse.ArgumentParser, on_config: argparse.ArgumentParser
+) -> None:
+    """Add the sub-commands to the parser of `netshare privacy`; `shared` and `on_config` hold the usual options."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    text = "say what a config's budget means, before anything is trained and without reading private data"
+    plan = commands.add_parser("plan", help=text, description=text[0].upper() + text[1:] + ".",
+                               parents=[shared, on_config])  # fmt: skip
+    plan.add_argument("--json", action="store_true", help="as JSON")
+    plan.set_defaults(command=_plan)
+    text = "print the guarantee of a finished private run, in plain words and in symbols"
+    statement = commands.add_parser("statement", help=text, description=text[0].upper() + text[1:] + ".",
+                                    parents=[shared])  # fmt: skip
+    statement.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    statement.add_argument("--json", action="store_true", help="the ledger itself, as JSON")
+    statement.set_defaults(command=_statement)
+    text = "attack private training, or the models of a run, and bound epsilon from below"
+    audit = commands.add_parser("audit", help=text, description=text[0].upper() + text[1:] + ".",
+                                parents=[shared])  # fmt: skip
+    audit.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="a finished run: membership inference; "
+                       "without it: canaries in the worst case for private training")  # fmt: skip
+    audit.add_argument("--method", choices=["marginals", "gradients"], default="marginals",
+                       help="what canaries attack: noisy counts, or training by gradients; default: marginals")  # fmt: skip
+    audit.add_argument("--epsilon", type=float, default=1.0, help="claimed, for canaries; default: 1")
+    audit.add_argument("--delta", type=float, default=1e-5, help="claimed, for canaries; default: 1e-5")
+    audit.add_argument("--trials", type=int, help="of the canaries' attack; default: 4,000 countings or 600 trainings")
+    audit.add_argument("--confidence", type=float, default=0.95, help="of the lower bound; default: 0.95")
+    audit.add_argument("--noise-factor", type=float, default=1.0, metavar="F",
+                       help="add F times the noise that is due; below 1 the audit should refute the claim")  # fmt: skip
+    audit.set_defaults(command=_audit)
+
+
+def _plan(options: Any) -> None:
+    from netshare.config.schema import load_config
+    from netshare.privacy.accounting.plan import alternatives, make_plan
+    from netshare.privacy.public import check_other_files, public_files
+
+    config = load_config(options.config, options.overrides, work_dir=options.work_dir)
+    plan = make_plan(config)
+    kind: Kind = "packet" if config.preset == "pcap" else "flow"
+    check_other_files(public_files(config.privacy.public, kind), [Path(name) for name in config.input.files])
+    print(json.dumps(plan.to_json(), indent=2) if options.json else plan.text(alternatives(config, plan)))
+
+
+def _statement(options: Any) -> None:
+    from netshare.privacy.accounting.statement import read_ledger, statement
+
+    print(json.dumps(read_ledger(options.run_dir), indent=2) if options.json else statement(options.run_dir))
+
+
+def _audit(options: Any) -> None:
+    from netshare.preprocess.errors import TrainingError
+    from netshare.privacy.audit.canaries import audit_mechanism
+    from netshare.privacy.audit.counts import audit_counts
+    from netshare.privacy.audit.membership import audit_run
+
+    if options.run_dir is not None:
+        result = audit_run(options.run_dir, confidence=options.confidence)
+    else:
+        attack = audit_counts if options.method == "marginals" else audit_mechanism
+        given = {name: getattr(options, name) for name in ("epsilon", "delta", "confidence", "noise_factor")}
+        result = attack(**given, **({} if options.trials is None else {"trials": options.trials}))
+    if result.broken:
+        raise TrainingError(f"the privacy claim does not hold; {result.text()}")
+    print(result.text())

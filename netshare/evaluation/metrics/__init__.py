@@ -1,0 +1,1 @@
+"""What is compared between a real and a synthetic trace."""

@@ -1,0 +1,75 @@
+"""The report's main figures as Markdown tables, for papers and issues: distances, the papers' means, copying,
+consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from netshare.evaluation.intervals import interval_text, share_interval
+from netshare.evaluation.report import Report, percent
+from netshare.preprocess.atomic import write_text
+
+
+def write_markdown(report: Report, path: Path | str) -> None:
+    """Write the tables to a file, atomically."""
+    write_text(Path(path), to_markdown(report))
+
+
+def to_markdown(report: Report) -> str:
+    """All tables, each under a heading."""
+    roles = list(report.consistency)
+    passed = zip(*report.consistency.values(), strict=True)
+    parts = [
+        f"# Synthetic {report.kind} trace: evaluation",
+        *(f"{finding.heading}: {finding.sentence}" for finding in report.verdict()),
+        "## Distances to held-back real traffic",
+        _table(
+            ["field", "distance", "d(S, B)", "d(A, B)", "ratio", "95%", "values"],
+            (
+                [row.title, row.measure, f"{row.synthetic:.4f}", f"{row.floor:.4f}", f"{row.ratio:.2f}",
+                 _within(row.ratio_interval), f"{row.n_synthetic:,}"]
+                for row in report.distances
+            ),
+        ),
+        "## The papers' definitions",
+        _table(
+            ["candidate", "mean JSD (nats)", "95%", "mean EMD (scaled)", "95%"],
+            (
+                [mean.candidate, f"{mean.mean_jsd:.4f}", _within(mean.mean_jsd_interval, ".4f"),
+                 f"{mean.mean_emd_scaled:.3f}", _within(mean.mean_emd_scaled_interval, ".3f")]
+                for mean in report.paper_means
+            ),
+        ),
+        "## Occurs in the training trace",
+        _table(
+            ["", "synthetic", "95%", "of", "held-back real", "95%", "of"],
+            (
+                [copy.name,
+                 *_share(copy.synthetic_found, copy.synthetic_total), *_share(copy.holdout_found, copy.holdout_total)]
+                for copy in report.copying
+            ),
+        ),
+        "## Consistency tests passed",
+        _table(
+            ["test", *(head for role in roles for head in (role, "95%", "of"))],
+            ([each[0].test, *(cell for r in each for cell in _share(r.passed, r.tested))] for each in passed),
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _within(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+    return "" if interval is None else interval_text(interval, form)
+
+
+def _share(found: int, total: int) -> list[str]:
+    """A share, its interval, and of how many."""
+    within = share_interval(found, total)
+    text = "" if within is None else f"{percent(within[0])} to {percent(within[1])}"
+    return [percent(found / total if total else float("nan")), text, f"{total:,}"]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,56 @@
+"""The report on series as one HTML file that stands alone, in the form of the report on traces."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from textwrap import shorten
+
+from netshare.evaluation.render.html import ROLE_NAMES, charts, distance_table, legend, page, section, verdict_cards
+from netshare.evaluation.render.html_tasks import task_section
+from netshare.evaluation.render.svg import draw_ratios
+from netshare.evaluation.series_report import SeriesReport
+from netshare.preprocess.atomic import write_text
+
+LONGEST_NAME = 40  # characters beside the chart of ratios
+TITLE = "Synthetic series: evaluation"
+_EXPLAINED = (
+    "Each distance d(S, B) of the synthetic series to held-back real ones, as a multiple of the floor d(A, B) between "
+    "training and held-back series; logarithmic."
+)
+_PRIVACY = (
+    "This report describes the real series (distributions, shares, categories) and is not differentially private."
+)
+
+
+def write_series_html(report: SeriesReport, path: Path | str) -> None:
+    """Write the report as one self-contained HTML file, atomically."""
+    sizes = "; ".join(f"{ROLE_NAMES[r]}: {s.records:,} records, {s.flows:,} series" for r, s in report.sizes.items())
+    notes = "".join(f"<li>{escape(note)}</li>" for note in (*report.notes, _PRIVACY))
+    ratios: list[tuple[str, float, float | None]] = [
+        (shorten(row.title, LONGEST_NAME, placeholder=" ..."), row.ratio, None) for row in report.distances
+    ]
+    body = [
+        f'<header><h1>{TITLE}</h1><p class="muted">{escape(sizes)}.</p></header>',
+        _cards(report),
+        f"<ul class='notes'>{notes}</ul>",
+        section(
+            "Distances to held-back real series",
+            f'<p>{_EXPLAINED}</p><div class="wide">{draw_ratios(ratios)}</div>{distance_table(report.distances)}',
+        ),
+        section("Distributions and autocorrelation", charts(report.charts, legend(report.sizes))),
+        task_section(report.neighbours, legend(report.sizes)),
+        f"<section><details><summary>Settings and training</summary><pre>{_settings(report)}</pre></details></section>",
+    ]
+    write_text(Path(path), page(TITLE, "".join(body)))
+
+
+def _cards(report: SeriesReport) -> str:
+    figures = [f"{report.ratio:.2f}×", f"{report.neighbours.figures['median_ratio']:.2f}"]
+    captions = ["the floor (1 = as close as real to real)", "times as far from training series as real ones are"]
+    return verdict_cards(report.verdict(), figures, captions)
+
+
+def _settings(report: SeriesReport) -> str:
+    return escape(json.dumps({"seed": report.seed, **report.extra}, indent=1, default=str))

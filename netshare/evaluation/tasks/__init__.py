@@ -1,0 +1,1 @@
+"""What the papers do with traces, done with real and synthetic ones: prediction, sketches, anomaly detection."""

@@ -1,0 +1,1 @@
+"""Private runs by gradients: DP-SGD with exact clipping per unit."""

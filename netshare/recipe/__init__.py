@@ -1,0 +1,1 @@
+"""The recipe from data to synthetic data: chunks, encoding, models, generation."""

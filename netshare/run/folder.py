@@ -1,0 +1,174 @@
+"""The run folder: what has been done, from what, and whether it is still up to date.
+
+A run is a chain of stages; each fills one sub-folder of the run folder:
+
+    trace/      the canonical tables: all records, those trained on, those held back
+    chunks/     chunk plan, codec, encoded series of each chunk
+    models/     one trained model a chunk, with its logs
+    generated/  decoded synthetic records, before repair
+    synthetic/  the synthetic trace in every format asked for, and the count of repairs
+    report/     the evaluation
+
+A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on. It works in a
+hidden folder that is renamed in one step when whole, with a `stage.json` inside that says its fingerprint, seconds,
+peak memory and versions; so a half-written stage is never mistaken for a whole one, and one with an unchanged
+fingerprint is skipped. `manifest.json` gathers these for readers. One process at a time may work in a run folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from netshare.preprocess.atomic import write_text
+from netshare.preprocess.errors import RunFolderError
+
+STAGES = ("trace", "chunks", "models", "generated", "synthetic", "report")
+RECORDED_VERSIONS = ("netshare-traces", "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of JSON-able values."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """A short hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+class RunFolder:
+    """A run folder, held by this process while `open` lasts.
+
+    with RunFolder.open(path) as folder, folder.stage("trace", key) as work:
+        if work is not None:  # None: up to date
+            ...  # write into the folder `work`
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, *, fresh: bool = False) -> Iterator[RunFolder]:
+        """Open or make the folder; with `fresh`, what an earlier run left there is removed first.
+
+        Raises:
+            RunFolderError: the folder cannot be written or runs full, is in use, or holds something else.
+        """
+        with _explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            strangers = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != "manifest.json"]
+            if strangers and not (path / "manifest.json").exists():
+                raise RunFolderError(
+                    f"{path}: not a run folder (it holds {strangers[0]} but no manifest.json); choose an empty one"
+                )
+            with (path / ".lock").open("w") as lock:
+                _lock(lock, path)
+                if fresh:
+                    _empty(path)
+                folder = cls(path)
+                folder._write_manifest()
+                yield folder
+
+    def done(self, stage: str) -> dict[str, Any] | None:
+        """What a finished stage says of itself (its `stage.json`), or None."""
+        try:
+            return json.loads((self.path / stage / "stage.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+
+    def is_current(self, stage: str, key: str) -> bool:
+        """Whether the stage has been finished with this fingerprint."""
+        said = self.done(stage)
+        return said is not None and said["fingerprint"] == key
+
+    @contextmanager
+    def stage(self, name: str, key: str) -> Iterator[Path | None]:
+        """The folder to work out a stage in, or None where the stage is up to date.
+
+        An interrupted stage finds its folder again as it left it, as long as the fingerprint is the same. On leaving
+        without an error the folder takes its final name.
+        """
+        if self.is_current(name, key):
+            yield None
+            return
+        work = self.path / f".{name}-{key[:12]}"
+        for stale in self.path.glob(f".{name}-*"):
+            if stale != work:
+                shutil.rmtree(stale)
+        work.mkdir(exist_ok=True)
+        begun = time.monotonic()
+        yield work
+        said = {
+            "fingerprint": key,
+            "seconds": round(time.monotonic() - begun, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+        }
+        write_text(work / "stage.json", json.dumps(said, indent=1))
+        final = self.path / name
+        if final.exists():
+            shutil.rmtree(final)
+        work.replace(final)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        stages = {name: said for name in STAGES if (said := self.done(name)) is not None}
+        for name, said in stages.items():
+            entries = sorted((self.path / name).rglob("*"))
+            said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
+        ledger = self.path / "models" / "privacy.json"
+        private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
+        write_text(self.path / "manifest.json", json.dumps({"stages": stages, **private}, indent=1))
+
+
+def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        raise RunFolderError(
+            f"{where}: {error.strerror or error}; make it writable, free space, or choose another with --work-dir"
+        ) from error
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunFolderError(f"{path}: another run is at work here; wait for it or choose another folder") from None
+
+
+def _empty(path: Path) -> None:
+    for entry in path.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != ".lock":
+            entry.unlink()

@@ -12,7 +12,7 @@ no encryption: the pseudo-random function is a fast mixer, made for synthetic ad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
@@ -78,8 +78,8 @@ def address_map(
     return replace(trace, columns=columns)
 
 
-def addresses_of(trace: Trace) -> Halves:
-    """All distinct addresses of a trace: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the address)."""
+def addresses_of(trace: Trace | Mapping[str, np.ndarray]) -> Halves:
+    """All distinct addresses of a trace, or of its columns: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the address)."""
     sides = [np.concatenate([trace[f"{side}_{half}"] for side in ("src", "dst")]) for half in ("hi", "lo")]
     return _halves(np.unique(_keys(sides[0], sides[1])))
 

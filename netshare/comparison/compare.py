@@ -29,7 +29,8 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.run.console import Console
 from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
+from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.run.folder import RunFolder
 from netshare.run.stages import FEWEST_FLOWS
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew

@@ -38,7 +38,8 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.run.console import Console
 from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint, versions
+from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.run.folder import RunFolder, versions
 from netshare.run.stages import FEWEST_FLOWS
 from netshare.seeds import derive_seed
 

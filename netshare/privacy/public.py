@@ -19,7 +19,7 @@ from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
-from netshare.run.folder import file_fingerprint
+from netshare.fingerprints import file_fingerprint
 
 SAMPLES: dict[Kind, str] = {"packet": "sample.pcap.gz", "flow": "sample-netflow.csv.gz"}
 

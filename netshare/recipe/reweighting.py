@@ -38,7 +38,8 @@ from netshare.preprocess.protocols import protocol_name, protocol_number
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS
 from netshare.run.console import Console
-from netshare.run.folder import RunFolder, fingerprint
+from netshare.fingerprints import fingerprint
+from netshare.run.folder import RunFolder
 from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of

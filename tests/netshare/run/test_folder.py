@@ -3,7 +3,8 @@ import json
 import pytest
 
 from netshare.preprocess.errors import RunFolderError
-from netshare.run.folder import RunFolder, fingerprint
+from netshare.fingerprints import fingerprint
+from netshare.run.folder import RunFolder
 
 
 def work_out(folder, name, key, text):

@@ -26,7 +26,7 @@ import torch
 
 from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.generators import Generator, build_generator
+from netshare.generators.base import Generator
 from netshare.preprocess import Trace
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.chunks import NANOSECONDS, ChunkPlan, cut_series, take_series
@@ -46,7 +46,7 @@ from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomnes
 from netshare.privacy.public import check_different, public_files, public_series, read_public, without_labels
 from netshare.privacy.units import bounded, units_of
 from netshare.run.folder import file_fingerprint, fingerprint
-from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, plain
+from netshare.run.stages import DEFAULT_FLOW_KEY, Run, check_usable, plain
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
 from netshare.training.loop import load_weights, train
@@ -147,7 +147,7 @@ class PrivateRun(Run):
         codec = Codec.fit(
             tables,
             encodings=config.fields.encodings,
-            style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
+            style=config.generator.choice().spec.style,
             ip2vec=self._ip2vec(),
             max_length=longest,
             public=True,
@@ -209,14 +209,14 @@ class PrivateRun(Run):
     def _pretrained(self, work: Path, key: str, device: str) -> dict[str, torch.Tensor] | None:
         if self.config.privacy.public is None:
             return None
-        data = self._encoded_public()
-        generator = build_generator(data.schema, self.config.generator, device=device)
+        data, choice = self._encoded_public(), self.config.generator.choice()
+        generator = choice.build(data.schema, device=device)
         with self.console.training(1) as report:
             result = train(
                 generator,
                 data,
                 folder=work / PUBLIC,
-                steps=DEFAULT_STEPS[self.config.generator.kind][0],
+                steps=choice.spec.seed_steps,
                 seed=derive_seed(self.config.seed, "train", PUBLIC),
                 name=PUBLIC,
                 fingerprint=fingerprint(key, PUBLIC),

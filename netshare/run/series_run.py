@@ -15,7 +15,7 @@ import numpy as np
 from netshare.evaluation.render.series_html import write_series_html
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
-from netshare.generators import Generator
+from netshare.generators.base import Generator
 from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.encoded import Encoded
@@ -108,7 +108,7 @@ class SeriesRun(Run):
                 codec = SeriesCodec.fit(
                     series,
                     encodings=config.fields.encodings,
-                    style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
+                    style=config.generator.choice().spec.style,
                     auto_normalize=config.series.auto_normalize,
                     fold=config.series.fold,
                 )

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from netshare.config.schema import AddressesSection, Config, GeneratorSection, read_input
+from netshare.config.schema import AddressesSection, Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
-from netshare.generators import Generator, build_generator
+from netshare.generators.base import Generator
+from netshare.generators.registry import GeneratorChoice
 from netshare.postprocess.assemble import assemble
 from netshare.postprocess.writers.write import format_of
 from netshare.preprocess import Trace
@@ -49,12 +50,10 @@ from netshare.training.devices import available_cores, device_of, threads
 from netshare.training.job import TrainingJob
 from netshare.training.loop import SAMPLING
 from netshare.training.ray_cluster import train_inline, train_on_ray
-from netshare.training.tuned_settings import settle_generator, settled_generator
+from netshare.training.tuned_settings import tune, tuned_choice
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_STEPS = {"doppelganger": (4_000, 1_000), "autoregressive": (1_000_000, 1_000_000)}  # of the seed, of the others
-DEFAULT_SEGMENTS = {"doppelganger": 200, "autoregressive": 65_536}  # records; a critic sees whole series
 DEFAULT_FLOW_KEY: dict[Kind, FlowKey] = {"packet": "bidirectional", "flow": "unidirectional"}
 FEWEST_FLOWS = 10  # a model of fewer could only recite them
 LAST_STAGES = ("preprocess", "train", "postprocess", "evaluate")
@@ -146,12 +145,12 @@ class Run:
                 plan = plan_chunks(whole["time"], count=config.chunks.count, seconds=config.chunks.seconds)
                 key_of_flow = config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind]
                 flows = group_flows(trace, key_of_flow)
-                longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[config.generator.kind]
+                longest = config.chunks.max_records_per_segment or config.generator.choice().spec.segment_records
                 tables = cut_series(trace, flows, plan, max_records_per_segment=longest)
                 codec = Codec.fit_chunks(
                     tables,
                     encodings=config.fields.encodings,
-                    style="gan" if config.generator.kind == "doppelganger" else "autoregressive",
+                    style=config.generator.choice().spec.style,
                     ip2vec=self._ip2vec(),
                 )
                 facts: dict[str, Any] = {
@@ -186,8 +185,8 @@ class Run:
             if work is not None:
                 data = self._encoded
                 first = int(next(iter(self._facts()["chunks"])))
-                generator = settle_generator(
-                    config.generator,
+                generator = tune(
+                    config.generator.choice(),
                     lambda: data(first),
                     work,
                     seed=derive_seed(config.seed, "settle"),
@@ -310,15 +309,16 @@ class Run:
             seed=config.seed,
         )
 
-    def _jobs(self, key: str, device: str, generator: GeneratorSection) -> list[TrainingJob]:
+    def _jobs(self, key: str, device: str, generator: GeneratorChoice) -> list[TrainingJob]:
         chunks = [int(chunk) for chunk in self._facts()["chunks"]]
         training = self.config.training
-        seed_steps, other_steps = DEFAULT_STEPS[self.config.generator.kind]
+        seed_steps = training.steps or generator.spec.seed_steps
+        finetune_steps = training.finetune_steps or generator.spec.finetune_steps
         return [
             TrainingJob(
                 name=f"{chunk:03d}",
                 chunk=chunk,
-                steps=(training.steps or seed_steps) if position == 0 else (training.finetune_steps or other_steps),
+                steps=seed_steps if position == 0 else finetune_steps,
                 seed=derive_seed(self.config.seed, "train", chunk),
                 fingerprint=fingerprint(key, chunk),
                 generator=generator,
@@ -357,8 +357,8 @@ class Run:
         return Encoded.load(self.folder.path / "chunks" / f"{chunk:03d}")
 
     def _model(self, chunk: int, schema: Schema) -> Generator:
-        section = settled_generator(self.config.generator, self.folder.path / "models")
-        generator = build_generator(schema, section, device=device_of(self.config.training.device))
+        choice = tuned_choice(self.config.generator.choice(), self.folder.path / "models")
+        generator = choice.build(schema, device=device_of(self.config.training.device))
         generator.load_sampling_weights(load_file(self.folder.path / "models" / f"{chunk:03d}" / SAMPLING))
         generator.sampling_threads = self.config.generate.threads or available_cores()
         return generator

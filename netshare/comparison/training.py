@@ -15,19 +15,18 @@ from netshare.baselines.registry import BASELINES, OURS
 from netshare.baselines.rows import cut_rows
 from netshare.comparison.budget import train_within
 from netshare.config.schema import Config
-from netshare.generators import Generator, build_generator
+from netshare.generators.base import Generator
 from netshare.postprocess.assemble import assemble
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
-from netshare.preprocess.fields import Style
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.ip2vec import IP2Vec
 from netshare.preprocess.series import METADATA_OF_FLOW
 from netshare.preprocess.trace import Trace
 from netshare.recipe.generation import generate_series
-from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
+from netshare.run.stages import DEFAULT_FLOW_KEY
 from netshare.seeds import derive_seed
-from netshare.training.tuned_settings import needs_settling
+from netshare.training.tuned_settings import choice_by_rule
 
 
 def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
@@ -60,20 +59,17 @@ def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[
 
 
 def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
-    section = config.generator.model_copy(update={"kind": name})
-    if needs_settling(section):  # by the rule: trials would take the budget
-        settled = section.doppelganger.model_copy(update={"records_per_pass": None})
-        section = section.model_copy(update={"doppelganger": settled})
+    choice = config.generator.model_copy(update={"kind": name}).choice()
     plan = plan_chunks(train["time"], count=config.chunks.count, seconds=config.chunks.seconds)
     flows = group_flows(train, config.fields.flow_key or DEFAULT_FLOW_KEY[train.kind])
-    longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[section.kind]
+    longest = config.chunks.max_records_per_segment or choice.spec.segment_records
     tables = cut_series(train, flows, plan, max_records_per_segment=longest)
-    style: Style = "gan" if section.kind == "doppelganger" else "autoregressive"
-    codec = Codec.fit_chunks(tables, encodings=config.fields.encodings, style=style, ip2vec=_ip2vec(config))
+    codec = Codec.fit_chunks(tables, encodings=config.fields.encodings, style=choice.spec.style, ip2vec=_ip2vec(config))
+    choice = choice_by_rule(choice, codec.schema)  # trials would take the budget
     models: dict[int, Generator] = {}
     weights, spent = None, []
     for chunk, table in tables.items():
-        generator = build_generator(codec.schema, section)
+        generator = choice.build(codec.schema)
         share = budget * int(table.offsets[-1]) / len(train)
         seed = derive_seed(config.seed, "train", chunk)
         data = codec.at(chunk).encode(table)

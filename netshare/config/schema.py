@@ -21,10 +21,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from netshare.config.generator import GeneratorSection, keys_of
 from netshare.config.privacy import SAMPLE, PrivacySettings, check_private, private_defaults
 from netshare.config.series import SeriesSettings
-from netshare.generators.autoregressive.settings import AutoregressiveSettings
-from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.postprocess.writers.write import FORMATS
 from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.errors import ConfigError, InputError
@@ -116,18 +115,6 @@ class IP2VecSection(Section):
 
     model: str | None = Field(
         None, description="Folder of an IP2Vec model trained on public data; default: the one that ships."
-    )
-
-
-class GeneratorSection(Section):
-    """Which model learns each half of P(metadata) x P(measurements | metadata)."""
-
-    kind: Literal["doppelganger", "autoregressive"] = Field(
-        "autoregressive", description="doppelganger: adversarial in both slots; autoregressive: likelihood in both."
-    )
-    doppelganger: DoppelGANgerSettings = Field(DoppelGANgerSettings(), description="Settings of the doppelganger kind.")
-    autoregressive: AutoregressiveSettings = Field(
-        AutoregressiveSettings(), description="Settings of the autoregressive kind."
     )
 
 
@@ -229,7 +216,7 @@ class Config(Section):
     series: SeriesSettings = SeriesSettings()
     chunks: ChunksSection = ChunksSection()
     ip2vec: IP2VecSection = IP2VecSection()
-    generator: GeneratorSection = GeneratorSection()
+    generator: GeneratorSection = Field(default_factory=GeneratorSection)
     training: TrainingSection = TrainingSection()
     cluster: ClusterSection = ClusterSection()
     generate: GenerateSection = GenerateSection()
@@ -411,9 +398,13 @@ def _explain(item: Any) -> str:
 def _known_keys(location: Sequence[Any]) -> list[str]:
     model: Any = Config
     for part in location:
-        declared = getattr(model, "model_fields", {}).get(part)
+        declared = keys_of(model).get(part) if _is_section(model) else None
         model = declared.annotation if declared is not None else None
-    return list(getattr(model, "model_fields", {}))
+    return list(keys_of(model)) if _is_section(model) else []
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _absolute(names: list[str], base: Path) -> list[str]:

@@ -5,7 +5,7 @@ sampled. The trainer owns the loop, the checkpoints and the logs; the generator 
 random state of training, all of which `training_state` returns and `restore` sets, so that an interrupted training
 goes on bit by bit as if it had never stopped.
 
-    generator = build_generator(schema, settings)
+    generator = GeneratorChoice(kind, settings).build(schema)
     generator.prepare(data, seed=1)
     while not generator.done:
         metrics = generator.step()

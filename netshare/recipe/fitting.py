@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from netshare.config.schema import ClusterSection, Config
 from netshare.console import Console
-from netshare.generators import Generator
-from netshare.generators.choice import GeneratorChoice
+from netshare.generators.base import Generator
+from netshare.generators.registry import GeneratorChoice
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ClusterError, RunFolderError
 from netshare.recipe.preparation import Prepared, chunk_folder
@@ -25,7 +25,7 @@ from netshare.training.devices import available_cores, device_of
 from netshare.training.job import TrainingJob
 from netshare.training.loop import SAMPLING
 from netshare.training.ray_cluster import train_inline, train_on_ray
-from netshare.training.tuned_settings import tune, tuned
+from netshare.training.tuned_settings import tune, tuned_choice
 
 Models = Callable[[int], Generator]
 
@@ -66,7 +66,7 @@ def read_models(prepared: Prepared, config: Config, folder: Path) -> Models:
     Raises:
         RunFolderError, TrainingError: when called: a chunk has no weights there, or they do not fit.
     """
-    choice = tuned(config.generator.choice(), folder)
+    choice = tuned_choice(config.generator.choice(), folder)
     return models_of(prepared, config, choice, lambda chunk: read_weights(chunk_folder(folder, chunk) / SAMPLING))
 
 

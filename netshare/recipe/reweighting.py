@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from netshare.config.schema import Config
-from netshare.generators import build_generator
 from netshare.generators.base import metadata_only
 from netshare.preprocess.addresses import format_addresses
 from netshare.preprocess.atomic import write_text
@@ -38,13 +37,12 @@ from netshare.preprocess.protocols import protocol_name, protocol_number
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS
 from netshare.run.console import Console
-from netshare.fingerprints import fingerprint
-from netshare.run.folder import RunFolder
-from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS
+from netshare.run.folder import RunFolder, fingerprint
+from netshare.run.stages import DEFAULT_FLOW_KEY
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
 from netshare.training.loop import SAMPLING, load_weights, train
-from netshare.training.tuned_settings import SETTLED, settled_generator
+from netshare.training.tuned_settings import tuned_choice, tuned_file
 
 FIELDS = ("protocol", "src_port", "dst_port", "src_ip", "dst_ip", "ip_version", *CATEGORY_COLUMNS)
 FITTING_ROUNDS = 200
@@ -118,8 +116,8 @@ def retrain_metadata(
         key = fingerprint("retrained", keys["models"], key, steps, seed)
         with folder.stage("models", key) as place:
             if place is not None:
-                if (old / "models" / SETTLED).exists():
-                    shutil.copyfile(old / "models" / SETTLED, place / SETTLED)
+                if (found := tuned_file(old / "models")).exists():
+                    shutil.copyfile(found, place / found.name)
                 drawn = work.train(place, key=key, steps=steps, seed=seed, say=say)
                 write_text(place / "config.json", config.model_dump_json(indent=1))
                 write_text(place / "retrained.json", json.dumps(work.shares(drawn), indent=1))
@@ -234,15 +232,15 @@ class _Retraining:
         """Retrain every chunk's model in `models`; metadata that they draw, in proportion to their flows."""
         config, drawn = self.config, []
         device = device_of(config.training.device)
-        most = steps or config.training.steps or DEFAULT_STEPS[config.generator.kind][0]
-        section = settled_generator(config.generator, self.folder / "models")
+        choice = tuned_choice(config.generator.choice(), self.folder / "models")
+        most = steps or config.training.steps or choice.spec.seed_steps
         for name, fact in self.facts["chunks"].items():
             chunk, folder = int(name), f"{int(name):03d}"
             say(f"  chunk {folder}: learning metadata")
             encoded = Encoded.load(self.folder / "chunks" / folder)
             own = derive_seed(seed, "retrain", chunk)
             rows = resample(self.weights[chunk], len(encoded), own)
-            generator = build_generator(self.codec.schema, section, device=device)
+            generator = choice.build(self.codec.schema, device=device)
             train(
                 generator,
                 metadata_only(np.asarray(encoded.metadata)[rows], encoded.lengths[rows], self.codec.schema),
@@ -279,7 +277,7 @@ class _Retraining:
         return found
 
     def _tables(self, trace: Any, flows: Any, facts: dict[str, Any]) -> dict[int, SeriesTable]:
-        longest = self.config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[self.config.generator.kind]
+        longest = self.config.chunks.max_records_per_segment or self.config.generator.choice().spec.segment_records
         tables = cut_series(trace, flows, ChunkPlan(**facts["plan"]), max_records_per_segment=longest)
         counts = {int(chunk): said["series"] for chunk, said in facts["chunks"].items()}
         tables = {chunk: table for chunk, table in tables.items() if chunk in counts}

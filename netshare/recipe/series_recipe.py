@@ -19,7 +19,7 @@ from netshare.console import Console
 from netshare.evaluation.render.series_html import write_series_html
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
-from netshare.generators import Generator
+from netshare.generators.base import Generator
 from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, InputError

@@ -36,7 +36,7 @@ from netshare.recipe.trace_recipe import without_address_map
 from netshare.synthesizer import saved
 from netshare.synthesizer.recipes import recipe_for
 from netshare.training.loop import SAMPLING
-from netshare.training.tuned_settings import TUNED, tuned
+from netshare.training.tuned_settings import TUNED, tuned_choice, tuned_file
 
 Synthetic = Trace | TimeSeries
 PRESET_OF_KIND = {"packet": "pcap", "flow": "netflow"}
@@ -252,7 +252,7 @@ class Synthesizer:
         with tempfile.TemporaryDirectory(prefix="netshare-") as place:
             if known.tuned is not None:
                 (Path(place) / TUNED).write_text(known.tuned)
-            return tuned(known.config.generator.choice(), Path(place))
+            return tuned_choice(known.config.generator.choice(), Path(place))
 
     def _check_weights(self) -> None:
         """Build every model once, so that weights that do not fit are refused at loading."""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 
-from netshare.config.schema import GeneratorSection
-from netshare.generators import build_generator
+from netshare.generators.registry import GeneratorChoice
 from netshare.preprocess.encoded import Encoded
 from netshare.training.loop import TrainingResult, train
 from netshare.training.progress import Progress
@@ -27,7 +26,7 @@ class TrainingJob:
     steps: int
     seed: int
     fingerprint: str
-    generator: GeneratorSection
+    generator: GeneratorChoice
     device: str
     threads: int
     checkpoint_seconds: float
@@ -43,7 +42,7 @@ def run_job(
     checkpointed: Callable[[], None] | None = None,
 ) -> TrainingResult:
     """Train the job's model in `folder`, or go on where an interrupted call was; see `netshare.training.train`."""
-    generator = build_generator(data.schema, job.generator, device=job.device)
+    generator = job.generator.build(data.schema, device=job.device)
     return train(
         generator,
         data,

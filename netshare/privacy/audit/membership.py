@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from netshare.config.schema import Config
 from netshare.evaluation.flows import conversation_keys
-from netshare.generators.autoregressive import AutoregressiveGenerator
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.preprocess import Trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
 from netshare.preprocess.errors import ConfigError, InputError

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from netshare.generators import Generator
-from netshare.generators.choice import GeneratorChoice
+from netshare.generators.base import Generator
+from netshare.generators.registry import GeneratorChoice
 from netshare.preprocess.encoded import Schema
 from netshare.preprocess.errors import ConfigError
 from netshare.privacy.accounting.plan import Plan

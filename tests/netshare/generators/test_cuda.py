@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import netshare
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.base import Generator
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
 

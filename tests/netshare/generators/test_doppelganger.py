@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from netshare.generators.base import metadata_only
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.batches import (
     BatchSource,
     possible_horizons,
@@ -13,6 +12,7 @@ from netshare.generators.doppelganger.batches import (
     series_ranges,
     unscale_by_range,
 )
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.layout import DIGITS, ColumnLayout
 from netshare.generators.doppelganger.losses import (
     critic_loss,
@@ -21,6 +21,7 @@ from netshare.generators.doppelganger.losses import (
 )
 from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
 from netshare.generators.doppelganger.precision import computes_in_half
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.loop import train
 

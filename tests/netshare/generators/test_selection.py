@@ -5,9 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.distances import copied_beyond, metadata_distance
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.selection import Selection
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.log import read_log
 from netshare.training.loop import train

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from netshare.generators.autoregressive import AutoregressiveSettings
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.preprocess import read_trace
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec

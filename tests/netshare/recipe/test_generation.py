@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from netshare.config.schema import GeneratorSection
-from netshare.generators import build_generator
+from netshare.generators.registry import GeneratorChoice, kinds, spec_of
 from netshare.postprocess.assemble import assemble
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
@@ -39,16 +38,16 @@ def trace_with_long_flows():
     return make_trace("packet", columns | {"length": 40 + flow, "ttl": np.full(len(time), 64)})
 
 
-@pytest.fixture(scope="module", params=["autoregressive", "doppelganger"])
+@pytest.fixture(scope="module", params=kinds())
 def trained(request):
     trace = trace_with_long_flows()
     plan = plan_chunks(trace["time"], count=3)
     tables = cut_series(trace, group_flows(trace), plan, max_records_per_segment=LONGEST)
-    style = "gan" if request.param == "doppelganger" else "autoregressive"
-    codec = Codec.fit(list(tables.values()), style=style, encodings={"protocol": "onehot"})
+    spec = spec_of(request.param)
+    codec = Codec.fit(list(tables.values()), style=spec.style, encodings={"protocol": "onehot"})
     models = {}
     for chunk, table in tables.items():
-        model = build_generator(codec.schema, GeneratorSection(kind=request.param))
+        model = GeneratorChoice(spec.kind, spec.settings()).build(codec.schema)
         model.prepare(codec.encode(table), seed=1, steps=60)
         while not model.done:
             model.step()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.loop import TrainingResult, train
 from netshare.training.progress import Progress

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from netshare.generators.doppelganger import DoppelGANger
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.preprocess.errors import TrainingError
 from netshare.training.checkpoint import NEWEST, load_checkpoint
 from netshare.training.log import read_log

@@ -1,22 +1,23 @@
 """Records per pass, tried out on held-back series: the score has known answers, the choice repeats and resumes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from netshare.commands.main import main
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
-from netshare.generators.doppelganger.autotune import candidates, choose_records_per_pass
-from netshare.generators.doppelganger.distances import (
-    autocorrelation,
-    score,
-)
+from netshare.generators.doppelganger.distances import autocorrelation, score
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.generators.registry import GeneratorChoice
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.preprocess.errors import TrainingError
+from netshare.training.tuned_settings import choice_by_rule, run_trials, tune, tuned_choice
 
 SMALL = {"batch_size": 8, "metadata_units": 8, "lstm_units": 8, "critic_units": 8, "critic_layers": 1}
 AUTO = DoppelGANgerSettings(records_per_pass="auto", autotune_steps=4, **SMALL)
+CHOICE = GeneratorChoice("doppelganger", AUTO)
 
 
 def waves(n: int, seed: int = 0) -> Encoded:
@@ -32,10 +33,9 @@ def waves(n: int, seed: int = 0) -> Encoded:
 
 
 def test_candidates_surround_fifty_passes():
-    assert candidates(1) == [1]
-    assert candidates(10) == [1]
-    assert candidates(200) == [2, 4, 8, 20]
-    assert candidates(1000) == [10, 20, 40, 100]
+    candidates = CHOICE.spec.tuning.candidates
+    found = {longest: candidates(replace(waves(2).schema, max_length=longest)) for longest in (1, 10, 200, 1000)}
+    assert found == {1: [1], 10: [1], 200: [2, 4, 8, 20], 1000: [10, 20, 40, 100]}
 
 
 def test_autocorrelation_of_a_wave_by_series():
@@ -62,20 +62,26 @@ def test_the_score_sees_values_memory_and_lengths():
 
 def test_the_choice_is_the_best_score_and_repeats(tmp_path):
     data = waves(60)
-    settings, tuning = choose_records_per_pass(data, AUTO, folder=tmp_path / "first", seed=3)
-    assert sorted(tuning.scores) == [1, 2, 4, 10]
-    assert settings.records_per_pass == tuning.records_per_pass == min(tuning.scores, key=tuning.scores.__getitem__)
-    assert choose_records_per_pass(data, AUTO, folder=tmp_path / "again", seed=3) == (settings, tuning)
+    found = run_trials(CHOICE, data, folder=tmp_path / "first", seed=3)
+    assert sorted(found.scores) == [1, 2, 4, 10]
+    assert found.value == min(found.scores, key=found.scores.__getitem__)
+    assert run_trials(CHOICE, data, folder=tmp_path / "again", seed=3) == found
     assert not (tmp_path / "first").exists()
 
 
 def test_without_a_choice_the_rule_decides(tmp_path):
-    settings, tuning = choose_records_per_pass(waves(5), AUTO, folder=tmp_path, seed=3)
-    assert tuning.records_per_pass == 2
-    assert tuning.scores == {}
-    assert settings.passes_of(100) == (50, 2)
-    fixed = DoppelGANgerSettings(records_per_pass=7)
-    assert choose_records_per_pass(waves(5), fixed, folder=tmp_path, seed=3)[0] == fixed
+    data, lines = waves(5), []
+    made = tune(CHOICE, lambda: data, tmp_path, seed=3, device="cpu", threads=1, say=lines.append)
+    assert made.settings.passes_of(100) == (50, 2)
+    assert lines[-1].endswith("records per pass: 2, by the rule")
+    assert made == choice_by_rule(CHOICE, data.schema) == tuned_choice(CHOICE, tmp_path)
+    fixed = CHOICE.updated(records_per_pass=7)
+    assert choice_by_rule(fixed, data.schema) == tuned_choice(fixed, tmp_path / "nowhere") == fixed
+
+
+def test_a_choice_of_an_earlier_version_is_read(tmp_path):
+    (tmp_path / "settled.json").write_text('{"records_per_pass": 4, "scores": {"4": 0.5}}')
+    assert tuned_choice(CHOICE, tmp_path).settings.records_per_pass == 4
 
 
 @pytest.mark.parametrize("value", [0, "automatic"])
@@ -89,7 +95,7 @@ def test_a_model_is_not_built_before_the_choice():
         DoppelGANger(waves(2).schema, AUTO)
 
 
-def test_a_run_settles_once_and_generates_with_it(sample_capture, tmp_path, capsys):
+def test_a_run_tunes_once_and_generates_with_it(sample_capture, tmp_path, capsys):
     config = {
         "input": {"files": [str(sample_capture)], "limit": 1500},
         "chunks": {"count": 2, "max_records_per_segment": 60},
@@ -103,8 +109,8 @@ def test_a_run_settles_once_and_generates_with_it(sample_capture, tmp_path, caps
     command = ["run", str(tmp_path / "config.json"), "--work-dir", str(tmp_path / "run")]
     assert main(command) == 0
     assert "records per pass: " in capsys.readouterr().err
-    settled = json.loads((tmp_path / "run" / "models" / "settled.json").read_text())
-    assert str(settled["records_per_pass"]) in settled["scores"]
+    tuned = json.loads((tmp_path / "run" / "models" / "tuned.json").read_text())
+    assert str(tuned["records_per_pass"]) in tuned["scores"]
     assert not (tmp_path / "run" / "models" / "trials").exists()
     assert main(command) == 0
     assert "trying" not in capsys.readouterr().err

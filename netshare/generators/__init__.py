@@ -8,7 +8,7 @@ from netshare.generators.base import Generator
 from netshare.preprocess.encoded import Schema
 
 if TYPE_CHECKING:
-    from netshare.config.schema import GeneratorSection
+    from netshare.config.generator import GeneratorSection
 
 __all__ = ["Generator", "build_generator"]
 

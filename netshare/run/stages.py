@@ -21,7 +21,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from netshare.config.schema import AddressesSection, Config, GeneratorSection, read_input
+from netshare.config.generator import GeneratorSection
+from netshare.config.input import read_input
+from netshare.config.schema import Config
+from netshare.config.sections import AddressesSection
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generators import Generator, build_generator
 from netshare.postprocess.assemble import assemble

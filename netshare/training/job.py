@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from netshare.config.schema import GeneratorSection
+from netshare.config.generator import GeneratorSection
 from netshare.generators import build_generator
 from netshare.preprocess.encoded import Encoded
 from netshare.training.loop import TrainingResult, train

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netshare.config.schema import GeneratorSection
+from netshare.config.generator import GeneratorSection
 from netshare.generators.doppelganger.autotune import choose_records_per_pass
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.encoded import Encoded

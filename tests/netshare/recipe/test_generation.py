@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from netshare.config.schema import GeneratorSection
+from netshare.config.generator import GeneratorSection
 from netshare.generators import build_generator
 from netshare.postprocess.assemble import assemble
 from netshare.preprocess.chunks import cut_series, plan_chunks

@@ -18,7 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netshare.config.schema import Config, load_config
+    from netshare.config.load import load_config
+    from netshare.config.schema import Config
     from netshare.evaluation import evaluate
     from netshare.preprocess.errors import NetshareError
     from netshare.recipe.reweighting import retrain_metadata
@@ -33,7 +34,7 @@ _HOMES = {
     "RunResult": "netshare.run.stages",
     "evaluate": "netshare.evaluation.evaluate",
     "generate": "netshare.run.pipeline",
-    "load_config": "netshare.config.schema",
+    "load_config": "netshare.config.load",
     "retrain_metadata": "netshare.recipe.reweighting",
     "run": "netshare.run.pipeline",
 }

@@ -23,7 +23,7 @@ from benchmarks.machine import provenance
 from netshare.baselines import choose_methods
 from netshare.comparison import membership
 from netshare.comparison.training import synthesise
-from netshare.config.schema import read_input
+from netshare.config.input import read_input
 from netshare.evaluation import evaluate, split_by_flow
 from netshare.run.console import Console
 from netshare.run.export import made_valid

@@ -23,7 +23,7 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import flights, make
 from benchmarks.timeseries.recurrent import train_and_sample
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.evaluation.metrics.distances import earth_mover_log
 from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries

@@ -169,7 +169,7 @@ def _add_series_options(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: Any) -> None:
-    from netshare.config.schema import load_config
+    from netshare.config.load import load_config
     from netshare.run.console import Console
     from netshare.run.pipeline import run
 
@@ -182,7 +182,7 @@ def _run(options: Any) -> None:
 
 
 def _validate(options: Any) -> None:
-    from netshare.config.schema import load_config
+    from netshare.config.load import load_config
     from netshare.preprocess.readers import list_files
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
@@ -289,7 +289,7 @@ def _evaluate(options: Any) -> None:
 def _compare(options: Any) -> None:
     from netshare.baselines import choose_methods
     from netshare.comparison import compare, format_table
-    from netshare.config.schema import load_config
+    from netshare.config.load import load_config
     from netshare.run.console import Console
 
     methods = choose_methods(options.methods)
@@ -310,7 +310,7 @@ def _compare(options: Any) -> None:
 def _membership(options: Any) -> None:
     from netshare.baselines import choose_methods
     from netshare.comparison.membership import format_membership, membership
-    from netshare.config.schema import load_config
+    from netshare.config.load import load_config
     from netshare.run.console import Console
 
     sizes = None

@@ -43,7 +43,7 @@ def add_privacy_commands(
 
 
 def _plan(options: Any) -> None:
-    from netshare.config.schema import load_config
+    from netshare.config.load import load_config
     from netshare.privacy.accounting.plan import alternatives, make_plan
     from netshare.privacy.public import check_other_files, public_files
 

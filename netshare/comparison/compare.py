@@ -20,7 +20,9 @@ from netshare.baselines.registry import BASELINES, FAMILIES, OURS, all_methods
 from netshare.comparison.report import write_reports
 from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
-from netshare.config.schema import AddressesSection, Config, read_input
+from netshare.config.input import read_input
+from netshare.config.schema import Config
+from netshare.config.sections import AddressesSection
 from netshare.evaluation import Report, evaluate, split_by_flow
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, FieldError, InputError, TrainingError

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, load_file
 
-from netshare.config.schema import ClusterSection
+from netshare.config.sections import ClusterSection
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import ClusterError, NetshareError, TrainingError
 from netshare.training.checkpoint_store import Keeper

@@ -3,7 +3,9 @@ import json
 import pytest
 
 from netshare.config.docs import config_markdown
-from netshare.config.schema import Config, load_config, read_preset
+from netshare.config.load import load_config
+from netshare.config.presets import read_preset
+from netshare.config.schema import Config
 from netshare.preprocess.errors import ConfigError, InputError
 
 

@@ -24,9 +24,9 @@ class Console:
         self._rich = RichConsole(file=sys.stderr, quiet=quiet, highlight=False)
 
     @classmethod
-    def silent(cls) -> Console:
-        """A console that shows nothing."""
-        return cls(quiet=True)
+    def default(cls) -> Console:
+        """What functions called from Python use: progress shows in a notebook, and nowhere else."""
+        return cls(quiet=not in_notebook())
 
     def say(self, text: str) -> None:
         """One line."""
@@ -64,6 +64,12 @@ class Console:
     def _bars(self) -> Progress:
         columns: list[Any] = ["  {task.description}", BarColumn(bar_width=24), "{task.completed}/{task.total}"]
         return Progress(*columns, TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), console=self._rich)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def describe(progress: TrainingProgress) -> str:

@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from netshare.run.console import Console
+from netshare.run.export import made_valid
+
 import netshare
 from benchmarks.compare.run import TRACES
 from benchmarks.machine import provenance
@@ -25,8 +28,6 @@ from netshare.comparison import membership
 from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.evaluation import evaluate, split_by_flow
-from netshare.run.console import Console
-from netshare.run.export import made_valid
 
 HERE = Path(__file__).resolve().parent
 PLACES: dict[str, dict[str, Any]] = {**TRACES, "p3": {"files": ["p3_apt29-ad.pcap.gz"]}}

@@ -31,18 +31,16 @@ from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.config.schema import Config
-from netshare.config.sections import AddressesSection
+from netshare.console import Console
 from netshare.evaluation.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
 from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
-from netshare.run.console import Console
-from netshare.run.export import made_valid
-from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.recipe.preparation import MIN_FLOWS
 from netshare.run.folder import RunFolder, versions
-from netshare.run.stages import FEWEST_FLOWS
 from netshare.seeds import derive_seed
 
 VERSION = 1
@@ -104,7 +102,7 @@ def membership(
         ConfigError: an option is out of range, a method unknown, or the config is private or of time series.
         InputError: the trace is too small for a size.
     """
-    console = console or Console.silent()
+    console = console or Console.default()
     check_methods(methods, budget, config)
     if shadows < 1:
         raise ConfigError(f"--shadows is {shadows}; give at least 1 shadow model")
@@ -192,10 +190,7 @@ def format_membership(found: Sequence[Success], budget: float, shadows: int) -> 
 def _release(method: str, train: Trace, config: Config, budget: float, number: int) -> np.ndarray:
     """Flows of a release, described."""
     seeded = config.model_copy(update={"seed": derive_seed(config.seed, "membership", number) % 2**31})
-    made, _ = synthesise(method, train, seeded, budget)
-    where_they_are = seeded.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
-    made, _ = made_valid(made, lambda _: train, where_they_are)
-    return describe_flows(made)
+    return describe_flows(synthesise(method, train, seeded, budget).trace)
 
 
 def _seen(release: np.ndarray, flows: np.ndarray, known: np.ndarray, scaler: StandardScaler) -> np.ndarray:
@@ -253,7 +248,7 @@ def _deal(trace: Trace, seed: int) -> np.ndarray:
 
 def _sizes(sizes: Sequence[int] | None, conversations: int, name: str) -> list[int]:
     most = conversations // 5
-    if most < max(LEAST, FEWEST_FLOWS):
+    if most < max(LEAST, MIN_FLOWS):
         raise InputError(
             f"{name}: its {conversations} conversations are too few for membership inference; give a trace of at least "
             f"{5 * LEAST}"

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from netshare.config.schema import ClusterSection, Config
+from netshare.config.schema import Config
+from netshare.config.sections import ClusterSection
 from netshare.console import Console
+from netshare.fingerprints import fingerprint
 from netshare.generators.base import Generator
 from netshare.generators.registry import GeneratorChoice
-from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ClusterError, RunFolderError
 from netshare.recipe.preparation import Prepared, chunk_folder
-from netshare.fingerprints import fingerprint
 from netshare.seeds import derive_seed
 from netshare.training.devices import available_cores, device_of
 from netshare.training.job import TrainingJob

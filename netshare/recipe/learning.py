@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -24,8 +24,6 @@ from netshare.training.devices import device_of
 
 logger = logging.getLogger(__name__)
 
-Step = Literal["trace", "table", "chunks", "models"]
-
 
 class TraceLearning(Protocol):
     """What a way of learning from traces has to say and to do."""
@@ -33,8 +31,9 @@ class TraceLearning(Protocol):
     draws_table: bool
     """Whether what is learnt from is a table drawn by `table`, and not the input itself."""
 
-    def settings(self, step: Step) -> list[Any]:
-        """JSON-able values that the outcome of a step depends on, beside those of the steps before."""
+    def settings(self, step: str) -> list[Any]:
+        """JSON-able values that the outcome of a step (`trace`, `table`, `chunks` or `models`) depends on, beside those of
+        the steps before."""
 
     def split(self, trace: Trace) -> Split[Trace]:
         """What is trained on and what is held back."""
@@ -66,7 +65,7 @@ class PlainLearning:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def settings(self, step: Step) -> list[Any]:
+    def settings(self, step: str) -> list[Any]:
         """See `TraceLearning.settings`."""
         config = self.config
         if step == "trace":

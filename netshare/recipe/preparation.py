@@ -111,9 +111,7 @@ def check_trace(trace: Trace, config: Config) -> None:
         ConfigError, InputError: what is wrong with it.
     """
     if trace.kind != ("packet" if config.preset == "pcap" else "flow"):
-        raise ConfigError(
-            f"preset is {config.preset}, but the input is a {trace.kind} trace; drop preset or fix input"
-        )
+        raise ConfigError(f"preset is {config.preset}, but the input is a {trace.kind} trace; drop preset or fix input")
     flows = len(group_flows(trace))
     if flows < MIN_FLOWS:
         where = trace.sources[0].path if trace.sources else "the trace"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from netshare.config.load import read_input
-from netshare.config.schema import AddressesSection, Config
+from netshare.config.input import read_input
+from netshare.config.schema import Config
+from netshare.config.sections import AddressesSection
 from netshare.console import Console
 from netshare.evaluation import Report, evaluate, write_html, write_json
 from netshare.postprocess.assemble import assemble
@@ -49,10 +50,15 @@ class TraceRecipe:
         if step == "generated":
             return [section_json(config.generate, but={"threads"}), config.seed]
         if step == "synthetic":
-            return [section_json(config.postprocess), section_json(config.addresses), config.output.formats, config.seed]
+            return [
+                section_json(config.postprocess),
+                section_json(config.addresses),
+                config.output.formats,
+                config.seed,
+            ]
         if step == "report":
             return [section_json(config.evaluate)]
-        return self.learning.settings(step)  # type: ignore[arg-type]
+        return self.learning.settings(step)
 
     def files(self) -> list[Path]:
         """See `Recipe.files`."""
@@ -143,7 +149,9 @@ class TraceRecipe:
 
     def signed(self, data: Trace, prepared: Prepared[Codec], seed: int) -> Trace:
         """See `Recipe.signed`."""
-        source = replace(prepared.known.source, path="synthetic", records=len(data), notes=(f"sampled with seed {seed}",))
+        source = replace(
+            prepared.known.source, path="synthetic", records=len(data), notes=(f"sampled with seed {seed}",)
+        )
         return replace(data, sources=(source,))
 
     def save(self, data: Trace, path: Path) -> None:

@@ -78,6 +78,11 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
 
+    def key_of(self, stage: str) -> str:
+        """The fingerprint that a stage was finished with; empty where it was not."""
+        found = self.done(stage)
+        return "" if found is None else str(found["fingerprint"])
+
     def is_current(self, stage: str, key: str) -> bool:
         """Whether the stage has been finished with this fingerprint."""
         said = self.done(stage)

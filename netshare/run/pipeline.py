@@ -104,9 +104,7 @@ def generate(
             recipe = recipe_for(without_address_map(recipe.config))
             given = recipe.read_given(metadata, prepared)
         models = steps.models(prepared)
-        data, report = recipe.sample(
-            prepared, models, count=flows, given=given, seed=seed, console=steps.console
-        )
+        data, report = recipe.sample(prepared, models, count=flows, given=given, seed=seed, console=steps.console)
         finished, _ = recipe.finish(data, prepared)
         recipe.write(finished, prepared, path, seed=seed)
     return report

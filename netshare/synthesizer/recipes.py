@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from netshare.config.schema import Config
@@ -12,7 +13,10 @@ from netshare.recipe.learning import TraceLearning
 from netshare.recipe.series_recipe import SeriesRecipe
 from netshare.recipe.trace_recipe import TraceRecipe
 
-PRIVATE_LEARNING: dict[str, type[TraceLearning]] = {"marginals": CountsLearning, "gradients": GradientsLearning}
+PRIVATE_LEARNING: dict[str, Callable[[Config], TraceLearning]] = {
+    "marginals": CountsLearning,
+    "gradients": GradientsLearning,
+}
 
 
 def recipe_for(config: Config) -> Recipe[Any]:

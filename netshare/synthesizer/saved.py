@@ -50,7 +50,9 @@ class Saved:
     models: Path
 
 
-def save(folder: Path, config: Config, prepared: Prepared[Any], weights: Mapping[int, Mapping[str, Any]], tuned: str | None) -> None:
+def save(
+    folder: Path, config: Config, prepared: Prepared[Any], weights: Mapping[int, Mapping[str, Any]], tuned: str | None
+) -> None:
     """Write a fitted synthesizer.
 
     Args:
@@ -75,7 +77,9 @@ def save(folder: Path, config: Config, prepared: Prepared[Any], weights: Mapping
         facts.save_facts(chunks)
         for chunk, tensors in weights.items():
             chunk_folder(models, chunk).mkdir()
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, chunk_folder(models, chunk) / SAMPLING)
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()}, chunk_folder(models, chunk) / SAMPLING
+            )
         if tuned is not None:
             write_text(models / TUNED, tuned)
         if config.ip2vec.model is not None:
@@ -117,7 +121,9 @@ def open_saved(folder: Path) -> Saved:
     try:
         config = Config.model_validate(value)
     except (ValueError, NetshareError) as error:
-        raise RunFolderError(f"{path}: not a config of this version ({str(error).splitlines()[0]}); fit it again") from None
+        raise RunFolderError(
+            f"{path}: not a config of this version ({str(error).splitlines()[0]}); fit it again"
+        ) from None
     return Saved(config, chunks, models)
 
 
@@ -145,7 +151,10 @@ def _check_files(folder: Path) -> None:
     """Refuse links out of the folder, special files, and sizes that no synthesizer has."""
     if not folder.is_dir():
         raise RunFolderError(f"{folder}: no such folder; give that of `Synthesizer.save` or of a finished run")
-    root, limits = folder.resolve(), {".json": MAX_JSON_BYTES, ".npy": MAX_ARRAY_BYTES, ".safetensors": MAX_WEIGHT_BYTES}
+    root, limits = (
+        folder.resolve(),
+        {".json": MAX_JSON_BYTES, ".npy": MAX_ARRAY_BYTES, ".safetensors": MAX_WEIGHT_BYTES},
+    )
     for number, path in enumerate([*_inside(folder / "chunks"), *_inside(folder / "models"), *folder.glob("*.json")]):
         if number >= MAX_FILES:
             raise RunFolderError(f"{folder}: more than {MAX_FILES:,} files; it is no synthesizer of ours")
@@ -155,7 +164,9 @@ def _check_files(folder: Path) -> None:
             raise RunFolderError(f"{path}: is neither file nor folder; do not use this folder")
         limit = limits.get(path.suffix)
         if path.is_file() and limit is not None and path.stat().st_size > limit:
-            raise RunFolderError(f"{path}: has {path.stat().st_size:,} bytes, more than {limit:,}; it is no file of ours")
+            raise RunFolderError(
+                f"{path}: has {path.stat().st_size:,} bytes, more than {limit:,}; it is no file of ours"
+            )
 
 
 def _inside(folder: Path) -> list[Path]:

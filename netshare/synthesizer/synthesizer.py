@@ -9,7 +9,6 @@ It holds in memory what a run keeps in a folder: both go through the same recipe
 
 from __future__ import annotations
 
-import json
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -21,14 +20,15 @@ import pandas as pd
 import torch
 
 from netshare.config.load import default_config
-from netshare.config.schema import Config
+from netshare.config.presets import merge
+from netshare.config.schema import Config, InputPreset
 from netshare.console import Console
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.data import TraceLike, as_trace
 from netshare.preprocess.encoded import Encoded
-from netshare.preprocess.errors import ConfigError, NetshareError, TrainingError
+from netshare.preprocess.errors import ConfigError, TrainingError
 from netshare.preprocess.timeseries import TimeSeries, read_series
-from netshare.preprocess.trace import Trace
+from netshare.preprocess.trace import Kind, Trace
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import models_of, read_weights
 from netshare.recipe.preparation import Prepared, Split, chunk_folder
@@ -36,10 +36,10 @@ from netshare.recipe.trace_recipe import without_address_map
 from netshare.synthesizer import saved
 from netshare.synthesizer.recipes import recipe_for
 from netshare.training.loop import SAMPLING
-from netshare.training.tuned_settings import TUNED, tuned_choice, tuned_file
+from netshare.training.tuned_settings import TUNED, tuned_choice
 
 Synthetic = Trace | TimeSeries
-PRESET_OF_KIND = {"packet": "pcap", "flow": "netflow"}
+PRESET_OF_KIND: dict[Kind, InputPreset] = {"packet": "pcap", "flow": "netflow"}
 MAX_FLOWS = 2**31  # that a folder may ask for by default
 MAX_CHUNKS = 100_000
 MAX_CATEGORIES = 50_000_000  # over all columns of a schema
@@ -116,10 +116,10 @@ class Synthesizer:
             TrainingError, ClusterError: a model cannot be trained.
         """
         read = self._read(data)
-        preset = "timeseries" if isinstance(read, TimeSeries) else PRESET_OF_KIND[read.kind]
+        preset: InputPreset = "timeseries" if isinstance(read, TimeSeries) else PRESET_OF_KIND[read.kind]
         if self.preset not in (None, preset):
             raise ConfigError(f"preset is {self.preset}, but the data are of {preset}; drop preset or give other data")
-        config = default_config(preset, {"evaluate": {"holdout": 0.0}}, self.settings)
+        config = default_config(preset, merge({"evaluate": {"holdout": 0.0}}, self.settings))
         recipe = recipe_for(config)
         recipe.check(read)
         for line in recipe.describe(read):

@@ -29,7 +29,7 @@ from netshare.privacy.declared import Declared, report_left_out
 from netshare.privacy.public import check_different, without_labels
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
 from netshare.privacy.units import bounded, units_of_flows
-from netshare.recipe.learning import PlainLearning, Step, section_json
+from netshare.recipe.learning import PlainLearning, section_json
 from netshare.recipe.preparation import Prepared, Split, prepare_trace
 from netshare.seeds import derive_seed
 
@@ -44,7 +44,7 @@ class CountsLearning:
         self.declared = Declared(config)
         self.from_table = PlainLearning(config)
 
-    def settings(self, step: Step) -> list[Any]:
+    def settings(self, step: str) -> list[Any]:
         """See `TraceLearning.settings`."""
         if step == "table":
             config = self.config

@@ -38,12 +38,12 @@ from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import Plan, make_plan
 from netshare.privacy.declared import Declared, report_left_out
-from netshare.privacy.gradients.trainers import private_generator, rounds_per_step
+from netshare.privacy.gradients.trainers import private_generator, private_trainer
 from netshare.privacy.public import check_different, public_series, without_labels
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
 from netshare.privacy.units import bounded, units_of
 from netshare.recipe.contents import ChunkContents, Contents
-from netshare.recipe.learning import PlainLearning, Step, section_json
+from netshare.recipe.learning import PlainLearning, section_json
 from netshare.recipe.preparation import Prepared, Split, chunk_folder, load_prepared, read_ip2vec
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
@@ -83,7 +83,7 @@ class GradientsLearning:
         self.config = config
         self.declared = Declared(config)
 
-    def settings(self, step: Step) -> list[Any]:
+    def settings(self, step: str) -> list[Any]:
         """See `TraceLearning.settings`."""
         config = self.config
         own = PlainLearning(config).settings(step)
@@ -134,10 +134,12 @@ class GradientsLearning:
         config, plan = self.config, make_plan(self.config)
         device = device_of(config.training.device)
         weights = self._public_weights(prepared, folder, key, device, console)
+        choice = config.generator.choice()
+        rounds = private_trainer(choice.kind).rounds(choice.settings)
         with console.training(len(plan.steps)) as progress:
             for chunk, steps in enumerate(plan.steps):
                 generator = private_generator(
-                    config.generator.choice(),
+                    choice,
                     prepared.schema,
                     plan,
                     units=prepared.units(chunk),
@@ -148,7 +150,7 @@ class GradientsLearning:
                     generator,
                     prepared.encoded(chunk),
                     folder=chunk_folder(folder, chunk),
-                    steps=steps // rounds_per_step(config.generator.choice()),
+                    steps=steps // rounds,
                     seed=derive_seed(config.seed, "train", chunk),
                     name=f"{chunk:03d}",
                     fingerprint=fingerprint(key, chunk),

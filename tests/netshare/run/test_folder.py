@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from netshare.preprocess.errors import RunFolderError
 from netshare.fingerprints import fingerprint
+from netshare.preprocess.errors import RunFolderError
 from netshare.run.folder import RunFolder
 
 

@@ -79,7 +79,8 @@ def address_map(
 
 
 def addresses_of(trace: Trace | Mapping[str, np.ndarray]) -> Halves:
-    """All distinct addresses of a trace, or of its columns: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the address)."""
+    """All distinct addresses of a trace or of its columns: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the
+    address)."""
     sides = [np.concatenate([trace[f"{side}_{half}"] for side in ("src", "dst")]) for half in ("hi", "lo")]
     return _halves(np.unique(_keys(sides[0], sides[1])))
 

@@ -23,7 +23,7 @@ import netshare
 from benchmarks.machine import provenance
 from benchmarks.plot import standalone
 from netshare.evaluation.render.svg import draw_ratios
-from netshare.run.console import Console
+from netshare.console import Console
 
 HERE = Path(__file__).resolve().parent
 GENERATORS = ("doppelganger", "autoregressive")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netshare.run.console import Console
+from netshare.console import Console
 from netshare.run.export import made_valid
 
 import netshare

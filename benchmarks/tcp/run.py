@@ -23,7 +23,7 @@ from benchmarks.machine import provenance
 from benchmarks.tcp.notes import TcpNotes, tcp_notes
 from netshare.postprocess import broken_conventions, repair, write_trace
 from netshare.preprocess import read_trace
-from netshare.run.console import Console
+from netshare.console import Console
 
 HERE = Path(__file__).resolve().parent
 SNAPLEN = 128  # the headers are what is analysed

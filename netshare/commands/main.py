@@ -170,7 +170,7 @@ def _add_series_options(command: argparse.ArgumentParser) -> None:
 
 def _run(options: Any) -> None:
     from netshare.config.load import load_config
-    from netshare.run.console import Console
+    from netshare.console import Console
     from netshare.run.pipeline import run
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
@@ -238,7 +238,7 @@ def _init(options: Any) -> None:
 
 
 def _generate(options: Any) -> None:
-    from netshare.run.console import Console
+    from netshare.console import Console
     from netshare.run.pipeline import generate
 
     if options.metadata is not None and options.flows is not None:
@@ -255,8 +255,9 @@ def _generate(options: Any) -> None:
 
 
 def _retrain(options: Any) -> None:
-    from netshare.recipe.reweighting import read_wanted, retrain_metadata
-    from netshare.run.console import Console
+    from netshare.recipe.reweighting import read_wanted
+    from netshare.run.retraining import retrain_metadata
+    from netshare.console import Console
 
     retrain_metadata(
         options.run_dir,
@@ -290,7 +291,7 @@ def _compare(options: Any) -> None:
     from netshare.baselines import choose_methods
     from netshare.comparison import compare, format_table
     from netshare.config.load import load_config
-    from netshare.run.console import Console
+    from netshare.console import Console
 
     methods = choose_methods(options.methods)
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
@@ -311,7 +312,7 @@ def _membership(options: Any) -> None:
     from netshare.baselines import choose_methods
     from netshare.comparison.membership import format_membership, membership
     from netshare.config.load import load_config
-    from netshare.run.console import Console
+    from netshare.console import Console
 
     sizes = None
     if options.sizes is not None:

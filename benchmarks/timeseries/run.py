@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from netshare.run.series_run import draw_series
 
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import flights, make
@@ -28,6 +27,7 @@ from netshare.config.load import load_config
 from netshare.evaluation.metrics.distances import earth_mover_log
 from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries
+from netshare.recipe.series_recipe import draw_series
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("recurrent net", "doppelganger", "autoregressive")

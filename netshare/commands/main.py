@@ -255,9 +255,9 @@ def _generate(options: Any) -> None:
 
 
 def _retrain(options: Any) -> None:
+    from netshare.console import Console
     from netshare.recipe.reweighting import read_wanted
     from netshare.run.retraining import retrain_metadata
-    from netshare.console import Console
 
     retrain_metadata(
         options.run_dir,

@@ -36,6 +36,7 @@ from netshare.run.folder import RunFolder
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew
 HALF = 0.5
+OUTPUTS = ("table.md", "results.json", "compare.html")
 COPY_LIMIT = 1.5  # times the share of B
 COPIED = ("(source, destination, port) triples", "hosts")
 
@@ -76,7 +77,7 @@ def compare(
                 f"generators on; give a trace of at least {4 * MIN_FLOWS} flows"
             )
     key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *settings_of(config))
-    with RunFolder.open(path, fresh=fresh):
+    with RunFolder.open(path, fresh=fresh, owned=("methods", *OUTPUTS)):
         (path / "methods").mkdir(exist_ok=True)
         rows = []
         for number, name in enumerate(chosen, 1):
@@ -97,7 +98,7 @@ def compare(
             len(group_flows(trace)),
             tuple(ranked(rows)),
             path,
-            tuple(path / name for name in ("table.md", "results.json", "compare.html")),
+            tuple(path / name for name in OUTPUTS),
         )
         write_reports(result)
     return result

@@ -34,12 +34,13 @@ from netshare.training.tuned_settings import choice_by_rule
 
 @dataclass(frozen=True)
 class Synthesised:
-    """A finished synthetic trace, its counts of repairs by rule, and what training and sampling took.
+    """A finished synthetic trace, the same before it was finished, its repairs by rule, and what it took to make it.
 
     Addresses are where the model drew them: moved ones could not be compared.
     """
 
     trace: Trace
+    decoded: Trace
     repairs: Mapping[str, Any]
     spent: Spent
     sampling_seconds: float
@@ -84,7 +85,7 @@ def _by_recipe(name: str, train: Trace, config: Config, budget: float) -> Synthe
     made, _ = recipe.sample(prepared, models.__getitem__, count=None, seed=config.seed, console=console)
     seconds = round(time.process_time() - begun, 2)
     trace, repairs = recipe.finish(made, prepared)
-    return Synthesised(trace, repairs, Spent.sum(spent), seconds)
+    return Synthesised(trace, made, repairs, Spent.sum(spent), seconds)
 
 
 def _by_baseline(name: str, train: Trace, config: Config, budget: float) -> Synthesised:
@@ -98,7 +99,8 @@ def _by_baseline(name: str, train: Trace, config: Config, budget: float) -> Synt
     generator = method.create(codec.schema)
     spent = train_within(generator, data, seed=seed, cpu_seconds=budget)
     begun = time.process_time()
-    made = codec.decode(generator.sample(len(data), seed=derive_seed(seed, "sample")), seed=seed)
+    table = codec.decode(generator.sample(len(data), seed=derive_seed(seed, "sample")), seed=seed)
     seconds = round(time.process_time() - begun, 2)
-    trace, repairs = finish_trace(assemble({0: made}, plan), Reference.of(train, train), config)
-    return Synthesised(trace, repairs, spent, seconds)
+    made = assemble({0: table}, plan)
+    trace, repairs = finish_trace(made, Reference.of(train, train), config)
+    return Synthesised(trace, made, repairs, spent, seconds)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.trace import Trace
 
 FlowKey = Literal["unidirectional", "bidirectional"]
@@ -52,7 +53,7 @@ def group_flows(trace: Trace, flow_key: FlowKey = "unidirectional") -> Flows:
     flow_of_record = number_by_first_appearance(keys)
     order = np.argsort(flow_of_record, kind="stable")
     counts = np.bincount(flow_of_record) if len(trace) else np.zeros(0, np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     if flow_key == "unidirectional":
         return Flows(order, offsets)
     swapped_in_order = swapped[order]

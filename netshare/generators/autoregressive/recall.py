@@ -21,6 +21,7 @@ import numpy as np
 from netshare.generators.autoregressive.lengths import LENGTH
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.preprocess.encoded import Column
+from netshare.preprocess.ragged import offsets_of
 
 LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
 TOKEN_MASK = np.uint64(2**16 - 1)
@@ -134,7 +135,7 @@ class ContextCounts:
         self._codes = np.sort(np.concatenate([self._codes, added]))
         new = np.ones(len(self._codes), dtype=np.int64)
         new[1:] = self._codes[1:] != self._codes[:-1]
-        self._distinct = np.concatenate([[0], np.cumsum(new)])
+        self._distinct = offsets_of(new)
 
     def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where each row's context stands among the counts (`begin`, `end`: int64[n]) and its features

@@ -19,7 +19,7 @@ from netshare.config.schema import Config
 from netshare.evaluation.flows import conversation_keys
 from netshare.generators.autoregressive import AutoregressiveGenerator
 from netshare.preprocess import Trace
-from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
+from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import group_flows
 from netshare.privacy.accounting.statement import read_ledger
@@ -74,7 +74,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
         begins = begins[:MOST_FLOWS]
         if len(begins):
             model = run._model(chunk, codec.schema)  # type: ignore[attr-defined]
-            metadata = codec.at(chunk).encode(take_series(table, begins), nearest=True).metadata
+            metadata = codec.at(chunk).encode(table.take(begins), nearest=True).metadata
             found.append(_log_likelihood(model, metadata))
     return np.concatenate(found)
 

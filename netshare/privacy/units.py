@@ -20,9 +20,9 @@ from ipaddress import IPv4Network, ip_network
 
 import numpy as np
 
-from netshare.evaluation.flows import hash_columns
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
+from netshare.preprocess.hashing import hash_columns
 from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Trace

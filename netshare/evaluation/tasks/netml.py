@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
 from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.metrics.curves import Chart
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.trace import Trace
@@ -165,7 +165,7 @@ def cut_flows(trace: Trace) -> PacketFlows:
     before the second packet of a part counts from a grid of such intervals that begins with the flow.
     """
     kept = trace.take(np.flatnonzero((trace["protocol"] == TCP) | (trace["protocol"] == UDP)))
-    grouped = group_by_flow(kept)
+    grouped = group_flows_by_hash(kept)
     start = int(kept["time"].min()) if len(kept) else 0
     time = (kept["time"][grouped.order] - start) / 1e9
     flows = PacketFlows(time, kept["length"][grouped.order].astype(np.float64), grouped.offsets)

@@ -22,6 +22,7 @@ from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
 from netshare.config.schema import AddressesSection, Config, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from netshare.preprocess.flows import group_flows
@@ -29,7 +30,7 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.run.console import Console
 from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
+from netshare.run.folder import RunFolder
 from netshare.run.stages import FEWEST_FLOWS
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew

@@ -31,6 +31,7 @@ from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
 from netshare.config.schema import AddressesSection, Config, read_input
 from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import group_flows_by_hash
@@ -39,7 +40,7 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.run.console import Console
 from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint, versions
+from netshare.run.folder import RunFolder, versions
 from netshare.run.stages import FEWEST_FLOWS
 from netshare.seeds import derive_seed
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from netshare.config.privacy import SAMPLE
+from netshare.fingerprints import file_fingerprint
 from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError
@@ -20,7 +21,6 @@ from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
-from netshare.run.folder import file_fingerprint
 
 SAMPLES: dict[Kind, str] = {"packet": "sample.pcap.gz", "flow": "sample-netflow.csv.gz"}
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from netshare.config.schema import Config
+from netshare.fingerprints import fingerprint
 from netshare.generators import build_generator
 from netshare.generators.base import metadata_only
 from netshare.preprocess.addresses import format_addresses
@@ -38,7 +39,7 @@ from netshare.preprocess.protocols import protocol_name, protocol_number
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS
 from netshare.run.console import Console
-from netshare.run.folder import RunFolder, fingerprint
+from netshare.run.folder import RunFolder
 from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS, DEFAULT_STEPS
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of

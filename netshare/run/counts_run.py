@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 
+from netshare.fingerprints import fingerprint
 from netshare.preprocess import Trace
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.parquet import load_parquet, save_parquet
@@ -23,7 +24,6 @@ from netshare.privacy.accounting.statement import statement
 from netshare.privacy.counts.private_table import Window, stand_in
 from netshare.privacy.public import check_different, without_labels
 from netshare.privacy.units import bounded, units_of_flows
-from netshare.run.folder import fingerprint
 from netshare.run.gradients_run import PrivateRun
 from netshare.run.stages import Run, plain
 from netshare.seeds import derive_seed

@@ -18,7 +18,6 @@ fingerprint is skipped. `manifest.json` gathers these for readers. One process a
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import platform
 import resource
@@ -36,18 +35,6 @@ from netshare.preprocess.errors import RunFolderError
 
 STAGES = ("trace", "chunks", "models", "generated", "synthetic", "report")
 RECORDED_VERSIONS = ("netshare-traces", "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
-
-
-def fingerprint(*parts: Any) -> str:
-    """A short hash of JSON-able values."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def file_fingerprint(path: Path) -> str:
-    """A short hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 class RunFolder:

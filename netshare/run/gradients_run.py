@@ -26,6 +26,7 @@ import torch
 
 from netshare.evaluation import Report
 from netshare.evaluation.split import split_by_flow
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.generators import Generator, build_generator
 from netshare.preprocess import Trace
 from netshare.preprocess.atomic import write_text
@@ -45,7 +46,6 @@ from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.public import check_different, public_files, public_series, read_public, without_labels
 from netshare.privacy.units import bounded, units_of
-from netshare.run.folder import file_fingerprint, fingerprint
 from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, plain
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of

@@ -15,6 +15,7 @@ import numpy as np
 from netshare.evaluation.render.series_html import write_series_html
 from netshare.evaluation.report import write_json
 from netshare.evaluation.series_report import SeriesReport, evaluate_series
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.generators import Generator
 from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.atomic import write_text
@@ -24,7 +25,6 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries, load_series, read_series, save_series, split_series
 from netshare.preprocess.timeseries.three_arrays import descriptions_path
 from netshare.recipe.flow_sampling import GenerationReport
-from netshare.run.folder import file_fingerprint, fingerprint
 from netshare.run.stages import Run
 from netshare.seeds import derive_seed
 from netshare.training.devices import threads

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from netshare.config.schema import AddressesSection, Config, GeneratorSection, read_input
 from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.generators import Generator, build_generator
 from netshare.postprocess.assemble import assemble
 from netshare.postprocess.writers.write import format_of
@@ -43,7 +44,7 @@ from netshare.recipe.generation import generate_series
 from netshare.recipe.given_flows import GivenFlows, read_given_flows
 from netshare.run.console import Console
 from netshare.run.export import check_releasable, file_name, formats_for, made_valid, write_like
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
+from netshare.run.folder import RunFolder
 from netshare.seeds import derive_seed
 from netshare.training.devices import available_cores, device_of, threads
 from netshare.training.job import TrainingJob

@@ -1,4 +1,4 @@
-"""Short hashes that tell whether something is still what it was: of JSON-able values, and of files."""
+"""Fingerprints: short hashes that tell whether settings or a file have changed since something was made from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short hash of JSON-able values."""
+    """32 hexadecimal digits, a hash of JSON-able values; the order of keys in dictionaries does not matter."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def file_fingerprint(path: Path) -> str:
-    """A short hash of a file's content."""
+    """32 hexadecimal digits, a hash of a file's content.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -8,11 +8,9 @@ lengths as little as reaching the volume allows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from netshare.preprocess.chunks import take_series
 from netshare.preprocess.series import SeriesTable
 from netshare.recipe.flow_sampling import FlowSampler, StartedFlows
 from netshare.recipe.metadata import Metadata
@@ -61,12 +59,12 @@ def meet_volume(
         out, into = _choose_exchange(table.lengths, offered, missing, left, movable, rng)
         if not len(out):
             continue
-        others = measure(spare.take(into), seed, offered[into]) if others is None else take_series(others, into)
+        others = measure(spare.take(into), seed, offered[into]) if others is None else others.take(into)
         left -= len(out)
         sampler.report.exchanged += len(out)
         started.add(Metadata(others.metadata))
         kept = np.setdiff1d(np.arange(len(table)), out)
-        table = _joined(take_series(table, kept), others)
+        table = SeriesTable.concatenate([table.take(kept), others])
     return table
 
 
@@ -96,11 +94,3 @@ def _lies_within(metadata: Mapping[str, np.ndarray]) -> np.ndarray:
     alone = (metadata["starts_here"] == 1) & (metadata["continued"] == 0) & (metadata["continues"] == 0)
     return alone & (metadata["chunk_tags"].sum(axis=1) == 1)
 
-
-def _joined(first: SeriesTable, second: SeriesTable) -> SeriesTable:
-    return replace(
-        first,
-        metadata={name: np.concatenate([v, second.metadata[name]]) for name, v in first.metadata.items()},
-        measurements={name: np.concatenate([v, second.measurements[name]]) for name, v in first.measurements.items()},
-        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-    )

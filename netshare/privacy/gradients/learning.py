@@ -29,7 +29,7 @@ from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.evaluation import Report
 from netshare.fingerprints import fingerprint
-from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
+from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.codec import Codec
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError
@@ -113,7 +113,7 @@ class GradientsLearning:
             encoded=lambda chunk: codec.encode(tables[chunk], nearest=True),
             reference=self.declared.reference(public),
             units=lambda chunk: units_of(tables[chunk], self.declared.hosts),
-            public=lambda: _joined([codec.encode(table, nearest=True) for table in public_tables]),
+            public=lambda: Encoded.concatenate([codec.encode(table, nearest=True) for table in public_tables]),
         )
 
     def load(self, folder: Path) -> PrivatelyPrepared:
@@ -207,7 +207,7 @@ class GradientsLearning:
         if len(kept):
             flows = group_flows(kept, self.declared.flow_key)
             found = cut_series(kept, flows, window, max_records_per_segment=privacy.bounds.max_records)
-        nothing = take_series(template, np.zeros(0, np.int64))
+        nothing = template.take(np.zeros(0, np.int64))
         return {chunk: found.get(chunk, nothing) for chunk in range(window.count)}
 
     def _noisy_contents(self, tables: Mapping[int, SeriesTable], plan: Plan) -> Contents:
@@ -249,13 +249,3 @@ class GradientsLearning:
             )
         return load_weights(result.training)
 
-
-def _joined(parts: list[Encoded]) -> Encoded:
-    """Series of several tables as one."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    return Encoded(
-        np.concatenate([part.metadata for part in parts]),
-        np.concatenate([part.measurements for part in parts]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        parts[0].schema,
-    )

@@ -41,7 +41,7 @@ from netshare.run.folder import RunFolder, fingerprint
 from netshare.run.stages import DEFAULT_FLOW_KEY
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
-from netshare.training.loop import SAMPLING, load_weights, train
+from netshare.training.loop import SAMPLING, TrainingPlan, load_weights, train
 from netshare.training.tuned_settings import tuned_choice, tuned_file
 
 FIELDS = ("protocol", "src_port", "dst_port", "src_ip", "dst_ip", "ip_version", *CATEGORY_COLUMNS)
@@ -244,15 +244,17 @@ class _Retraining:
             train(
                 generator,
                 metadata_only(np.asarray(encoded.metadata)[rows], encoded.lengths[rows], self.codec.schema),
-                folder=models / folder,
-                steps=most,
-                seed=own,
-                name=folder,
-                fingerprint=fingerprint(key, chunk),
+                models / folder,
+                TrainingPlan(
+                    name=folder,
+                    steps=most,
+                    seed=own,
+                    fingerprint=fingerprint(key, chunk),
+                    retrain_metadata=True,
+                    checkpoint_seconds=config.training.checkpoint_seconds,
+                    threads=config.training.threads,
+                ),
                 initial_weights=load_weights(self.folder / "models" / folder / SAMPLING),
-                retrain_metadata=True,
-                checkpoint_seconds=config.training.checkpoint_seconds,
-                threads=config.training.threads,
             )
             count = max(round(CHECKED * fact["starting"] / self.flows), 1)
             sampled = generator.sample_metadata(4 * count, seed=own)

@@ -49,7 +49,7 @@ from netshare.run.folder import file_fingerprint, fingerprint
 from netshare.run.stages import DEFAULT_FLOW_KEY, Run, check_usable, plain
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
-from netshare.training.loop import load_weights, train
+from netshare.training.loop import TrainingPlan, load_weights, train
 
 logger = logging.getLogger(__name__)
 
@@ -123,15 +123,17 @@ class PrivateRun(Run):
                         result = train(
                             self._private_generator(chunk, plan, device),
                             self._encoded(chunk),
-                            folder=work / f"{chunk:03d}",
-                            steps=steps // rounds,
-                            seed=derive_seed(config.seed, "train", chunk),
-                            name=f"{chunk:03d}",
-                            fingerprint=fingerprint(key, chunk),
+                            work / f"{chunk:03d}",
+                            TrainingPlan(
+                                name=f"{chunk:03d}",
+                                steps=steps // rounds,
+                                seed=derive_seed(config.seed, "train", chunk),
+                                fingerprint=fingerprint(key, chunk),
+                                checkpoint_seconds=config.training.checkpoint_seconds,
+                                threads=config.training.threads,
+                            ),
                             initial_weights=weights,
-                            checkpoint_seconds=config.training.checkpoint_seconds,
                             progress=report,
-                            threads=config.training.threads,
                         )
                         weights = load_weights(result.training) if chunk == 0 else weights
                 said = ledger(config, plan, self._public_fingerprints(), self._flow_key())
@@ -215,14 +217,16 @@ class PrivateRun(Run):
             result = train(
                 generator,
                 data,
-                folder=work / PUBLIC,
-                steps=choice.spec.seed_steps,
-                seed=derive_seed(self.config.seed, "train", PUBLIC),
-                name=PUBLIC,
-                fingerprint=fingerprint(key, PUBLIC),
-                checkpoint_seconds=self.config.training.checkpoint_seconds,
+                work / PUBLIC,
+                TrainingPlan(
+                    name=PUBLIC,
+                    steps=choice.spec.seed_steps,
+                    seed=derive_seed(self.config.seed, "train", PUBLIC),
+                    fingerprint=fingerprint(key, PUBLIC),
+                    checkpoint_seconds=self.config.training.checkpoint_seconds,
+                    threads=self.config.training.threads,
+                ),
                 progress=report,
-                threads=self.config.training.threads,
             )
         return load_weights(result.training)
 

@@ -47,9 +47,9 @@ from netshare.run.export import check_releasable, file_name, formats_for, made_v
 from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
 from netshare.seeds import derive_seed
 from netshare.training.devices import available_cores, device_of, threads
-from netshare.training.job import TrainingJob
+from netshare.training.job import TrainingJob, run_jobs
 from netshare.training.loop import SAMPLING
-from netshare.training.ray_cluster import train_inline, train_on_ray
+from netshare.training.ray_cluster import train_on_ray
 from netshare.training.tuned_settings import tune, tuned_choice
 
 logger = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ class Run:
                     if self._uses_ray(len(jobs)):
                         train_on_ray(jobs, data, work, cluster=config.cluster, report=report)
                     else:
-                        train_inline(jobs, data, work, report=report)
+                        run_jobs(jobs, data, work, report=report)
         # Also where the models are up to date: `generate` follows what is said now of addresses, repair and snaplen.
         write_text(self.folder.path / "models" / "config.json", config.model_dump_json(indent=1))
         return key

@@ -1,7 +1,7 @@
 """The interface of a generator: a model of P(metadata) x P(measurements | metadata) over encoded series.
 
 A generator is built for a schema, then either trained (`prepare`, then `step` until `done`) or given weights, and then
-sampled. The trainer owns the loop, the checkpoints and the logs; the generator owns networks, optimisers and the
+sampled. The training loop owns the checkpoints and the logs; the generator owns networks, optimisers and the
 random state of training, all of which `training_state` returns and `restore` sets, so that an interrupted training
 goes on bit by bit as if it had never stopped.
 
@@ -78,7 +78,7 @@ class Generator(ABC):
 
     @property
     @abstractmethod
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps after which training has ended at the latest; known once `prepare` has been called."""
 
     @abstractmethod

@@ -22,9 +22,9 @@ from netshare.preprocess.errors import ClusterError, RunFolderError
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.seeds import derive_seed
 from netshare.training.devices import available_cores, device_of
-from netshare.training.job import TrainingJob
+from netshare.training.job import TrainingJob, run_jobs
 from netshare.training.loop import SAMPLING
-from netshare.training.ray_cluster import train_inline, train_on_ray
+from netshare.training.ray_cluster import train_on_ray
 from netshare.training.tuned_settings import tune, tuned_choice
 
 Models = Callable[[int], Generator]
@@ -57,7 +57,7 @@ def fit_models(prepared: Prepared, config: Config, folder: Path, *, key: str, co
         if _uses_ray(config.cluster, len(jobs)):
             train_on_ray(jobs, data, folder, cluster=config.cluster, report=progress)
         else:
-            train_inline(jobs, data, folder, report=progress)
+            run_jobs(jobs, data, folder, report=progress)
 
 
 def read_models(prepared: Prepared, config: Config, folder: Path) -> Models:

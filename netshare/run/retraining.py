@@ -33,7 +33,7 @@ from netshare.run.pipeline import finished_run
 from netshare.run.steps import CONFIG, RunSteps
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
-from netshare.training.loop import SAMPLING, load_weights, train
+from netshare.training.loop import SAMPLING, TrainingPlan, load_weights, train
 from netshare.training.tuned_settings import tuned_choice, tuned_file
 
 CHECKED_FLOWS = 5_000  # metadata drawn to see what was learnt
@@ -140,15 +140,17 @@ def _train(
         train(
             generator,
             metadata_only(np.asarray(encoded.metadata)[rows], encoded.lengths[rows], prepared.schema),
-            folder=models / name,
-            steps=steps or config.training.steps or choice.spec.seed_steps,
-            seed=own,
-            name=name,
-            fingerprint=fingerprint(key, chunk),
+            models / name,
+            TrainingPlan(
+                name=name,
+                steps=steps or config.training.steps or choice.spec.seed_steps,
+                seed=own,
+                fingerprint=fingerprint(key, chunk),
+                retrain_metadata=True,
+                checkpoint_seconds=config.training.checkpoint_seconds,
+                threads=config.training.threads,
+            ),
             initial_weights=load_weights(old / name / SAMPLING),
-            retrain_metadata=True,
-            checkpoint_seconds=config.training.checkpoint_seconds,
-            threads=config.training.threads,
         )
         count = max(round(CHECKED_FLOWS * held.starting / weighting.flows), 1)
         sampled = generator.sample_metadata(4 * count, seed=own)

@@ -23,7 +23,7 @@ from netshare.generators.registry import GeneratorChoice
 from netshare.generators.spec import Tuning
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.encoded import Encoded, Schema
-from netshare.training.loop import train
+from netshare.training.loop import TrainingPlan, train
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +134,11 @@ def run_trials(
         trial = GeneratorChoice(choice.kind, tuning.trial(choice.settings, value))
         model = trial.build(data.schema, device=device)
         name = f"{tuning.setting.replace('_', '-')}-{value}"
-        train(
-            model, learning, folder=folder / name, steps=tuning.steps(trial.settings), seed=seed, name=name,
-            fingerprint=f"{seed} {trial.settings.model_dump_json()} {len(learning)}", threads=threads,
+        plan = TrainingPlan(
+            name=name, steps=tuning.steps(trial.settings), seed=seed, threads=threads,
+            fingerprint=f"{seed} {trial.settings.model_dump_json()} {len(learning)}",
         )  # fmt: skip
+        train(model, learning, folder / name, plan)
         scores[value] = tuning.score(compared, model.sample(len(compared), seed=seed))
         logger.info("%s: %s scores %.4f", tuning.setting, value, scores[value])
     best = min(candidates, key=lambda value: (scores[value], value))

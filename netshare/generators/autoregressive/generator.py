@@ -116,9 +116,9 @@ class AutoregressiveGenerator(Generator):
         return self.steps_done >= self.steps or all(training.finished for training in self._trainings.values())
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps if no net stops before its last pass; most stop much earlier."""
-        return min(self.steps, sum(training.most_steps for training in self._trainings.values()))
+        return min(self.steps, sum(training.max_steps for training in self._trainings.values()))
 
     def step(self) -> dict[str, float]:
         """One step of the net that has made the fewest passes over the data among those still learning."""

@@ -110,7 +110,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         return self.steps_done >= self.steps
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """All of them."""
         return self.steps
 

@@ -47,7 +47,7 @@ from netshare.recipe.learning import PlainLearning, section_json
 from netshare.recipe.preparation import Prepared, Split, chunk_folder, load_prepared, read_ip2vec
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
-from netshare.training.loop import load_weights, train
+from netshare.training.loop import TrainingPlan, load_weights, train
 
 PUBLIC = "public"  # folder of the public series, and of the model that is trained on them
 UNITS_FILE = "units.npy"
@@ -149,15 +149,10 @@ class GradientsLearning:
                 result = train(
                     generator,
                     prepared.encoded(chunk),
-                    folder=chunk_folder(folder, chunk),
-                    steps=steps // rounds,
-                    seed=derive_seed(config.seed, "train", chunk),
-                    name=f"{chunk:03d}",
-                    fingerprint=fingerprint(key, chunk),
+                    chunk_folder(folder, chunk),
+                    self._plan(chunk_folder(folder, chunk).name, steps // rounds, key, chunk),
                     initial_weights=weights,
-                    checkpoint_seconds=config.training.checkpoint_seconds,
                     progress=progress,
-                    threads=config.training.threads,
                 )
                 weights = load_weights(result.training) if chunk == 0 else weights
         write_ledger(config, self.declared, folder)
@@ -226,6 +221,18 @@ class GradientsLearning:
             noisy=True,
         )
 
+    def _plan(self, name: str, steps: int, key: str, what: int | str) -> TrainingPlan:
+        """How a model of a chunk, or of the public trace, is trained."""
+        config = self.config
+        return TrainingPlan(
+            name=name,
+            steps=steps,
+            seed=derive_seed(config.seed, "train", what),
+            fingerprint=fingerprint(key, what),
+            checkpoint_seconds=config.training.checkpoint_seconds,
+            threads=config.training.threads,
+        )
+
     def _public_weights(
         self, prepared: PrivatelyPrepared, folder: Path, key: str, device: str, console: Console
     ) -> dict[str, torch.Tensor] | None:
@@ -238,14 +245,9 @@ class GradientsLearning:
             result = train(
                 choice.build(prepared.schema, device=device),
                 prepared.public(),
-                folder=folder / PUBLIC,
-                steps=choice.spec.seed_steps,
-                seed=derive_seed(config.seed, "train", PUBLIC),
-                name=PUBLIC,
-                fingerprint=fingerprint(key, PUBLIC),
-                checkpoint_seconds=config.training.checkpoint_seconds,
+                folder / PUBLIC,
+                self._plan(PUBLIC, choice.spec.seed_steps, key, PUBLIC),
                 progress=progress,
-                threads=config.training.threads,
             )
         return load_weights(result.training)
 

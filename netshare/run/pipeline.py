@@ -11,6 +11,7 @@ from pathlib import Path
 
 from netshare.config.schema import Config
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.outputs import check_output, existing_files
 from netshare.recipe.flow_sampling import GenerationReport
 from netshare.run.console import Console
 from netshare.run.folder import RunFolder
@@ -43,6 +44,7 @@ def generate(
     flows: int | None = None,
     metadata: str | Path | None = None,
     seed: int = 0,
+    force: bool = False,
     console: Console | None = None,
 ) -> GenerationReport:
     """More data from the models of a finished run, repaired and written to one file.
@@ -54,9 +56,11 @@ def generate(
         metadata: CSV or Parquet of the flows to make, instead (see `netshare.recipe.given_flows`); they keep their addresses,
             whatever `addresses.prefixes` says.
         seed: another seed gives another trace.
+        force: replace the output where it exists; the run's input and its own files are never replaced.
 
     Raises:
-        RunFolderError, InputError: there are no trained models; the output cannot be written; `metadata` cannot be read.
+        RunFolderError, InputError: there are no trained models; the output cannot be written, is an input, or exists;
+            `metadata` cannot be read.
     """
     path = Path(run_folder)
     if not (path / "models" / "stage.json").exists():
@@ -65,6 +69,8 @@ def generate(
         )
     with RunFolder.open(path) as folder:
         config = Config.model_validate_json((path / "models" / "config.json").read_text())
+        inputs = [*existing_files(config.input.files), *path.rglob("*"), *([] if metadata is None else [metadata])]
+        check_output(output, inputs=inputs, force=force)
         return _run(config, folder, console).write_more(Path(output), flows=flows, metadata=metadata, seed=seed)
 
 

@@ -119,10 +119,22 @@ def test_every_key_is_taken_in_some_kind_of_run():
 @pytest.mark.parametrize(
     ("preset", "values", "message"),
     [
-        ("pcap", {"series": {"key": "nonsense"}}, 'series.key is "nonsense", but preset is pcap: only for tables of time'),
-        ("timeseries", {"chunks": {"count": 3}}, "chunks.count is 3, but preset is timeseries: only for traces of packets"),
+        (
+            "pcap",
+            {"series": {"key": "nonsense"}},
+            'series.key is "nonsense", but preset is pcap: only for tables of time',
+        ),
+        (
+            "timeseries",
+            {"chunks": {"count": 3}},
+            "chunks.count is 3, but preset is timeseries: only for traces of packets",
+        ),
         ("netflow", {"postprocess": {"snaplen": 96}}, "postprocess.snaplen is 96, but preset is netflow"),
-        ("netflow", {"output": {"formats": ["csv", "pcap"]}}, "output.formats has pcap, but preset is netflow: flow rec"),
+        (
+            "netflow",
+            {"output": {"formats": ["csv", "pcap"]}},
+            "output.formats has pcap, but preset is netflow: flow rec",
+        ),
         ("timeseries", {"output": {"formats": ["pcap"]}}, "output.formats has pcap, but preset is timeseries"),
         ("pcap", {"output": {"formats": ["npz"]}}, "output.formats has npz, but preset is pcap"),
         (

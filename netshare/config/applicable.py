@@ -196,6 +196,7 @@ def _refusal(condition: Condition, settings: list[tuple[Path, Any]], config: Con
 
 def _check_formats(config: Config, default: list[str]) -> None:
     asked = config.output.formats
+    known: tuple[str, ...]
     if config.preset == "timeseries":
         known, why = SERIES_FORMATS, "series are not written so"
     elif config.preset == "netflow":

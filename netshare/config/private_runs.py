@@ -101,7 +101,8 @@ def _check_others(config: Any) -> None:
          "it may have been trained on private data; drop it, or declare with privacy.public_ip2vec that it was not"),
         (gradients and config.chunks.count is None and config.chunks.seconds is None, "chunks.count is null",
          "an automatic number of chunks is measured; declare count or seconds"),
-        (gradients and (config.cluster.mode == "ray" or config.cluster.address is not None), "cluster.mode or cluster.address asks for Ray",
+        (gradients and (config.cluster.mode == "ray" or config.cluster.address is not None),
+         "cluster.mode or cluster.address asks for Ray",
          "private training runs in one process; set cluster.mode to auto"),
     )  # fmt: skip
     for refused, what, why in refusals:

@@ -17,6 +17,7 @@ from netshare.config.load import load_config
 from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.outputs import check_output, existing_files
 from netshare.recipe.flow_sampling import GenerationReport
 from netshare.recipe.trace_recipe import without_address_map
 from netshare.run.folder import RunFolder
@@ -79,6 +80,7 @@ def generate(
     flows: int | None = None,
     metadata: str | Path | None = None,
     seed: int | None = None,
+    force: bool = False,
     console: Console | None = None,
 ) -> GenerationReport:
     """More data from the models of a finished run, repaired and written to one file.
@@ -90,15 +92,18 @@ def generate(
         metadata: CSV or Parquet of the flows to make, instead (see `netshare.recipe.given_flows`); they keep their
             addresses, whatever `addresses.prefixes` says.
         seed: the same seed gives the same data; by default another one each time, which the returned report names.
+        force: replace the output where it exists; the run's input and its own files are never replaced.
         console: where progress goes; by default into a notebook, and nowhere else.
 
     Raises:
-        RunFolderError, InputError: there are no trained models; the output cannot be written; `metadata` cannot be read.
+        RunFolderError, InputError: there are no trained models; the output cannot be written, is an input, or exists;
+            `metadata` cannot be read.
     """
     path, seed = Path(output), secrets.randbits(31) if seed is None else seed
     with finished_run(run_folder, console) as steps:
         recipe, prepared = steps.recipe, steps.prepared()
-        recipe.check_output(path, prepared)  # an unknown suffix is said before anything is drawn
+        recipe.check_output(path, prepared)  # what cannot be written is refused before anything is drawn
+        check_output(path, inputs=_protected(steps, metadata), force=force)
         given = None
         if metadata is not None:
             recipe = recipe_for(without_address_map(recipe.config))
@@ -108,6 +113,13 @@ def generate(
         finished, _ = recipe.finish(data, prepared)
         recipe.write(finished, prepared, path, seed=seed)
     return report
+
+
+def _protected(steps: RunSteps, metadata: Any) -> list[Path]:
+    """The run's input and its own files, which nothing that is generated from it may replace."""
+    own = [path for path in steps.folder.path.rglob("*") if path.is_file()]
+    named = [Path(metadata)] if isinstance(metadata, str | Path) else []
+    return [*existing_files(steps.recipe.config.input.files), *own, *named]
 
 
 @contextmanager

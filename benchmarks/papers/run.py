@@ -24,7 +24,7 @@ from netshare.baselines import choose_methods
 from netshare.comparison import membership
 from netshare.comparison.training import synthesise
 from netshare.config.schema import read_input
-from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation import Provenance, Resampling, evaluate, split_by_flow
 from netshare.run.console import Console
 from netshare.run.export import made_valid
 
@@ -69,7 +69,13 @@ def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, An
         before, spent = synthesise(method, train, config, options.budget)
         synthetic, _ = made_valid(before, lambda part: train, config)
     report = evaluate(
-        train, synthetic, holdout, before_repair=before, seed=options.seed, bootstrap=0, tasks=TASKS, redraws=0
+        train,
+        synthetic,
+        holdout,
+        provenance=Provenance(before_repair=before),
+        seed=options.seed,
+        resampling=Resampling(0, 0),
+        tasks=TASKS,
     ).to_json()
     return {
         "trace": name,

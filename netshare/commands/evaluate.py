@@ -6,12 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netshare.evaluation.evaluate import evaluate
-from netshare.evaluation.render.html import write_html
-from netshare.evaluation.render.markdown import write_markdown
+from netshare.evaluation import evaluate, write_html, write_json, write_markdown
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.render.series_html import write_series_html
-from netshare.evaluation.report import write_json
-from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.readers import read_trace
 from netshare.preprocess.timeseries import read_series

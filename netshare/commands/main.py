@@ -375,7 +375,7 @@ def _convert_trace(options: Any) -> Any:
 def _schema(options: Any) -> None:
     from netshare.config.docs import config_markdown
     from netshare.config.schema import config_schema
-    from netshare.evaluation.report_schema import report_schema
+    from netshare.evaluation.figures.schema import report_schema
 
     if options.report:
         print(json.dumps(report_schema(), indent=2))

@@ -21,7 +21,7 @@ from netshare.comparison.report import write_reports
 from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
 from netshare.config.schema import AddressesSection, Config, read_input
-from netshare.evaluation import Report, evaluate, split_by_flow
+from netshare.evaluation import Report, Resampling, evaluate, split_by_flow
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from netshare.preprocess.flows import group_flows
@@ -157,7 +157,7 @@ def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: flo
         return {**head, "failed": str(error)}
     where_they_are = config.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
     synthetic, repairs = made_valid(synthetic, lambda part: train, where_they_are)
-    report = evaluate(train, synthetic, holdout, seed=config.seed, bootstrap=0, tasks=None, redraws=0)
+    report = evaluate(train, synthetic, holdout, seed=config.seed, resampling=Resampling(0, 0), tasks=None)
     return {**head, **spent, **_figures(report), "repaired": sum(_count(each) for each in repairs.values())}
 
 

@@ -30,8 +30,8 @@ from sklearn.preprocessing import StandardScaler
 from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
 from netshare.config.schema import AddressesSection, Config, read_input
-from netshare.evaluation.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
-from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.evaluation.metrics.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
+from netshare.evaluation.tasks.neighbours import FOUND_OUT, describe_flows
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.readers import list_files

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netshare.evaluation.flows import conversation_keys, hash_columns
+from netshare.evaluation.metrics.flows import conversation_keys, hash_columns
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.trace import Trace
 

@@ -20,7 +20,7 @@ from ipaddress import IPv4Network, ip_network
 
 import numpy as np
 
-from netshare.evaluation.flows import hash_columns
+from netshare.evaluation.metrics.flows import hash_columns
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
 from netshare.preprocess.series import SeriesTable

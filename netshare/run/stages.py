@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from netshare.config.schema import AddressesSection, Config, GeneratorSection, read_input
-from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
+from netshare.evaluation import Provenance, Report, evaluate, split_by_flow, write_html, write_json
 from netshare.generators import Generator, build_generator
 from netshare.postprocess.assemble import assemble
 from netshare.postprocess.writers.write import format_of
@@ -297,16 +297,18 @@ class Run:
             self.real("train"),
             synthetic,
             self.real("holdout") if (path / "trace" / "holdout.parquet").exists() else None,
-            before_repair=load_parquet(path / "generated" / "generated.parquet"),
-            repairs=json.loads((path / "synthetic" / "repairs.json").read_text()),
-            extra={
-                "generator": config.generator.kind,
-                "generation": json.loads((path / "generated" / "generation.json").read_text()),
-                "training": {p.parent.name: json.loads(p.read_text()) for p in path.glob("models/*/result.json")},
-                "fields": self._codec().describe(),
-                "skipped at reading": self.real("full").skipped,
-                "seed": config.seed,
-            },
+            provenance=Provenance(
+                before_repair=load_parquet(path / "generated" / "generated.parquet"),
+                repairs=json.loads((path / "synthetic" / "repairs.json").read_text()),
+                extra={
+                    "generator": config.generator.kind,
+                    "generation": json.loads((path / "generated" / "generation.json").read_text()),
+                    "training": {p.parent.name: json.loads(p.read_text()) for p in path.glob("models/*/result.json")},
+                    "fields": self._codec().describe(),
+                    "skipped at reading": self.real("full").skipped,
+                    "seed": config.seed,
+                },
+            ),
             seed=config.seed,
         )
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
+from netshare.evaluation.metrics.flows import group_by_flow
 from netshare.postprocess.rules import (
     MAX_IP_LENGTH,
     first_octet,

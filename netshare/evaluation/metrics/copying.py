@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, five_tuple_keys, hash_columns, source_keys
+from netshare.evaluation.metrics.flows import destination_keys, five_tuple_keys, hash_columns, source_keys
 from netshare.preprocess.trace import Trace
 
 NOT_CONTENT = ("time", "epoch", "ip_id")  # when, where from, and a counter that synthetic packets get at writing

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
-from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.evaluation.metrics.flows import group_by_flow
+from netshare.evaluation.metrics.intervals import interval_around, interval_text, share_interval
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.trace import Trace
 

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from netshare.config.schema import Config
-from netshare.evaluation.flows import conversation_keys
+from netshare.evaluation.metrics.flows import conversation_keys
 from netshare.generators.autoregressive import AutoregressiveGenerator
 from netshare.preprocess import Trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series

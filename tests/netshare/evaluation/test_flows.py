@@ -1,6 +1,6 @@
 import numpy as np
 
-from netshare.evaluation.flows import count_flows, five_tuple_keys, group_by_flow, sample_flows
+from netshare.evaluation.metrics.flows import count_flows, five_tuple_keys, group_by_flow, sample_flows
 from netshare.preprocess.trace import make_trace
 
 # two flows, interleaved and out of order: a at 10, 40, 100 and b at 20, 25

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netshare.evaluation import split_by_flow
-from netshare.evaluation.flows import conversation_keys, five_tuple_keys
+from netshare.evaluation.metrics.flows import conversation_keys, five_tuple_keys
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace

@@ -36,6 +36,13 @@ class Flows:
         """int64[n_flows]: records of each flow."""
         return np.diff(self.offsets)
 
+    @property
+    def of_record(self) -> np.ndarray:
+        """int64[n_records]: the flow of each record, in the trace's order."""
+        flow = np.empty(len(self.order), np.int64)
+        flow[self.order] = np.repeat(np.arange(len(self)), self.sizes)
+        return flow
+
     def total(self, values: np.ndarray) -> np.ndarray:
         """int64[n_flows]: sum of a column over each flow's records."""
         if not len(self):

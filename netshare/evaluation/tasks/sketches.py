@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, five_tuple_keys, source_keys
-from netshare.evaluation.intervals import interval_around, interval_text
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.evaluation.metrics.flows import destination_keys, five_tuple_keys, source_keys
+from netshare.evaluation.metrics.intervals import interval_around, interval_text
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible, said, spearman
 from netshare.preprocess.trace import Trace
 from netshare.sketches import SKETCHES
 from netshare.sketches.base import COUNTER_BYTES, distinct_counts
@@ -66,7 +66,7 @@ class SketchErrors:
         return float(np.mean(np.abs(own - real)[known] / real[known])) if known.any() else float("nan")
 
 
-def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
+def sketches(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """The section on heavy hitters.
 
     Args:

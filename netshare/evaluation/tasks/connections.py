@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netshare.evaluation.intervals import interval_around, interval_text, share_interval
-from netshare.evaluation.section import Section, Table, Verdict, not_possible, said
+from netshare.evaluation.metrics.intervals import interval_around, interval_text, share_interval
+from netshare.evaluation.tasks.section import Section, Table, Verdict, not_possible, said
 from netshare.postprocess.rules import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from netshare.postprocess.tcp_connections import Connections, find_connections, first_after, last_before
 from netshare.postprocess.tcp_numbers import empty_acknowledgements

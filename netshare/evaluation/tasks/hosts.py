@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, hash_columns, source_keys
-from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.metrics.copying import CopyShare
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
+from netshare.evaluation.metrics.flows import destination_keys, hash_columns, source_keys
+from netshare.evaluation.metrics.intervals import share_interval
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.trace import Trace
 

@@ -17,10 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import count_flows, group_by_flow
-from netshare.evaluation.intervals import interval_text, median_ratio_interval, quantile_interval, share_interval
 from netshare.evaluation.metrics.curves import Chart, cumulative
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said
+from netshare.evaluation.metrics.flows import count_flows, group_by_flow
+from netshare.evaluation.metrics.intervals import (
+    interval_text,
+    median_ratio_interval,
+    quantile_interval,
+    share_interval,
+)
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible, said
 from netshare.preprocess.trace import Trace
 
 MOST_FLOWS = 4000  # whose neighbours are sought

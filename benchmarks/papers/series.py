@@ -27,7 +27,7 @@ from benchmarks.machine import provenance
 from benchmarks.timeseries.data import make
 from benchmarks.timeseries.run import MODELS, synthesise
 from netshare.evaluation.figures.json_values import as_json
-from netshare.evaluation.tasks.section import spearman
+from netshare.evaluation.tasks.rank_correlation import spearman
 from netshare.preprocess.timeseries import TimeSeries
 
 HERE = Path(__file__).resolve().parent

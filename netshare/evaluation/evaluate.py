@@ -97,12 +97,15 @@ def evaluate(
 
     Raises:
         InputError: a trace cannot be read or is empty, or the traces are of different kinds.
-        ConfigError: `seed` is negative, a task has an unknown name, or traces and series are mixed.
+        ConfigError: `seed` is negative, a task has an unknown name, traces and series are mixed, or series are given with
+            what is for traces only.
     """
     provenance, resampling = provenance or Provenance(), resampling or Resampling()
     if isinstance(train, TimeSeries):
         if not isinstance(synthetic, TimeSeries) or not (holdout is None or isinstance(holdout, TimeSeries)):
             raise ConfigError("train is a table of series; give one for synthetic and holdout too")
+        if tasks not in ("auto", None) or provenance.repairs or provenance.before_repair is not None:
+            raise ConfigError("tasks and repairs are for traces only, and these are series; leave them out")
         return evaluate_series(
             train, synthetic, holdout, extra=provenance.extra, seed=seed, redraws=resampling.redraws, metrics=metrics
         )

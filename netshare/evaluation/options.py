@@ -1,4 +1,4 @@
-"""What `evaluate` is told beside the traces, grouped."""
+"""Options of `evaluate` that belong together."""
 
 from __future__ import annotations
 

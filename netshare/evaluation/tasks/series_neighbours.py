@@ -8,7 +8,7 @@ from netshare.evaluation.metrics.curves import Chart
 from netshare.evaluation.metrics.intervals import median_ratio_interval
 from netshare.evaluation.metrics.series_charts import nearest_chart
 from netshare.evaluation.tasks.neighbours import DISTANCE_HEADS, distance_rows, distances_in_figures, nearest
-from netshare.evaluation.tasks.section import Section, Table, said
+from netshare.evaluation.tasks.section import Section, Table, figure_text
 from netshare.preprocess.timeseries.table import TimeSeries
 
 SEGMENTS = 24  # of a series, whose means are compared with those of its nearest neighbour
@@ -42,8 +42,8 @@ def series_neighbours(
         "Distance to the nearest training series",
         DISTANCE_HEADS,
         distance_rows(distances),
-        f"Median of S over median of B: {ratio:.2f} ({said(within[0])} to {said(within[1])}); well below 1 says that "
-        "training series were repeated.",
+        f"Median of S over median of B: {ratio:.2f} ({figure_text(within[0])} to {figure_text(within[1])}); well "
+        "below 1 says that training series were repeated.",
     )
     figures = {"median_ratio": ratio, "median_ratio_interval": within, **distances}
     text = (

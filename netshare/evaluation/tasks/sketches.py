@@ -23,7 +23,8 @@ import numpy as np
 from netshare.evaluation.metrics.curves import Chart
 from netshare.evaluation.metrics.flows import destination_keys, five_tuple_keys, source_keys
 from netshare.evaluation.metrics.intervals import interval_around, interval_text
-from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, figure_text, not_possible
 from netshare.preprocess.trace import Trace
 from netshare.sketches import SKETCHES
 from netshare.sketches.base import COUNTER_BYTES, distinct_counts
@@ -248,6 +249,6 @@ def _verdict(relative: float, floor: float, rank: float) -> Verdict:
         USE,
         good,
         f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: "
-        f"{said(floor, '.0%')}), rank correlation {said(rank)}; good is at most {_limit(floor):.0%} and at least "
+        f"{figure_text(floor, '.0%')}), rank correlation {figure_text(rank)}; good is at most {_limit(floor):.0%} and at least "
         f"{RANKED_ALIKE}",
     )

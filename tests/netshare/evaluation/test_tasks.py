@@ -11,7 +11,8 @@ from netshare.evaluation.tasks.hosts import claims_of, hosts
 from netshare.evaluation.tasks.neighbours import nearest, neighbours
 from netshare.evaluation.tasks.pairs import coarsened, pairs
 from netshare.evaluation.tasks.prediction import prediction
-from netshare.evaluation.tasks.section import number, spearman
+from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.section import number
 from netshare.evaluation.tasks.series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
 from netshare.evaluation.tasks.sketches import heavy_hitters, sketches
 from netshare.preprocess.errors import ConfigError

@@ -25,7 +25,7 @@ from netshare.comparison import membership
 from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.console import Console
-from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation import Provenance, Resampling, evaluate, split_by_flow
 
 HERE = Path(__file__).resolve().parent
 PLACES: dict[str, dict[str, Any]] = {**TRACES, "p3": {"files": ["p3_apt29-ad.pcap.gz"]}}
@@ -67,7 +67,13 @@ def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, An
         train, holdout = split_by_flow(trace, 0.5, options.seed)
         made = synthesise(method, train, config, options.budget)
     report = evaluate(
-        train, made.trace, holdout, before_repair=made.decoded, seed=options.seed, bootstrap=0, tasks=TASKS, redraws=0
+        train,
+        made.trace,
+        holdout,
+        provenance=Provenance(before_repair=made.decoded),
+        seed=options.seed,
+        resampling=Resampling(0, 0),
+        tasks=TASKS,
     ).to_json()
     return {
         "trace": name,

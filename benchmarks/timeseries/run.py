@@ -24,8 +24,8 @@ from benchmarks.machine import provenance
 from benchmarks.timeseries.data import flights, make
 from benchmarks.timeseries.recurrent import train_and_sample
 from netshare.config.load import load_config
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.metrics.distances import earth_mover_log
-from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries
 from netshare.recipe.series_recipe import draw_series
 

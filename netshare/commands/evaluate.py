@@ -52,10 +52,7 @@ def execute(options: Options) -> None:
 
 
 def _evaluate_traces(options: Options, named: dict[str, str]) -> None:
-    from netshare.evaluation.evaluate import evaluate
-    from netshare.evaluation.render.html import write_html
-    from netshare.evaluation.render.markdown import write_markdown
-    from netshare.evaluation.report import write_json
+    from netshare.evaluation import evaluate, write_html, write_json, write_markdown
     from netshare.preprocess.readers import read_trace
 
     traces = {role: read_trace(name) for role, name in named.items()}
@@ -65,9 +62,9 @@ def _evaluate_traces(options: Options, named: dict[str, str]) -> None:
 
 
 def _evaluate_series(options: Options, named: dict[str, str]) -> None:
+    from netshare.evaluation import write_json
+    from netshare.evaluation.evaluate_series import evaluate_series
     from netshare.evaluation.render.series_html import write_series_html
-    from netshare.evaluation.report import write_json
-    from netshare.evaluation.series_report import evaluate_series
     from netshare.preprocess.timeseries import read_series
 
     tables = {role: read_series(name, key=options.key, order=options.order) for role, name in named.items()}

@@ -19,7 +19,7 @@ def execute(options: Options) -> None:
     """Print it."""
     from netshare.config.docs import config_markdown
     from netshare.config.schema import config_schema
-    from netshare.evaluation.report_schema import report_schema
+    from netshare.evaluation.figures.schema import report_schema
 
     if options.report:
         print(json.dumps(report_schema(), indent=2))

@@ -23,7 +23,7 @@ from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.config.schema import Config
 from netshare.console import Console
-from netshare.evaluation import Report, evaluate, split_by_flow
+from netshare.evaluation import Report, Resampling, evaluate, split_by_flow
 from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.generators.registry import kinds
 from netshare.preprocess.atomic import write_text
@@ -158,7 +158,7 @@ def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: flo
         made = synthesise(name, train, config, budget)
     except (FieldError, TrainingError) as error:
         return {**head, "failed": str(error)}
-    report = evaluate(train, made.trace, holdout, seed=config.seed, bootstrap=0, tasks=None, redraws=0)
+    report = evaluate(train, made.trace, holdout, seed=config.seed, resampling=Resampling(0, 0), tasks=None)
     repaired = sum(_count(each) for each in made.repairs.values())
     return {**head, **made.cost(), **_figures(report), "repaired": repaired}
 

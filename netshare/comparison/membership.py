@@ -32,7 +32,7 @@ from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.config.schema import Config
 from netshare.console import Console
-from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.evaluation.tasks.neighbours import FOUND_OUT, describe_flows
 from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError

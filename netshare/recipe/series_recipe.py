@@ -16,9 +16,9 @@ import numpy as np
 
 from netshare.config.schema import Config
 from netshare.console import Console
+from netshare.evaluation import SeriesReport, write_json
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.render.series_html import write_series_html
-from netshare.evaluation.report import write_json
-from netshare.evaluation.series_report import SeriesReport, evaluate_series
 from netshare.generators.base import Generator
 from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.encoded import Encoded

@@ -13,7 +13,7 @@ from netshare.config.input import read_input
 from netshare.config.schema import Config
 from netshare.config.sections import AddressesSection
 from netshare.console import Console
-from netshare.evaluation import Report, evaluate, write_html, write_json
+from netshare.evaluation import Provenance, Report, evaluate, write_html, write_json
 from netshare.postprocess.assemble import assemble
 from netshare.postprocess.writers.write import format_of
 from netshare.preprocess.codec import Codec
@@ -182,16 +182,18 @@ class TraceRecipe:
             real.train,
             finished,
             real.holdout,
-            before_repair=decoded,
-            repairs=outcome.repairs,
-            extra={
-                "generator": self.config.generator.kind,
-                "generation": outcome.generation,
-                "training": outcome.training,
-                "fields": fields,
-                "skipped at reading": real.full.skipped,
-                "seed": self.config.seed,
-            },
+            provenance=Provenance(
+                before_repair=decoded,
+                repairs=outcome.repairs,
+                extra={
+                    "generator": self.config.generator.kind,
+                    "generation": outcome.generation,
+                    "training": outcome.training,
+                    "fields": fields,
+                    "skipped at reading": real.full.skipped,
+                    "seed": self.config.seed,
+                },
+            ),
             seed=self.config.seed,
         )
 

@@ -93,4 +93,3 @@ def _lies_within(metadata: Mapping[str, np.ndarray]) -> np.ndarray:
     """bool[n]: series that are all there is of their flow."""
     alone = (metadata["starts_here"] == 1) & (metadata["continued"] == 0) & (metadata["continues"] == 0)
     return alone & (metadata["chunk_tags"].sum(axis=1) == 1)
-

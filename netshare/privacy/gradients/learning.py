@@ -250,4 +250,3 @@ class GradientsLearning:
                 progress=progress,
             )
         return load_weights(result.training)
-

@@ -4,7 +4,7 @@ import pytest
 
 from netshare.commands.main import main
 from netshare.evaluation import evaluate
-from netshare.evaluation.series_report import evaluate_series
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.postprocess import write_trace
 from netshare.preprocess.errors import ConfigError
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace

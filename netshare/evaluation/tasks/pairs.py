@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import FlowRedraws, Interval, interval_around, interval_text
-from netshare.evaluation.metrics.distances import RATIO_FLOOR, geometric_mean, jensen_shannon, ratio_to_floor
-from netshare.evaluation.section import Section, Table, Verdict
+from netshare.evaluation.metrics.distances import geometric_mean, jensen_shannon, ratio_to_floor
+from netshare.evaluation.metrics.intervals import Interval, interval_around, interval_text, log_ratios
+from netshare.evaluation.metrics.redraws import FlowRedraws
+from netshare.evaluation.tasks.section import Section, Table, Verdict
 from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.hashing import destination_hashes, source_hashes
 from netshare.preprocess.trace import Trace
@@ -65,9 +66,7 @@ def pairs(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         rows.append((f"{one}, {other}", distance, floor, ratio_to_floor(distance, floor)))
     ratio = geometric_mean([row[3] for row in rows])
     draws = _redrawn(traces, cells, names, seed)
-    logs = {
-        name: np.log(np.maximum(d[:, 0], RATIO_FLOOR) / np.maximum(d[:, 1], RATIO_FLOOR)) for name, d in draws.items()
-    }
+    logs = {name: log_ratios(each[:, 0], each[:, 1]) for name, each in draws.items()}
     within = Interval(0.0, _deviation(np.mean(list(logs.values()), axis=0))).around_ratio(ratio)
     rows.sort(key=lambda row: -row[3])
     torn, torn_within = _torn_apart(cells, names, {row[0]: row[2] for row in rows}, seed)

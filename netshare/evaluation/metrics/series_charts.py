@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.evaluation.metrics.curves import Chart, Scale, cumulative
-from netshare.evaluation.metrics.series_features import Feature
+from netshare.evaluation.metrics.series_features import BY_CLASS, CURVE, EMD_OF_LOG, JSD, Feature, SeriesMeasure
 
 MOST_BARS = 12
 MOST_POINTS = 300
@@ -19,12 +19,12 @@ def series_charts(features: Roles, categories: Mapping[str, tuple[str, ...]]) ->
     charts = []
     for name, real in features["holdout"].items():
         by_role = {role: each[name] for role, each in features.items()}
-        if real.measure == "curve":
+        if real.measure is CURVE:
             charts.append(_curve(by_role))
-        elif real.measure == "jsd":
+        elif real.measure is JSD:
             if name in categories:
                 charts.append(_bars(by_role, categories[name]))
-        elif real.measure == "classes":
+        elif real.measure is BY_CLASS:
             charts += _by_class(by_role, categories[name.rpartition(" total by ")[2]])
         else:
             charts.append(_distribution(by_role, real.title, {r: f.values for r, f in by_role.items()}, real.measure))
@@ -48,8 +48,10 @@ def _curve(features: Mapping[str, Feature]) -> Chart:
     return Chart(real.name, real.title, "line", "lag (records)", "mean over series", points)
 
 
-def _distribution(features: Mapping[str, Feature], title: str, values: Mapping[str, np.ndarray], measure: str) -> Chart:
-    scale: Scale = "log1p" if measure in ("emd_log", "classes") else "linear"
+def _distribution(
+    features: Mapping[str, Feature], title: str, values: Mapping[str, np.ndarray], measure: SeriesMeasure
+) -> Chart:
+    scale: Scale = "log1p" if measure in (EMD_OF_LOG, BY_CLASS) else "linear"
     points = {role: cumulative(each) for role, each in values.items()}
     label = "log" if scale == "log1p" else ""
     return Chart(features["holdout"].name, title, "steps", label, "share at or below", points, scale)
@@ -62,7 +64,7 @@ def _by_class(features: Mapping[str, Feature], texts: tuple[str, ...]) -> list[C
     charts = []
     for code in codes[np.argsort(-counts, kind="stable")][:2]:
         values = {role: f.values[f.classes == code] for role, f in features.items() if f.classes is not None}
-        charts.append(_distribution(features, f"{real.title}: {texts[code]}", values, "classes"))
+        charts.append(_distribution(features, f"{real.title}: {texts[code]}", values, BY_CLASS))
     return charts
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 from netshare.evaluation.render.html_table import table
 from netshare.evaluation.render.svg import draw
-from netshare.evaluation.section import Section, Table, Verdict, number
+from netshare.evaluation.tasks.section import Section, Table, Verdict, number
 
 NAMES = {"train": "A", "holdout": "B", "synthetic": "S"}
 FOLDED_FROM = 20  # rows: longer tables are folded away

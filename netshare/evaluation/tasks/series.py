@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import FlowRedraws, interval_around, interval_text
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
+from netshare.evaluation.metrics.intervals import interval_around, interval_text
+from netshare.evaluation.metrics.redraws import FlowRedraws
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
 from netshare.preprocess.trace import Trace
 
 BINS = 1000

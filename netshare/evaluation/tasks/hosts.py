@@ -1,4 +1,4 @@
-"""What the synthetic trace gives away about hosts: does it tell true things of those that were in the training trace?
+"""Attribute disclosure: is what the synthetic trace claims about hosts of the training trace true?
 
 Someone who knows that a host took part reads the release as claims about it: whom it talks to, which services it
 offers and uses, which labels its flows carry. A claim about a host of A is *true* if A bears it out. Real traffic that
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import share_interval
 from netshare.evaluation.metrics.copying import CopyShare
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible
+from netshare.evaluation.metrics.intervals import share_interval
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
 from netshare.preprocess.hashing import destination_hashes, hash_columns, source_hashes
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.trace import Trace
@@ -39,7 +39,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     known = np.unique(np.concatenate([source_hashes(traces["train"]), destination_hashes(traces["train"])]))
     rows: list[tuple[Cell, ...]] = []
     figures: dict[str, dict[str, Any]] = {}
-    told: list[str] = []
+    disclosed: list[str] = []
     judged = 0
     for name in claims["train"]:
         if any(name not in each for each in claims.values()):
@@ -50,12 +50,12 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         right, right_held, right_dealt = (int(np.isin(_keys(each), truth).sum()) for each in (ours, held, dealt))
         share = CopyShare(name, right, len(ours[0]), right_held, len(held[0]))
         by_chance = right_dealt / len(ours[0]) if len(ours[0]) else float("nan")
-        told_of = int(np.isin(truth, _keys(ours)).sum())
-        covered = told_of / len(truth) if len(truth) else float("nan")
+        borne_out = int(np.isin(truth, _keys(ours)).sum())
+        covered = borne_out / len(truth) if len(truth) else float("nan")
         enough = min(len(ours[0]), len(held[0])) >= LEAST_CLAIMS
         judged += enough
         if enough and share.suspicious:
-            told.append(name)
+            disclosed.append(name)
         rows.append((name, share.share, share.holdout_share, by_chance, covered, len(ours[0]), len(held[0])))
         figures[name] = {
             "true": share.share,
@@ -65,7 +65,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
             "true_at_random": by_chance,
             "true_at_random_interval": share_interval(right_dealt, len(ours[0])),
             "of_training_told": covered,
-            "of_training_told_interval": share_interval(told_of, len(truth)),
+            "of_training_told_interval": share_interval(borne_out, len(truth)),
             "training": len(truth),
             "claims": len(ours[0]),
             "claims_holdout": len(held[0]),
@@ -76,7 +76,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     heads = ("Claim about a host of A", "true, S", "true, B", "true, dealt at random", "of A's told by S", "claims of S",
              "claims of B")  # fmt: skip
     note = "True in S clearly more often than in B: attributes of hosts in the training trace are given away."
-    verdict = Verdict(USE, None if not judged else not told, _sentence(told, judged, rows))
+    verdict = Verdict(USE, None if not judged else not disclosed, _sentence(disclosed, judged, rows))
     return Section("hosts", TITLE, _TEXT, (Table("Attributes", heads, tuple(rows), note),), (), (verdict,), figures)
 
 
@@ -111,17 +111,17 @@ _TEXT = (
 )
 
 
-def _sentence(told: list[str], judged: int, rows: list[tuple[Cell, ...]]) -> str:
+def _sentence(disclosed: list[str], judged: int, rows: list[tuple[Cell, ...]]) -> str:
     if not judged:
         return f"fewer than {LEAST_CLAIMS} claims about hosts of the training trace"
-    if told:
+    if disclosed:
         return (
-            f"claims about hosts are true more often than those of held-back real traffic: {', '.join(told)}; good is "
+            f"claims about hosts are true more often than those of held-back real traffic: {', '.join(disclosed)}; good is "
             "at most three standard errors and five points more"
         )
-    said = ", ".join(f"{row[0]} {row[1]:.0%} ({row[2]:.0%})" for row in rows if row[1] == row[1] and row[2] == row[2])
+    shares = ", ".join(f"{row[0]} {row[1]:.0%} ({row[2]:.0%})" for row in rows if row[1] == row[1] and row[2] == row[2])
     return (
-        f"claims about hosts are not true more often than those of held-back real traffic (in brackets): {said}; good "
+        f"claims about hosts are not true more often than those of held-back real traffic (in brackets): {shares}; good "
         "is at most three standard errors and five points more. No guarantee"
     )
 

@@ -17,9 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import interval_text, median_ratio_interval, quantile_interval, share_interval
 from netshare.evaluation.metrics.curves import Chart, cumulative
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said
+from netshare.evaluation.metrics.intervals import (
+    interval_text,
+    median_ratio_interval,
+    quantile_interval,
+    share_interval,
+)
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, figure_text, not_possible
 from netshare.preprocess.flows import count_flows, group_flows_by_hash
 from netshare.preprocess.trace import Trace
 
@@ -60,7 +65,7 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         "Distances to the nearest training flow",
         DISTANCE_HEADS,
         (*distance_rows(distances), ("flows", len(to_train["synthetic"]), None, len(to_train["holdout"]), None)),
-        f"Median of S over median of B: {ratio:.2f} ({said(within[0])} to {said(within[1])}); well below "
+        f"Median of S over median of B: {ratio:.2f} ({figure_text(within[0])} to {figure_text(within[1])}); well below "
         f"1 says that training flows were repeated.",
     )
     guesses = Table(
@@ -191,7 +196,7 @@ def _bits(trace: Trace, side: str, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _verdict(ratio: float, success: float, error: float) -> Verdict:
-    told = success > max(FOUND_OUT, 0.5 + 3 * error)
+    found_out = success > max(FOUND_OUT, 0.5 + 3 * error)
     if ratio != ratio:
         return Verdict(USE, None, "held-back flows lie as near as can be, so nothing can be compared")
     sentence = (
@@ -199,4 +204,4 @@ def _verdict(ratio: float, success: float, error: float) -> Verdict:
         f"of guesses which flows were trained on are right; good is at least {NEAR} and at most {FOUND_OUT:.0%}. No "
         "guarantee"
     )
-    return Verdict(USE, ratio >= NEAR and not told, sentence)
+    return Verdict(USE, ratio >= NEAR and not found_out, sentence)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netshare.evaluation.intervals import interval_around, interval_text, share_interval
-from netshare.evaluation.section import Section, Table, Verdict, not_possible, said
+from netshare.evaluation.metrics.intervals import interval_around, interval_text, share_interval
+from netshare.evaluation.tasks.section import Section, Table, Verdict, figure_text, not_possible
 from netshare.postprocess.rules import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from netshare.postprocess.tcp_connections import Connections, find_connections, first_after, last_before
 from netshare.postprocess.tcp_numbers import empty_acknowledgements
@@ -159,8 +159,9 @@ def _verdict(states: Mapping[str, dict[str, float]], within: Mapping[str, dict[s
     much = {name: made[name] > often[name] and sure[name] for name in RATES}
     worst = max(SHARES, key=lambda name: off[name] / allowed[name])
     sentence = (
-        f"{said(made['established'])} of the connections are established ({said(held['established'])} of held-back ones); "
-        f"furthest off is the share that is {worst}, by {said(off[worst])}, where {said(allowed[worst])} is good"
+        f"{figure_text(made['established'])} of the connections are established "
+        f"({figure_text(held['established'])} of held-back ones); "
+        f"furthest off is the share that is {worst}, by {figure_text(off[worst])}, where {figure_text(allowed[worst])} is good"
     )
     if any(much.values()):
         sentence += f"; too often: {', '.join(name for name in RATES if much[name])}"

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import interval_around, interval_text
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.evaluation.metrics.intervals import interval_around, interval_text
+from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, figure_text, not_possible
 from netshare.preprocess.hashing import destination_hashes, five_tuple_hashes, source_hashes
 from netshare.preprocess.trace import Trace
 from netshare.sketches import SKETCHES
@@ -66,7 +67,7 @@ class SketchErrors:
         return float(np.mean(np.abs(own - real)[known] / real[known])) if known.any() else float("nan")
 
 
-def sketching(traces: Mapping[str, Trace], seed: int = 0) -> Section:
+def sketches(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """The section on heavy hitters.
 
     Args:
@@ -248,6 +249,6 @@ def _verdict(relative: float, floor: float, rank: float) -> Verdict:
         USE,
         good,
         f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: "
-        f"{said(floor, '.0%')}), rank correlation {said(rank)}; good is at most {_limit(floor):.0%} and at least "
+        f"{figure_text(floor, '.0%')}), rank correlation {figure_text(rank)}; good is at most {_limit(floor):.0%} and at least "
         f"{RANKED_ALIKE}",
     )

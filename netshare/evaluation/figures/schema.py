@@ -10,10 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from netshare.evaluation.figures.findings import TraceSize
+from netshare.evaluation.figures.json_values import SCHEMA_VERSION
 from netshare.evaluation.metrics.consistency import TestResult
 from netshare.evaluation.metrics.copying import CopyShare
-from netshare.evaluation.report import SCHEMA_VERSION, DistanceRow, PaperMean, TraceSize
-from netshare.evaluation.section import Table, Verdict
+from netshare.evaluation.metrics.distance_rows import DistanceRow, PaperMean
+from netshare.evaluation.metrics.plugins import PluginFailure, PluginFigure
+from netshare.evaluation.tasks.section import Table, Verdict
 
 Schema = dict[str, Any]
 FIGURE: Schema = {"type": ["number", "null"]}
@@ -46,6 +49,13 @@ def report_schema() -> Schema:
             "consistency": _of(TestResult, share=FIGURE, interval=INTERVAL),
             "use": _of(Verdict),
             "section": _section(),
+            "plugins": _closed(
+                figures={
+                    "type": "array",
+                    "items": _of(PluginFigure, interval=INTERVAL, floor_interval=INTERVAL),
+                },
+                failures={"type": "array", "items": _of(PluginFailure)},
+            ),
         },
     }  # fmt: skip
 
@@ -68,6 +78,7 @@ def _trace_report() -> Schema:
         consistency={"type": "object", "additionalProperties": _list("consistency")},
         tasks=_each("section"),
         uses=_list("use"),
+        plugins=_ref("plugins"),
         repairs=ANYTHING,
         extra=ANYTHING,
     )
@@ -86,6 +97,7 @@ def _series_report() -> Schema:
         distances=_list("distance"),
         autocorrelation_errors=ANYTHING,
         neighbours=_ref("section"),
+        plugins=_ref("plugins"),
         extra=ANYTHING,
     )
 

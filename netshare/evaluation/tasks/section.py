@@ -5,7 +5,6 @@ Every task returns one `Section`; JSON, terminal and HTML render it without know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -85,17 +84,6 @@ def number(value: Cell) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def said(value: float, form: str = ".2f") -> str:
+def figure_text(value: float, form: str = ".2f") -> str:
     """A figure within a sentence; n/a where it does not exist."""
     return "n/a" if value != value else format(value, form)
-
-
-def spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rank correlation; NaN where one side is constant or there are fewer than two values."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    a, b = rankdata(one), rankdata(other)
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])

@@ -54,6 +54,13 @@ class Flows:
         """int64[n_flows]: position in the trace of each flow's first record."""
         return self.order[self.offsets[:-1]]
 
+    @property
+    def of_record(self) -> np.ndarray:
+        """int64[n_records]: the flow of each record, in the trace's order."""
+        flow = np.empty(len(self.order), np.int64)
+        flow[self.order] = np.repeat(np.arange(len(self)), self.lengths)
+        return flow
+
     def totals(self, values: np.ndarray) -> np.ndarray:
         """int64[n_flows]: sum of a column of the trace over each flow's records."""
         if not len(self):

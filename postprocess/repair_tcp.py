@@ -1,6 +1,6 @@
 """Repair rules for TCP streams: what no state machine sends, given what was sent before and after in its connection.
 
-`netshare.postprocess.repair_packets` looks at packets one by one; a stream needs the order of its segments, which is that of the
+`netshare.postprocess.repair_packets` judges packets one by one; these rules need the order of segments, that of the
 rows. The numbers of a stream need no repair, since they are computed (`netshare.postprocess.tcp_numbers`).
 """
 

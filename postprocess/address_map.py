@@ -27,7 +27,7 @@ from netshare.preprocess.trace import Trace
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
 
 _WIDTH = {4: 32, 6: 128}
-_FARTHEST = 1 << 16  # addresses tried around one that must not be emitted
+_MAX_DISTANCE = 1 << 16  # addresses tried around one that must not be emitted
 _U64 = np.uint64
 _ONES = _U64(0xFFFFFFFFFFFFFFFF)
 _LOOPBACK_4, _BROADCAST_4 = _U64(127), _U64(0xFFFFFFFF)
@@ -165,7 +165,7 @@ def _avoid(hi: np.ndarray, lo: np.ndarray, room: np.ndarray, forbidden: np.ndarr
     if not len(open_rows):
         return hi, lo
     taken = np.union1d(keys, forbidden)
-    for step in range(1, _FARTHEST):
+    for step in range(1, _MAX_DISTANCE):
         possible = room[open_rows] >= step.bit_length()
         wanted = _keys(hi[open_rows], lo[open_rows] ^ _U64(step))  # distinct, as the addresses are
         free = possible & ~_contains(taken, wanted)

@@ -24,11 +24,12 @@ from netshare.preprocess.ragged import Ragged
 class Column:
     """One column of an encoded array.
 
-    `name` is unique within its array (`"src_ip.bit7"`), `field` is the field that it belongs to (`"src_ip"`).
-    `cardinality` is the number of categories of a categorical column, 0 for a continuous one. Where `gate` names a
-    categorical column of the same array, this column carries meaning only in the rows where that column's value is
-    in `gate_values`; elsewhere it is encoded as 0 and ignored by the decoder. `positions`, where there are any, say where
-    each category lies on a scale from 0 to 1: they are numbers, not names.
+    name: unique within its array, such as `"src_ip.bit7"`
+    field: the field that the column belongs to, such as `"src_ip"`
+    cardinality: number of categories of a categorical column, 0 for a continuous one
+    gate: name of a categorical column of the same array, or None. This column then has a meaning only in the rows where
+        the value of the gate is in `gate_values`; in other rows it is encoded as 0, and the decoder ignores it.
+    positions: for categories that stand for numbers, the place of each on a scale from 0 to 1; otherwise empty
     """
 
     name: str
@@ -42,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of the two encoded arrays, in their order; and the longest series that a generator may emit."""
+    """The columns of the two encoded arrays, in their order, and the records of the longest series that may be emitted."""
 
     metadata: tuple[Column, ...]
     measurements: tuple[Column, ...]

@@ -9,7 +9,7 @@ record; each record then has a direction.
     flows.durations(trace["time"])                # ns, one a flow
 
 The order of hashes does not depend on that of the records, so that the same flows of two traces are drawn by the same
-random numbers; collisions of hashes are rare enough not to show in a measurement (`preprocess.hashing`).
+random numbers; collisions of hashes are rare enough not to show in a measurement (`netshare.preprocess.hashing`).
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def sums_since_first(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def run_starts(begins: np.ndarray) -> np.ndarray:
-    """int64[n]: the position at which the run of each row begins, of bool[n], true where a run begins (at row 0 for sure)."""
+    """int64[n]: the position of the first row of each row's run, from bool[n], true where a run begins (as at row 0)."""
     return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
 
 

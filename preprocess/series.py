@@ -1,9 +1,8 @@
 """Flow series in natural units: what lies between the trace table and the encoded arrays.
 
-A *series* is one flow's records within one chunk, or one segment of them where the flow is long. Both directions of
-the pipeline pass through this table: `preprocess` cuts a trace into it and a codec encodes it; a codec decodes
-generated arrays back into it and `postprocess` turns it into a trace. Values are those of the trace columns, except
-for the fields that exist only here:
+A *series* is one flow's records within one chunk, or one segment of them where the flow is long. A trace is cut into
+series, which a codec encodes; a codec decodes generated arrays into series, which are put together into a trace. Values
+are those of the trace's columns. The fields are:
 
 metadata (one value a series)
     the five-tuple: `ip_version`, `src_hi`, `src_lo`, `dst_hi`, `dst_lo`, `src_port`, `dst_port`, `protocol`

@@ -30,7 +30,7 @@ from netshare.preprocess.timeseries.order import order_columns, order_numbers
 from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
 from netshare.preprocess.timeseries.three_arrays import read_three_arrays
 
-FEWEST_NUMBERED = 3  # columns numbered through that are taken for one measurement without being told
+MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement without being told
 _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
 
 
@@ -328,7 +328,7 @@ def _families(
     for name, by_number in numbered.items():
         if measurements is not None and name not in measurements:
             continue
-        least = 1 if measurements is not None else FEWEST_NUMBERED
+        least = 1 if measurements is not None else MIN_NUMBERED_COLUMNS
         if len(by_number) >= least and max(by_number) - min(by_number) + 1 == len(by_number):
             families[name] = [by_number[i] for i in sorted(by_number)]
     return families

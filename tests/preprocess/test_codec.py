@@ -254,8 +254,6 @@ def test_gates_name_earlier_columns_of_the_same_array():
             if column.gate:
                 assert max(column.gate_values) < seen[column.gate]
             seen[column.name] = column.cardinality
-    ungated = Codec.fit([packet_series(mixed=True)], style="autoregressive", gate=False)
-    assert not any(column.gate for column in ungated.schema.metadata)
 
 
 def test_gated_columns_are_zero_where_they_carry_no_meaning():

@@ -25,6 +25,7 @@ from netshare.preprocess.interchange.frames import records_of_frame
 _KEY = b"netshare"
 _VERSION = 1
 _HALVES = tuple(name for name in FIVE_TUPLE if name.endswith(("_hi", "_lo")))
+_INTERVAL = np.dtype([("months", "i4"), ("days", "i4"), ("nanoseconds", "i8")])  # Arrow's MonthDayNano
 _TYPES = {"time": pa.timestamp("ns", "UTC"), "duration": pa.duration("ns")}
 
 
@@ -103,10 +104,10 @@ def records_of_table(
         raise InputError(
             f"{path}: its netshare metadata or columns are damaged ({str(error).splitlines()[0]})"
         ) from None
-    frame = table.to_pandas(split_blocks=True, strings_to_categorical=False)
+    frame = _without_intervals(table).to_pandas(split_blocks=True)
     for name in CATEGORY_COLUMNS:
-        if name in categories and name in frame and frame[name].dtype.kind == "i":
-            frame[name] = pd.Categorical.from_codes(frame[name], list(categories[name]))
+        if name in categories and name in frame:
+            frame[name] = _categorical(frame[name], list(categories[name]))
     records = records_of_frame(frame, kind=kind or known, columns=columns, path=path, format=format)
     if len(sources) != len(records.sources):
         return records
@@ -134,6 +135,31 @@ def _canonical(table: pa.Table, kind: Kind, categories: Mapping[str, tuple[str, 
             raise ValueError(f"{name} has {array.null_count} missing values")
         columns[name] = array.to_numpy(zero_copy_only=False)
     return Records(kind, columns, texts, ())
+
+
+def _without_intervals(table: pa.Table) -> pa.Table:
+    """The table with intervals of days and nanoseconds (what DuckDB makes of durations) as durations."""
+    for at, (name, kind) in enumerate(zip(table.column_names, table.schema.types, strict=True)):
+        if kind != pa.month_day_nano_interval():
+            continue
+        array = table.column(name).combine_chunks()
+        array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+        if not len(array) or array.null_count:
+            continue
+        parts = np.frombuffer(array.buffers()[1], _INTERVAL)[array.offset : array.offset + len(array)]
+        if not parts["months"].any():
+            nanoseconds = parts["nanoseconds"] + parts["days"] * np.int64(86_400 * 10**9)
+            table = table.set_column(at, name, pa.array(nanoseconds).view(pa.duration("ns")))
+    return table
+
+
+def _categorical(values: pd.Series, known: list[str]) -> pd.Series | pd.Categorical:
+    """Codes of these texts, or the texts themselves, as a categorical of them; other values as they are."""
+    if values.dtype.kind == "i" and values.between(-1, len(known) - 1).all():
+        return pd.Categorical.from_codes(values, known)
+    if isinstance(values.dtype, pd.CategoricalDtype) or not values.dropna().isin(known).all():
+        return values
+    return pd.Categorical(values, categories=known)
 
 
 def _source(value: dict[str, Any]) -> Source:

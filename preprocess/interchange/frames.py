@@ -15,6 +15,7 @@ layouts of `netshare.preprocess.layouts.dialects` (what `pandas.read_csv` makes 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def records_of_frame(
         InputError: a column that every trace needs is missing; a value that is needed is missing, or is none of its
             column's; the frame's kind is not clear.
     """
-    names: dict[str, str] = {}
+    names: dict[str, Any] = {}  # of columns, by their name in lower case
     for name in frame.columns:
         names.setdefault(str(name).strip().lower(), name)
     notes: list[str] = []
@@ -126,7 +127,9 @@ def records_of_frame(
     known = known_columns(found)
     made, categories = _convert(chosen, known)
     left_out = [name for name in names if not any(str(one.name).strip().lower() == name for one in chosen.values())]
-    left_out += [one.name for name, one in chosen.items() if name not in (*known, *_ADDRESSES.values(), "end")]
+    used = (*known, *_ADDRESSES.values(), *(["end"] if "duration" in known and "duration" not in chosen else []))
+    left_out += [one.name for name, one in chosen.items() if name not in used]
+    left_out += [str(name) for name in frame.columns if names[str(name).strip().lower()] != name]  # differ in case only
     if left_out:
         notes.append(f"left out, no columns of a {found} trace: {', '.join(left_out)}")
     zeros = [name for name in required_columns(found) if name not in (*made, "epoch")]
@@ -135,12 +138,12 @@ def records_of_frame(
     return _records(found, made, categories, path, format, notes)
 
 
-def _has_own_names(names: Mapping[str, str]) -> bool:
+def _has_own_names(names: Mapping[str, Any]) -> bool:
     return "time" in names and all(_ADDRESSES[end] in names or f"{end}_lo" in names for end in _ADDRESSES)
 
 
 def _choose(
-    path: str, frame: pd.DataFrame, names: Mapping[str, str], mapping: Mapping[str, str], notes: list[str]
+    path: str, frame: pd.DataFrame, names: Mapping[str, Any], mapping: Mapping[str, str], notes: list[str]
 ) -> dict[str, FrameColumn]:
     """The columns that are used, by canonical name (addresses: `src_ip`, `dst_ip`): mapped ones first, then those that
     have this name."""
@@ -165,15 +168,15 @@ def _choose(
         if ours in names and ours not in chosen and ours not in taken and ours != "end":
             chosen[ours] = (ours, "ns" if canonical and ours in ("time", "duration") else None)
     result = {}
-    for ours, (name, unit) in chosen.items():
-        series = frame[names[name]]
+    for ours, (theirs, given) in chosen.items():
+        series = frame[names[theirs]]
         if isinstance(series, pd.DataFrame):
-            raise InputError(f"{path}: the column {name} stands there {series.shape[1]} times, keep one of them")
-        result[ours] = FrameColumn(path, str(names[name]), series, unit, notes)
+            raise InputError(f"{path}: the column {theirs} stands there {series.shape[1]} times, keep one of them")
+        result[ours] = FrameColumn(path, str(names[theirs]), series.infer_objects(), given, notes)
     return result
 
 
-def _kind_of(path: str, chosen: Mapping[str, FrameColumn], names: Mapping[str, str]) -> Kind:
+def _kind_of(path: str, chosen: Mapping[str, FrameColumn], names: Mapping[str, Any]) -> Kind:
     if "length" in chosen:
         return "packet"
     if "packets" in chosen or "bytes" in chosen:
@@ -240,6 +243,7 @@ def _convert(
     if "ip_version" in chosen:
         found = chosen["ip_version"].integers(known["ip_version"])
         chosen["ip_version"].refuse(found != made["ip_version"], "is not that of the addresses")
+        chosen["ip_version"].refuse((found != 4) & (found != 6), "is neither 4 nor 6")
     return made, categories
 
 

@@ -1,4 +1,4 @@
-"""What the columns of each NetFlow CSV layout mean in canonical terms; see `flow_csv` for the layouts."""
+"""What the columns of each NetFlow CSV layout mean in canonical terms; see `dialects` for the layouts."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def critic_private() -> Callable[[], None]:
     """The same with exact clipping and noise."""
     import torch
 
-    from netshare.privacy.gradients.critics import CriticInput, clipped_critic_sums
+    from netshare.privacy.gradients.critic_clipping import CriticInput, clipped_critic_sums
 
     critic, real, fake, mixing = _critic()
     optimizer = torch.optim.Adam(critic.parameters(), 1e-3, fused=True)

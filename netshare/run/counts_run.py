@@ -20,9 +20,9 @@ from netshare.preprocess.parquet import load_parquet, save_parquet
 from netshare.privacy.accounting.ledger import LEDGER, ledger
 from netshare.privacy.accounting.plan import make_plan
 from netshare.privacy.accounting.statement import statement
-from netshare.privacy.counts.private_table import Window, stand_in
-from netshare.privacy.public import check_different, without_labels
-from netshare.privacy.units import bounded, units_of_flows
+from netshare.privacy.counts import CountingNoise, Window, draw_private_table
+from netshare.privacy.public import check_different
+from netshare.privacy.units import UnitBounds, bounded
 from netshare.run.folder import fingerprint
 from netshare.run.gradients_run import PrivateRun
 from netshare.run.stages import Run, plain
@@ -65,30 +65,18 @@ class MarginalRun(PrivateRun):
                 self.console.show(plan.text())
                 private, public = self.real("train"), self._public()
                 check_different(public, self.real("full"))
-                columns = [name for name in public if name in private]
                 limits = config.privacy.bounds
                 assert limits.seconds is not None
                 window = Window(limits.begin_ns, max(1, round(limits.seconds * 1e9)))
-                kept = bounded(
-                    without_labels(private, columns),
-                    window.plan,
-                    flow_key=self._flow_key(),
+                bounds = UnitBounds(
+                    self._flow_key(),
+                    limits.max_records,
                     hosts=self._hosts(),
                     max_flows=config.privacy.max_flows_per_unit,
-                    max_records=limits.max_records,
                 )
-                self._say_left_out(len(private) - len(kept), len(private))
-                trace = stand_in(
-                    kept,
-                    without_labels(public, columns),
-                    window=window,
-                    flow_key=self._flow_key(),
-                    longest=limits.max_records,
-                    units=lambda trace, flows: units_of_flows(trace, flows, self._hosts()),
-                    bound=plan.counts_sensitivity,
-                    noise_multiplier=plan.noise_multiplier,
-                    randomness=self._randomness("counts"),
-                    seed=derive_seed(config.seed, "stand-in"),
-                )
+                self._say_left_out(len(private) - len(bounded(private, window.plan, bounds)), len(private))
+                noise = CountingNoise(plan.noise_multiplier, plan.counts_sensitivity, self._randomness("counts"))
+                seed = derive_seed(config.seed, "stand-in")
+                trace = draw_private_table(private, public, window=window, bounds=bounds, noise=noise, seed=seed)
                 save_parquet(trace, work / "standin.parquet")
         return key

@@ -44,7 +44,7 @@ from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, Pri
 from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.public import check_different, public_files, public_series, read_public, without_labels
-from netshare.privacy.units import bounded, units_of
+from netshare.privacy.units import UnitBounds, bounded, units_of
 from netshare.run.folder import file_fingerprint, fingerprint
 from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_STEPS, Run, check_usable, plain
 from netshare.seeds import derive_seed
@@ -163,15 +163,14 @@ class PrivateRun(Run):
     def _tables(self, private: Trace, window: ChunkPlan, template: SeriesTable) -> dict[int, SeriesTable]:
         """The bounded series of every declared chunk, those without any included."""
         privacy = self.config.privacy
-        kept = bounded(
-            private,
-            window,
-            flow_key=self._flow_key(),
+        bounds = UnitBounds(
+            self._flow_key(),
+            privacy.bounds.max_records,
             hosts=self._hosts(),
             max_flows=privacy.max_flows_per_unit,
             max_chunks=privacy.max_chunks_per_unit,
-            max_records=privacy.bounds.max_records,
         )
+        kept = bounded(private, window, bounds)
         self._say_left_out(len(private) - len(kept), len(private))
         found: Mapping[int, SeriesTable] = {}
         if len(kept):

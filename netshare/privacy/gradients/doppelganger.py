@@ -26,7 +26,7 @@ from netshare.generators.doppelganger.batches import possible_horizons
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 from netshare.privacy.gradients.autoregressive import PrivateSchedule, set_noisy_gradients
-from netshare.privacy.gradients.critics import CriticInput, clipped_critic_sums
+from netshare.privacy.gradients.critic_clipping import CriticInput, clipped_critic_sums
 from netshare.privacy.noise import Randomness
 
 

@@ -44,7 +44,7 @@ def add_privacy_commands(
 
 def _plan(options: Any) -> None:
     from netshare.config.schema import load_config
-    from netshare.privacy.accounting.plan import alternatives, make_plan
+    from netshare.privacy.accounting import alternatives, make_plan
     from netshare.privacy.public import check_other_files, public_files
 
     config = load_config(options.config, options.overrides, work_dir=options.work_dir)
@@ -55,9 +55,10 @@ def _plan(options: Any) -> None:
 
 
 def _statement(options: Any) -> None:
-    from netshare.privacy.accounting.statement import read_ledger, statement
+    from netshare.privacy.accounting import read_ledger, statement
 
-    print(json.dumps(read_ledger(options.run_dir), indent=2) if options.json else statement(options.run_dir))
+    ledger = read_ledger(options.run_dir)
+    print(json.dumps(ledger.to_json(), indent=2) if options.json else statement(ledger, options.run_dir.name))
 
 
 def _audit(options: Any) -> None:

@@ -17,9 +17,7 @@ import json
 from netshare.preprocess import Trace
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.parquet import load_parquet, save_parquet
-from netshare.privacy.accounting.ledger import LEDGER, ledger
-from netshare.privacy.accounting.plan import make_plan
-from netshare.privacy.accounting.statement import statement
+from netshare.privacy.accounting import LEDGER, make_ledger, make_plan, statement
 from netshare.privacy.counts import CountingNoise, Window, draw_private_table
 from netshare.privacy.public import check_different
 from netshare.privacy.units import UnitBounds, bounded
@@ -50,9 +48,9 @@ class MarginalRun(PrivateRun):
         """Models of the stand-in, and the ledger."""
         config = self.config
         key = Run.train(self, before)
-        said = ledger(config, make_plan(config), self._public_fingerprints(), self._flow_key())
-        write_text(self.folder.path / "models" / LEDGER, json.dumps(said, indent=1))
-        write_text(self.folder.path / "PRIVACY.txt", statement(self.folder.path) + "\n")
+        ledger = make_ledger(config, make_plan(config), self._public_fingerprints(), self._flow_key())
+        write_text(self.folder.path / "models" / LEDGER, json.dumps(ledger.to_json(), indent=1))
+        write_text(self.folder.path / "PRIVACY.txt", statement(ledger, self.folder.path.name) + "\n")
         return key
 
     def _stand_in(self, before: str) -> str:

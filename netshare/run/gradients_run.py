@@ -37,9 +37,8 @@ from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Kind
-from netshare.privacy.accounting.ledger import LEDGER, ledger
-from netshare.privacy.accounting.plan import Plan, chunk_count, make_plan
-from netshare.privacy.accounting.statement import statement
+from netshare.privacy.accounting import LEDGER, make_ledger, make_plan, read_ledger, statement
+from netshare.privacy.accounting.plan import Plan, chunk_count
 from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
@@ -134,9 +133,11 @@ class PrivateRun(Run):
                             threads=config.training.threads,
                         )
                         weights = load_weights(result.training) if chunk == 0 else weights
-                said = ledger(config, plan, self._public_fingerprints(), self._flow_key())
-                write_text(work / LEDGER, json.dumps(said, indent=1))
-        write_text(self.folder.path / "PRIVACY.txt", statement(self.folder.path) + "\n")
+                ledger = make_ledger(config, plan, self._public_fingerprints(), self._flow_key())
+                write_text(work / LEDGER, json.dumps(ledger.to_json(), indent=1))
+        write_text(
+            self.folder.path / "PRIVACY.txt", statement(read_ledger(self.folder.path), self.folder.path.name) + "\n"
+        )
         write_text(self.folder.path / "models" / "config.json", config.model_dump_json(indent=1))
         return key
 

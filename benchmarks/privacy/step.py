@@ -134,7 +134,7 @@ def nets_private() -> Callable[[], None]:
     """A private step over as many flows on average, noise from the system's generator."""
     import numpy as np
 
-    from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
+    from netshare.privacy.gradients import PrivateAutoregressive, PrivateSchedule
     from netshare.privacy.noise import SecureRandomness
 
     generator, data = _nets()

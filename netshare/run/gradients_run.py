@@ -39,8 +39,7 @@ from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Kind
 from netshare.privacy.accounting import LEDGER, make_ledger, make_plan, read_ledger, statement
 from netshare.privacy.accounting.plan import Plan, chunk_count
-from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
-from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
+from netshare.privacy.gradients import PrivateSchedule, private_generator
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.public import check_different, public_files, public_series, read_public, without_labels
 from netshare.privacy.units import UnitBounds, bounded, units_of
@@ -228,17 +227,10 @@ class PrivateRun(Run):
 
     def _private_generator(self, chunk: int, plan: Plan, device: str) -> Generator:
         schedule = PrivateSchedule(plan.noise_multiplier, plan.sampling_rate, plan.clip_norm, float(plan.batch))
-        if self.config.generator.kind == "doppelganger":
-            return PrivateDoppelGANger(
-                self._codec().schema,
-                self.config.generator.doppelganger,
-                schedule=schedule,
-                randomness=self._randomness("training", chunk),
-                device=device,
-            )
-        return PrivateAutoregressive(
+        kind = self.config.generator.kind
+        return private_generator(kind)(
             self._codec().schema,
-            self.config.generator.autoregressive,
+            getattr(self.config.generator, kind),
             schedule=schedule,
             units=np.load(self.folder.path / "chunks" / f"{chunk:03d}" / "units.npy"),
             randomness=self._randomness("training", chunk),

@@ -8,7 +8,7 @@ has one unit more than the other.
     >>> round(epsilon_of([Mechanism("training", 1.25, 0.0256, 2000)], delta=1e-5), 2)
     5.02
     >>> round(noise_multiplier_for(5.0, 1e-5, sampling_rate=0.0256, steps=2000, accountant="rdp"), 2)
-    1.33
+    1.32
 
 Private: nothing. Public: all arguments and results.
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import netshare
 from benchmarks.machine import provenance
+from netshare.commands.privacy import audit_run
 from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
-from netshare.privacy.audit.membership import audit_run
 from netshare.run.console import Console
 
 HERE = Path(__file__).resolve().parent

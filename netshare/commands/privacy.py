@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netshare.preprocess.trace import Kind
+
+if TYPE_CHECKING:
+    from netshare.privacy.audit import AuditResult
 
 
 def add_privacy_commands(
@@ -61,16 +64,52 @@ def _statement(options: Any) -> None:
     print(json.dumps(ledger.to_json(), indent=2) if options.json else statement(ledger, options.run_dir.name))
 
 
+def audit_run(run_folder: Path, *, confidence: float = 0.95) -> AuditResult:
+    """Attack the models of a finished run by membership inference.
+
+    Raises:
+        InputError: no trained models, nothing held back, or models of another kind.
+    """
+    from netshare.config.schema import Config
+    from netshare.preprocess.chunks import ChunkPlan
+    from netshare.preprocess.errors import InputError
+    from netshare.privacy.accounting import read_ledger
+    from netshare.privacy.audit import AttackedModels, audit_membership
+    from netshare.privacy.audit.membership import LogLikelihood
+    from netshare.run.pipeline import open_run
+    from netshare.run.stages import DEFAULT_FLOW_KEY
+
+    if not (run_folder / "models" / "stage.json").exists():
+        raise InputError(f"{run_folder}: no trained models here; give the folder of a finished `netshare run`")
+    config = Config.model_validate_json((run_folder / "models" / "config.json").read_text())
+    if not (run_folder / "trace" / "holdout.parquet").exists():
+        raise InputError(f"{run_folder}: nothing was held back (evaluate.holdout), so membership cannot be tested")
+    if config.generator.kind != "autoregressive":
+        raise InputError(f"{run_folder}: only models of kind autoregressive give likelihoods to attack")
+    claimed = read_ledger(run_folder).plan.epsilon_spent if config.privacy.enabled else None
+    with open_run(config, run_folder) as run:
+        facts, codec = json.loads((run_folder / "chunks" / "chunks.json").read_text()), run._codec()
+        members, others = run.real("train"), run.real("holdout")
+
+        def likelihood_of(chunk: int) -> LogLikelihood | None:
+            if str(chunk) not in facts["chunks"]:
+                return None
+            return run._model(chunk, codec.schema).metadata_log_likelihood  # type: ignore[attr-defined]
+
+        flow_key = config.fields.flow_key or DEFAULT_FLOW_KEY[members.kind]
+        models = AttackedModels(ChunkPlan(**facts["plan"]), flow_key, codec, likelihood_of)
+        chance = 1 - config.evaluate.holdout
+        return audit_membership(members, others, models, chance=chance, claimed=claimed, confidence=confidence)
+
+
 def _audit(options: Any) -> None:
     from netshare.preprocess.errors import TrainingError
-    from netshare.privacy.audit.canaries import audit_mechanism
-    from netshare.privacy.audit.counts import audit_counts
-    from netshare.privacy.audit.membership import audit_run
+    from netshare.privacy.audit import audit_counts, audit_gradients
 
     if options.run_dir is not None:
         result = audit_run(options.run_dir, confidence=options.confidence)
     else:
-        attack = audit_counts if options.method == "marginals" else audit_mechanism
+        attack = audit_counts if options.method == "marginals" else audit_gradients
         given = {name: getattr(options, name) for name in ("epsilon", "delta", "confidence", "noise_factor")}
         result = attack(**given, **({} if options.trials is None else {"trials": options.trials}))
     if result.broken:

@@ -76,7 +76,7 @@ def audit_run(run_folder: Path, *, confidence: float = 0.95) -> AuditResult:
     from netshare.privacy.audit import AttackedModels, audit_membership
     from netshare.privacy.audit.membership import LogLikelihood
     from netshare.recipe.preparation import flow_key
-    from netshare.run.pipeline import finished_run
+    from netshare.runs.pipeline import finished_run
 
     with finished_run(run_folder) as steps:
         config, real, prepared = steps.recipe.config, steps.real(), steps.prepared()

@@ -15,7 +15,7 @@ from netshare.preprocess.parquet import load_parquet, save_parquet
 from netshare.privacy.counts import CountingNoise, Window, draw_private_table
 from netshare.privacy.noise import SeededRandomness
 from netshare.privacy.units import UnitBounds
-from netshare.run.pipeline import run
+from netshare.runs.pipeline import run
 
 TINY = {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}
 

@@ -28,9 +28,9 @@ from netshare.recipe.contents import CONTENTS_FILE
 from netshare.recipe.metadata import Metadata
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.recipe.reweighting import Reweighting, Share, Wanted
-from netshare.run.folder import RunFolder
-from netshare.run.pipeline import finished_run
-from netshare.run.steps import CONFIG, RunSteps
+from netshare.runs.folder import RunFolder
+from netshare.runs.pipeline import finished_run
+from netshare.runs.steps import CONFIG, RunSteps
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
 from netshare.training.loop import SAMPLING, TrainingPlan, load_weights, train

@@ -95,6 +95,8 @@ def retrain_metadata(
         raise InputError(f"{old}: no trained models here; give the folder of a finished `netshare run`")
     if old.resolve() == new.resolve():
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
+    if (new / "models").exists() and not (new / "models" / "retrained.json").exists():
+        raise ConfigError(f"{new}: holds the models of another run, which would be lost; give a new folder")
     with RunFolder.open(old) as source, RunFolder.open(new) as folder:
         config = Config.model_validate_json((old / "models" / "config.json").read_text())
         if config.privacy.enabled:

@@ -111,6 +111,7 @@ def generate(
         models = steps.models(prepared)
         data, report = recipe.sample(prepared, models, count=flows, given=given, seed=seed, console=steps.console)
         finished, _ = recipe.finish(data, prepared)
+        check_output(path, inputs=_protected(steps, metadata), force=force)  # drawing may have taken long
         recipe.write(finished, prepared, path, seed=seed)
     return report
 

@@ -80,6 +80,8 @@ def retrain_metadata(
     old, new, console = Path(run_folder), Path(output), console or Console.default()
     if old.resolve() == new.resolve():
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
+    if (new / "models").exists() and not (new / "models" / RETRAINED).exists():
+        raise ConfigError(f"{new}: holds the models of another run, which would be lost; give a new folder")
     with finished_run(old, console) as source, RunFolder.open(new) as folder:
         config = source.recipe.config
         if config.privacy.enabled:

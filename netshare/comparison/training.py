@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from netshare.baselines.registry import BASELINES, OURS
+from netshare.baselines.registry import BASELINES
 from netshare.baselines.rows import cut_rows
 from netshare.comparison.budget import train_within
 from netshare.config.schema import Config
@@ -41,7 +41,7 @@ def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[
     Raises:
         TrainingError: the method cannot learn from this trace.
     """
-    if name in OURS:
+    if name not in BASELINES:
         return _ours(name, train, config, budget)
     method, seed = BASELINES[name], derive_seed(config.seed, "compare", name)
     plan = plan_chunks(train["time"], count=1)

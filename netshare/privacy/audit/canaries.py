@@ -208,7 +208,7 @@ def _attack(generator: PrivateAutoregressive, present: bool, steps: int, noise: 
     rate, score = generator.schedule.sampling_rate, 0.0
     for _ in range(steps):
         generator.count = 1
-        learnt = [p for net in generator._nets().values() for p in net.parameters() if p.requires_grad]
+        learnt = [p for net in generator.networks().values() for p in net.parameters() if p.requires_grad]
         own = generator.clipped_sums(np.zeros(1, np.int64))
         canary = torch.cat([own.get(p, torch.zeros_like(p)).flatten() for p in learnt]).double()
         generator.count = int(present)

@@ -81,7 +81,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
 
 @torch.no_grad()
 def _log_likelihood(model: AutoregressiveGenerator, metadata: np.ndarray) -> np.ndarray:
-    net, tokens = model.metadata_net, model._metadata_tokens(metadata).to(model.device)
+    net, tokens = model.metadata_net, model.metadata_tokens(metadata).to(model.device)
     net.eval()
     numbered, total = net.layout.numbered(tokens), torch.zeros(len(tokens), device=model.device)
     for i in range(len(net.layout)):

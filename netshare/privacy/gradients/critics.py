@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from netshare.generators.doppelganger.losses import TINY, _active_units
+from netshare.generators.doppelganger.losses import TINY, active_units
 from netshare.generators.doppelganger.modules import Critic
 
 ROUNDING_OF_SUMS = 100  # machine epsilons by which a sum of products may be off, of the sum of their sizes
@@ -91,7 +91,7 @@ def _meetings(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> 
 
     with torch.no_grad():
         between = mixing * after[0][:n] + (1 - mixing) * after[0][n:]
-    active = _active_units(critic, between)
+    active = active_units(critic, between)
     path = [critic.last.weight * active[-1]]  # the gradient with respect to each layer's value, from the last downwards
     down = []
     for layer, units in zip(reversed(critic.hidden), reversed(active[:-1]), strict=True):

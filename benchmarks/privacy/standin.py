@@ -29,7 +29,7 @@ from netshare.privacy.counts.private_table import Window, stand_in
 from netshare.privacy.noise import SeededRandomness
 from netshare.privacy.public import public_files, read_public, without_labels
 from netshare.privacy.units import bounded
-from netshare.run.stages import DEFAULT_FLOW_KEY
+from netshare.recipe.preparation import DEFAULT_FLOW_KEY
 
 HERE = Path(__file__).resolve().parent
 HARDLY = 1e-6  # noise multiplier of epsilon inf

@@ -159,7 +159,7 @@ def _critic() -> Any:
 
 
 def _nets() -> Any:
-    from netshare.config.privacy import SMALL_NETS
+    from netshare.config.private_runs import SMALL_NETS
     from netshare.generators.autoregressive.generator import AutoregressiveGenerator
     from netshare.generators.autoregressive.settings import AutoregressiveSettings
     from netshare.preprocess import read_trace

@@ -23,11 +23,11 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import flights, make
 from benchmarks.timeseries.recurrent import train_and_sample
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.evaluation.metrics.distances import earth_mover_log
 from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries
-from netshare.run.series_run import draw_series
+from netshare.recipe.series_recipe import draw_series
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("recurrent net", "doppelganger", "autoregressive")

@@ -1,4 +1,4 @@
-"""The methods that `netshare compare` knows, by name: the generators that are installed and the published baselines.
+"""The methods that `netshare compare` knows, by name: the generators that are installed, and the published baselines.
 
 A new method is a module with a class, and a line in `BASELINES`.
 """
@@ -79,7 +79,7 @@ BASELINES = {method.name: method for method in _METHODS}
 
 
 def all_methods() -> tuple[str, ...]:
-    """Names of all methods: the generators, then the baselines."""
+    """Names of all methods, ours first."""
     return (*kinds(), *BASELINES)
 
 

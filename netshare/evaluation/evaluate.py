@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netshare.evaluation.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.intervals import Interval, distance_intervals, interval_around
 from netshare.evaluation.metrics.consistency import consistency_tests
 from netshare.evaluation.metrics.copying import copy_shares
@@ -36,6 +35,7 @@ from netshare.evaluation.report import DistanceRow, PaperMean, Report, TraceSize
 from netshare.evaluation.split import split_by_flow
 from netshare.evaluation.tasks.all_tasks import GIVEN_AWAY, TASKS, run_tasks
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import count_flows, group_flows_by_hash, sample_flows
 from netshare.preprocess.trace import Trace
 
 Values = dict[str, np.ndarray]
@@ -196,7 +196,7 @@ def _size_notes(sizes: dict[str, TraceSize]) -> list[str]:
 
 
 def _elephant_notes(traces: dict[str, Trace]) -> list[str]:
-    shares = {role: float(group_by_flow(trace).sizes.max()) / len(trace) for role, trace in traces.items()}
+    shares = {role: float(group_flows_by_hash(trace).lengths.max()) / len(trace) for role, trace in traces.items()}
     role = max(shares, key=lambda each: shares[each])
     if shares[role] < ELEPHANT or len(traces[role]) < 100:
         return []

@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
 from netshare.evaluation.metrics.distances import (
     COARSE_BINS,
     RATIO_FLOOR,
@@ -25,6 +24,7 @@ from netshare.evaluation.metrics.distances import (
     jensen_shannon,
 )
 from netshare.evaluation.metrics.fields import FieldSpec, Measure, TimeFrame
+from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.protocols import TCP
 from netshare.preprocess.trace import Trace
 
@@ -115,10 +115,10 @@ class FlowRedraws:
     """Whole flows of a trace, drawn again and again with replacement, as weights of its records."""
 
     def __init__(self, trace: Trace) -> None:
-        grouped = group_by_flow(trace)
+        grouped = group_flows_by_hash(trace)
         self.flows = len(grouped)
         self.of_record = np.empty(len(trace), np.int64)
-        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.sizes)
+        self.of_record[grouped.order] = np.repeat(np.arange(self.flows), grouped.lengths)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """float64[n_records]: how often each record was drawn."""
@@ -176,8 +176,8 @@ class _Owners(FlowRedraws):
 
     def __init__(self, trace: Trace, frame: TimeFrame) -> None:
         super().__init__(trace)
-        grouped = group_by_flow(trace)
-        self._between = np.repeat(np.arange(self.flows), grouped.sizes - 1)
+        grouped = group_flows_by_hash(trace)
+        self._between = np.repeat(np.arange(self.flows), grouped.lengths - 1)
         self._tcp = trace["protocol"] == TCP
         self._with_packets = trace["packets"] > 0 if trace.kind == "flow" else None
         milliseconds = np.clip((trace["time"] - frame.start) / 1e6, frame.edges[0], frame.edges[-1])

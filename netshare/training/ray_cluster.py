@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load
 
-from netshare.config.schema import ClusterSection
+from netshare.config.sections import ClusterSection
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import NetshareError, TrainingError
 from netshare.training.checkpoint_store import CheckpointStore

@@ -64,7 +64,7 @@ def read_trace(
             content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them.
         limit: read no more than this many records: the first in the order of the files and of the records in them.
         columns: for CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
-            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.readers.flow_mapping`.
+            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.layouts.flow_mapping`.
         netflow_exports: what a capture of NetFlow or IPFIX export packets gives: the flow records in them (True), the
             packets themselves (False), or the records where most of its packets are export packets ("auto").
         late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),

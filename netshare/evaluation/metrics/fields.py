@@ -16,8 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, group_by_flow, source_keys
 from netshare.evaluation.metrics import distances
+from netshare.preprocess.flows import group_flows_by_hash
+from netshare.preprocess.hashing import destination_hashes, source_hashes
 from netshare.preprocess.protocols import TCP
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind, Trace
 
@@ -117,14 +118,14 @@ def fields_of(kind: Kind) -> tuple[FieldSpec, ...]:
 
 def extract(trace: Trace, frame: TimeFrame) -> dict[str, np.ndarray]:
     """The values of every field of a trace, by `FieldSpec.name`; optional fields that the trace lacks are left out."""
-    flows = group_by_flow(trace)
+    flows = group_flows_by_hash(trace)
     time = trace["time"]
     milliseconds = (time - frame.start) / 1e6
-    sizes = flows.sizes
+    sizes = flows.lengths
     counts = np.histogram(np.clip(milliseconds, frame.edges[0], frame.edges[-1]), frame.edges)[0]
     values: dict[str, np.ndarray] = {
-        "src_address": source_keys(trace),
-        "dst_address": destination_keys(trace),
+        "src_address": source_hashes(trace),
+        "dst_address": destination_hashes(trace),
         "src_port": trace["src_port"],
         "dst_port": trace["dst_port"],
         "protocol": trace["protocol"],
@@ -140,7 +141,7 @@ def extract(trace: Trace, frame: TimeFrame) -> dict[str, np.ndarray]:
         values["length"] = trace["length"]
         values["ttl"] = trace["ttl"]
         values["flow_duration"] = flows.durations(time) / 1e3
-        values["flow_volume"] = flows.total(trace["length"])
+        values["flow_volume"] = flows.totals(trace["length"])
         return values
     with_packets = trace["packets"] > 0
     values["duration"] = trace["duration"] / 1e6

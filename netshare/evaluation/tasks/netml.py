@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
 from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.metrics.curves import Chart
 from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, said, spearman
+from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.protocols import TCP, UDP
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.trace import Trace
 
 MODES = ("IAT", "SIZE", "IAT_SIZE", "STATS", "SAMP_NUM", "SAMP_SIZE")
@@ -75,7 +76,7 @@ class PacketFlows:
     def choose(self, flows: np.ndarray) -> PacketFlows:
         """Only the flows that bool[n_flows] names."""
         kept = np.repeat(flows, self.packets)
-        return PacketFlows(self.time[kept], self.size[kept], _offsets(self.packets[flows]))
+        return PacketFlows(self.time[kept], self.size[kept], offsets_of(self.packets[flows]))
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def cut_flows(trace: Trace) -> PacketFlows:
     before the second packet of a part counts from a grid of such intervals that begins with the flow.
     """
     kept = trace.take(np.flatnonzero((trace["protocol"] == TCP) | (trace["protocol"] == UDP)))
-    grouped = group_by_flow(kept)
+    grouped = group_flows_by_hash(kept)
     start = int(kept["time"].min()) if len(kept) else 0
     time = (kept["time"][grouped.order] - start) / 1e9
     flows = PacketFlows(time, kept["length"][grouped.order].astype(np.float64), grouped.offsets)
@@ -292,10 +293,6 @@ def _parts(vectors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 def _some(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return vectors[rng.permutation(len(vectors))[:MOST_FLOWS]]
-
-
-def _offsets(sizes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _gaps(flows: PacketFlows) -> np.ndarray:

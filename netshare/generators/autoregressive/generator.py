@@ -33,6 +33,7 @@ from netshare.generators.base import Generator, check_lengths
 from netshare.generators.tensors import named, part_of
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.ragged import offsets_of
 
 COUNTED_ROWS = (
     "metadata.memory",
@@ -222,7 +223,7 @@ class AutoregressiveGenerator(Generator):
                 lengths = self._sample_lengths(tokens, random)
             else:
                 lengths = check_lengths(lengths, len(metadata), self.schema.max_length)
-            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            offsets = offsets_of(lengths)
             measurements = sample_records(self.record_net, tokens, lengths, random, threads=self.sampling_threads)
         return measurements, offsets
 

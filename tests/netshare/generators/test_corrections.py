@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.generators.doppelganger.calibration import LEVELS, fit_stops, fit_units, map_numbers
 from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.known_hosts import address_fields, fit_hosts

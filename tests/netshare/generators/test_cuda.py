@@ -144,7 +144,7 @@ def test_models_of_several_chunks_share_one_gpu(kind: str, mode: str, sample_cap
         {
             "input": {"files": [str(sample_capture)], "limit": 3000},
             "chunks": {"count": 3},
-            "generator": {"kind": kind, "autoregressive": {"epochs": 2}, "doppelganger": {"precision": "bfloat16"}},
+            "generator": {"kind": kind, kind: {"epochs": 2} if kind == "autoregressive" else {"precision": "bfloat16"}},
             "training": {"steps": 60, "finetune_steps": 30, "device": DEVICE},
             "cluster": {"mode": mode, "gpus_per_model": gpus},
             "output": {"formats": ["csv"]},

@@ -11,8 +11,6 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from netshare.preprocess.trace import Trace
-from netshare.recipe.flow_sampling import GenerationReport
 from netshare.training.progress import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -26,9 +24,9 @@ class Console:
         self._rich = RichConsole(file=sys.stderr, quiet=quiet, highlight=False)
 
     @classmethod
-    def silent(cls) -> Console:
-        """A console that shows nothing."""
-        return cls(quiet=True)
+    def default(cls) -> Console:
+        """What functions called from Python use: progress shows in a notebook, and nowhere else."""
+        return cls(quiet=not in_notebook())
 
     def say(self, text: str) -> None:
         """One line."""
@@ -41,25 +39,6 @@ class Console:
     def stage(self, doing: str, *, skipped: bool) -> None:
         """A stage begins, or is up to date."""
         self.say(f"{doing}: up to date" if skipped else f"{doing} ...")
-
-    def note_trace(self, trace: Trace) -> None:
-        """What was read, and what was not."""
-        what = "packets" if trace.kind == "packet" else "flow records"
-        self.say(f"  {len(trace):,} {what} from {len(trace.sources)} file(s)")
-        for reason, count in sorted(trace.skipped.items(), key=lambda item: -item[1]):
-            self.say(f"  skipped {count:,}: {reason}")
-        for source in trace.sources:
-            for note in source.notes:
-                self.say(f"  {source.path}: {note}")
-
-    def note_generation(self, said: GenerationReport) -> None:
-        """What was generated."""
-        self.say(f"  {said.flows:,} flows, {said.records:,} records")
-        if said.accepted_repeats or said.forced_starts:
-            self.say(
-                f"  {said.accepted_repeats:,} flows repeat a five-tuple and {said.forced_starts:,} were made to start "
-                "in their chunk: the model drew too few others"
-            )
 
     @contextmanager
     def training(self, models: int) -> Iterator[Callable[[TrainingProgress], None] | None]:
@@ -85,6 +64,12 @@ class Console:
     def _bars(self) -> Progress:
         columns: list[Any] = ["  {task.description}", BarColumn(bar_width=24), "{task.completed}/{task.total}"]
         return Progress(*columns, TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), console=self._rich)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def describe(progress: TrainingProgress) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from netshare.preprocess.addresses import parse_addresses
-from netshare.preprocess.readers.csv_columns import (
+from netshare.preprocess.layouts.csv_columns import (
     abbreviated_counts,
     any_ports,
     counts,
@@ -27,7 +27,7 @@ from netshare.preprocess.readers.csv_columns import (
     nanoseconds,
     tcp_flags,
 )
-from netshare.preprocess.readers.flow_dialects import (
+from netshare.preprocess.layouts.flow_dialects import (
     UNSET,
     FlowColumns,
     from_nfdump,

@@ -4,7 +4,7 @@
 
 Keys are canonical: `time` (start), `end`, `duration`, `src`, `dst` (addresses), `src_port`, `dst_port`, `protocol`,
 `packets`, `bytes`, `packets_rev`, `bytes_rev`, `tcp_flags`, `tos`, `label`, `attack_type`. With `length` the rows are
-packets, and their other columns (`ttl`, `ip_id`, `tcp_window` ...) have their names in `netshare.preprocess.trace`. After a
+packets, and their other columns (`ttl`, `ip_id`, `tcp_window` ...) have their names in `netshare.preprocess.columns`. After a
 colon stands the unit of a time or duration: s, ms, us or ns. Without one, times are texts in UTC or numbers whose
 unit is told by magnitude, and durations seconds.
 """
@@ -16,8 +16,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from netshare.preprocess.columns import CATEGORY_COLUMNS, PACKET_COLUMNS, Kind
 from netshare.preprocess.errors import InputError
-from netshare.preprocess.readers.csv_columns import (
+from netshare.preprocess.layouts.csv_columns import (
     NANOSECONDS,
     abbreviated_counts,
     any_ports,
@@ -26,8 +27,7 @@ from netshare.preprocess.readers.csv_columns import (
     nanoseconds,
     tcp_flags,
 )
-from netshare.preprocess.readers.flow_dialects import UNSET, FlowColumns, put_five_tuple, zero_where_unset
-from netshare.preprocess.trace import CATEGORY_COLUMNS, PACKET_COLUMNS, Kind
+from netshare.preprocess.layouts.flow_dialects import UNSET, FlowColumns, put_five_tuple, zero_where_unset
 
 _TIMES = ("time", "end", "duration")
 _ADDRESSES = ("src", "dst")

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from netshare.preprocess.addresses import parse_addresses
-from netshare.preprocess.protocols import ICMP, ICMPV6, protocol_number
-from netshare.preprocess.readers.csv_columns import (
+from netshare.preprocess.layouts.csv_columns import (
     cast_all,
     category_codes,
     counts,
@@ -24,6 +23,7 @@ from netshare.preprocess.readers.csv_columns import (
     tcp_flags,
     time_unit,
 )
+from netshare.preprocess.protocols import ICMP, ICMPV6, protocol_number
 
 _ENDS = ("orig", "resp")
 UNSET = frozenset({"", "-", "(empty)"})

@@ -105,7 +105,7 @@ def nets_plain() -> Callable[[], None]:
     from netshare.generators.autoregressive.parts import ColumnsPart, RecordPart
 
     generator, data = _nets()
-    metadata, tokens = generator._metadata_tokens(data.metadata), generator._length_tokens(data.metadata, data.lengths)
+    metadata, tokens = generator.metadata_tokens(data.metadata), generator.length_tokens(data.metadata, data.lengths)
     shared = (data, generator.settings, generator.device)
     everything, nothing = np.arange(len(data)), np.zeros(0, np.int64)
     split = {"train": everything, "held": nothing, "conversations": everything}

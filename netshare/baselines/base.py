@@ -19,19 +19,20 @@ import torch
 from torch import nn
 
 from netshare.generators.base import Generator
+from netshare.generators.tensors import named, optimizer_tensors, part_of, restore_optimizer
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import FieldError, TrainingError
 
-FITTED, NETWORKS = "fitted.", "networks."
+FITTED, NETWORKS = "fitted", "networks"
 
 
 class Baseline(Generator):
     """A generator of fitted tensors and networks.
 
-    `most_updates` is how many updates its training has at most, None where only `steps` bounds it.
+    `max_updates` is how many updates its training has at most, None where only `steps` bounds it.
     """
 
-    most_updates: int | None = None
+    max_updates: int | None = None
 
     def __init__(self, schema: Schema, device: str = "cpu") -> None:
         super().__init__(schema, device)
@@ -109,7 +110,7 @@ class Baseline(Generator):
     @property
     def max_steps(self) -> int:
         """Steps asked for, or fewer where the method needs no more."""
-        return self._steps if self.most_updates is None else min(self._steps, self.most_updates)
+        return self._steps if self.max_updates is None else min(self._steps, self.max_updates)
 
     @property
     def done(self) -> bool:
@@ -141,27 +142,21 @@ class Baseline(Generator):
         """Weights, optimiser moments and random state."""
         tensors = self.training_weights() | {"random": self.random.get_state()}
         for name, optimizer in self.optimizers.items():
-            for i, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"{name}.{i}.{slot}": value for slot, value in state.items()}
+            tensors |= named(name, optimizer_tensors(optimizer))
         return tensors, {"steps_done": self.steps_done, "drawing": self.drawing_state()}
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """Go on from a `training_state`."""
         self._set_weights(tensors, rebuild=False)
         for name, optimizer in self.optimizers.items():
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, tensor in _part(tensors, f"{name}.").items():
-                i, slot = key.split(".", 1)
-                state.setdefault(int(i), {})[slot] = tensor
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            restore_optimizer(optimizer, part_of(tensors, name))
         self.random.set_state(tensors["random"])
         self.restore_drawing(scalars["drawing"])
         self.steps_done = scalars["steps_done"]
 
     def training_weights(self) -> dict[str, torch.Tensor]:
         """All fitted tensors and networks."""
-        fitted = {f"{FITTED}{name}": value for name, value in self.fitted.items()}
-        return fitted | {f"{NETWORKS}{name}": value for name, value in self.networks.state_dict().items()}
+        return named(FITTED, self.fitted) | named(NETWORKS, self.networks.state_dict())
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The same: baselines are not kept small."""
@@ -173,10 +168,10 @@ class Baseline(Generator):
 
     def _set_weights(self, tensors: dict[str, torch.Tensor], *, rebuild: bool) -> None:
         try:
-            self.fitted = {name: value.clone() for name, value in _part(tensors, FITTED).items()}
+            self.fitted = {name: value.clone() for name, value in part_of(tensors, FITTED).items()}
             if rebuild:
                 self._build()
-            self.networks.load_state_dict(_part(tensors, NETWORKS))
+            self.networks.load_state_dict(part_of(tensors, NETWORKS))
         except (KeyError, RuntimeError, IndexError, ValueError):
             raise TrainingError("the weights do not fit the fields or the method; train again") from None
 
@@ -213,7 +208,3 @@ def seeded(seed: int) -> torch.Generator:
 def as_array(rows: torch.Tensor) -> np.ndarray:
     """float32 array of a tensor."""
     return rows.detach().cpu().numpy().astype(np.float32, copy=False)
-
-
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

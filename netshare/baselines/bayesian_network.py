@@ -29,7 +29,7 @@ ESCAPE = 1.0  # weight of all flows beside those that share the parent's value
 class BayesianNetwork(Baseline):
     """Two trees: of flows, and of records given their flow."""
 
-    most_updates = 1
+    max_updates = 1
 
     def measure(self, data: Encoded) -> dict[str, torch.Tensor]:
         """The training flows and records, and for both the parent of each field (-1: none)."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 import torch
 
 from netshare.baselines.series import SeriesBaseline, lengths_of
-from netshare.baselines.units import LEAST_SCALE
+from netshare.baselines.units import MIN_SCALE
 from netshare.preprocess.encoded import Encoded
 
 STATES = 12
-MOST_PASSES = 200
+MAX_PASSES = 200
 GAIN = 1e-4
 START_WEIGHT = 0.7  # of the record that a state starts from, the rest is the overall distribution
 
@@ -37,7 +37,7 @@ class HiddenMarkovModel(SeriesBaseline):
             "start": torch.full((k,), 1 / k, dtype=torch.float64),
             "transition": (torch.full((k, k), 0.3 / k) + 0.7 * torch.eye(k)).double(),
             "mean": START_WEIGHT * units[chosen] + (1 - START_WEIGHT) * overall,
-            "scale": spread.sqrt().clamp(min=LEAST_SCALE).repeat(k, 1),
+            "scale": spread.sqrt().clamp(min=MIN_SCALE).repeat(k, 1),
             "likelihood": torch.tensor([-torch.inf, -torch.inf], dtype=torch.float64),
         }
 
@@ -55,12 +55,12 @@ class HiddenMarkovModel(SeriesBaseline):
         """Whether the likelihood has stopped rising."""
         before, now = self.fitted["likelihood"].tolist() if self.fitted else (0.0, 0.0)
         settled = self.steps_done > 1 and now - before < GAIN * abs(before)
-        return settled or self.steps_done >= min(self._steps, MOST_PASSES)
+        return settled or self.steps_done >= min(self._steps, MAX_PASSES)
 
     @property
     def max_steps(self) -> int:
         """Passes at most."""
-        return min(self._steps, MOST_PASSES)
+        return min(self._steps, MAX_PASSES)
 
     def update(self) -> dict[str, float]:
         """One pass of Baum-Welch."""
@@ -77,7 +77,7 @@ class HiddenMarkovModel(SeriesBaseline):
         n, most = len(metadata), self.schema.max_length
         state = torch.multinomial(self.fitted["start"].expand(n, -1), 1, replacement=True, generator=random)[:, 0]
         logits = torch.cat([self.fitted["mean"][:, : self.units.numbers], self._logits()], 1).float()
-        scale = (self.fitted["scale"] - LEAST_SCALE).clamp(min=1e-9).log().float()
+        scale = (self.fitted["scale"] - MIN_SCALE).clamp(min=1e-9).log().float()
         passes, stopped = [], torch.zeros(n, dtype=torch.bool)
         for _ in range(most):
             passes.append(self.units.draw(logits[state], scale[state], random))
@@ -147,4 +147,4 @@ class HiddenMarkovModel(SeriesBaseline):
         second = (gamma.T @ (self._active * units[:, :k].square())) / active
         mean[:, :k] = first
         self.fitted["mean"] = mean
-        self.fitted["scale"] = (second - first.square()).clamp(min=LEAST_SCALE**2).sqrt()
+        self.fitted["scale"] = (second - first.square()).clamp(min=MIN_SCALE**2).sqrt()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-MOST_MODES = 10
-LEAST_WEIGHT = 0.005
+MAX_MODES = 10
+MIN_WEIGHT = 0.005
 SPREAD = 4.0  # deviations that the scalar's range covers
 SAMPLE = 5_000  # values that a mixture is fitted to, at most
 
@@ -38,12 +38,12 @@ class Modes:
         if distinct < 2:
             return cls(np.ones(1), sample[:1].astype(np.float64), np.full(1, 1e-3))
         mixture = BayesianGaussianMixture(
-            n_components=min(MOST_MODES, distinct), weight_concentration_prior=0.001, random_state=seed
+            n_components=min(MAX_MODES, distinct), weight_concentration_prior=0.001, random_state=seed
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(sample.reshape(-1, 1).astype(np.float64))
-        kept = mixture.weights_ > LEAST_WEIGHT
+        kept = mixture.weights_ > MIN_WEIGHT
         weight = mixture.weights_[kept] / mixture.weights_[kept].sum()
         return cls(weight, mixture.means_[kept, 0], np.sqrt(mixture.covariances_[kept, 0, 0]).clip(1e-3))
 

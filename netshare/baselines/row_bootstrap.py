@@ -15,7 +15,7 @@ from netshare.preprocess.encoded import Encoded
 class RowBootstrap(RowBaseline):
     """Keeps the training rows."""
 
-    most_updates = 1
+    max_updates = 1
 
     def measure(self, data: Encoded) -> dict[str, torch.Tensor]:
         """The rows themselves."""

@@ -21,7 +21,7 @@ from torch import nn
 
 from netshare.baselines.base import field_groups
 from netshare.baselines.rows import RowBaseline, rows_of
-from netshare.baselines.units import LEAST_SCALE, one_hot
+from netshare.baselines.units import MIN_SCALE, one_hot
 from netshare.preprocess.encoded import Encoded
 
 WINDOW, RUN, BATCH = 5, 50, 256
@@ -161,7 +161,7 @@ class STAN(RowBaseline):
 
     def _mixture(self, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         weight, mean, scale = part.split(COMPONENTS, 1)
-        return torch.log_softmax(weight, 1), mean, (scale - 2).exp() + LEAST_SCALE
+        return torch.log_softmax(weight, 1), mean, (scale - 2).exp() + MIN_SCALE
 
     def _draw(self, is_number: bool, part: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """float32[n]: values of a column."""

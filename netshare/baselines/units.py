@@ -15,7 +15,7 @@ from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.modules import FLAG_UNITS
 from netshare.preprocess.encoded import Column, Encoded
 
-LEAST_SCALE = 0.01  # of a normal distribution of values in [0, 1]; a narrower one would recite single values
+MIN_SCALE = 0.01  # of a normal distribution of values in [0, 1]; a narrower one would recite single values
 
 
 class RecordUnits:
@@ -55,7 +55,7 @@ class RecordUnits:
             log_scale: float32[numbers], of the normal distributions' deviations.
             units: float32[..., width], the records.
         """
-        scale = log_scale.exp() + LEAST_SCALE
+        scale = log_scale.exp() + MIN_SCALE
         deviation = (units[..., : self.numbers] - outputs[..., : self.numbers]) / scale
         normal = 0.5 * deviation.square() + scale.log() + 0.5 * math.log(2 * math.pi)
         total = (normal * self.active(units)).sum(-1)
@@ -69,7 +69,7 @@ class RecordUnits:
         """Records float32[..., width] from their distributions, hard categories, numbers within [0, 1]."""
         units = torch.zeros_like(outputs)
         noise = torch.randn(outputs[..., : self.numbers].shape, generator=random)
-        scale = log_scale.exp() + LEAST_SCALE
+        scale = log_scale.exp() + MIN_SCALE
         units[..., : self.numbers] = (outputs[..., : self.numbers] + scale * noise).clamp(0, 1)
         chances = torch.sigmoid(outputs[..., self.bits])
         units[..., self.bits] = (torch.rand(chances.shape, generator=random) < chances).float()

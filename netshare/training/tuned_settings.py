@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 TUNED = "tuned.json"
 EARLIER_NAME = "settled.json"  # of the same file in run folders of earlier versions
 HELD_BACK = 0.2  # share of the series that samples are compared with
-FEWEST_SERIES = 20  # fewer cannot tell one value from another
+MIN_SERIES = 20  # fewer cannot tell one value from another
 MAX_COMPARED = 2_000  # series sampled in a trial, and looked at of those held back
 
 
@@ -122,12 +122,12 @@ def run_trials(
     tuning = choice.spec.tuning
     assert tuning is not None, f"{choice.kind} has no setting to be tried out"
     candidates = tuning.candidates(data.schema)
-    if len(candidates) == 1 or len(data) < FEWEST_SERIES:
+    if len(candidates) == 1 or len(data) < MIN_SERIES:
         value = tuning.rule(choice.settings, data.schema)
         logger.info("%s: %s, by the rule (nothing to choose from)", tuning.setting, value)
         return Tuned(value, {})
     order = np.random.default_rng(seed).permutation(len(data))
-    held = max(int(HELD_BACK * len(data)), FEWEST_SERIES // 4)
+    held = max(int(HELD_BACK * len(data)), MIN_SERIES // 4)
     learning, compared = data.take(np.sort(order[held:])), data.take(np.sort(order[:held][:MAX_COMPARED]))
     scores: dict[Any, float] = {}
     for value in candidates:

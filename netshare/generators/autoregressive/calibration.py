@@ -3,7 +3,7 @@
 A net stopped early, and trained with dropout, is right about what is common and draws what is rare too seldom: the
 longest flows, the widest spans. Its mean probability of a value over the training rows ought to be that value's share
 of them (for logits with a bias, the likelihood's gradient says so at its maximum). So when training has ended, each
-logit's bias is moved by the logarithm of the one over the other. Values that were seen less than `ENOUGH` times are
+logit's bias is moved by the logarithm of the one over the other. Values that were seen less than `MIN_POOL_COUNT` times are
 pooled with their neighbours until together they were: a tail is wrong as a whole, bin by bin it is only noise.
 """
 
@@ -14,10 +14,10 @@ import torch
 
 from netshare.generators.autoregressive.parts import Part
 
-ENOUGH = 15
+MIN_POOL_COUNT = 15
 PSEUDO_COUNT = 2.0
 ROUNDS = 4  # each brings the shares most of the way
-MOST_ROWS = 40_000
+MAX_ROWS = 40_000
 
 
 @torch.no_grad()
@@ -42,12 +42,12 @@ def calibrate(part: Part, chosen: np.ndarray, batch_rows: int) -> None:
 
 
 def _pools(seen: torch.Tensor) -> torch.Tensor:
-    """int64[size]: the pool of each value, numbered in order; a pool is closed once `ENOUGH` of it were seen."""
+    """int64[size]: the pool of each value, numbered in order; a pool is closed once `MIN_POOL_COUNT` of it were seen."""
     pools, number, count = [], 0, 0.0
     for share in seen.tolist():
         pools.append(number)
         count += share
-        if count >= ENOUGH:
+        if count >= MIN_POOL_COUNT:
             number, count = number + 1, 0.0
     return torch.tensor(pools, device=seen.device)
 
@@ -57,9 +57,9 @@ def _pooled(values: torch.Tensor, pool: torch.Tensor) -> torch.Tensor:
 
 
 def _some(part: Part, chosen: np.ndarray) -> np.ndarray:
-    """The series, or so many random ones that they have about `MOST_ROWS` rows."""
+    """The series, or so many random ones that they have about `MAX_ROWS` rows."""
     rows = part.size(chosen)
-    if rows <= MOST_ROWS:
+    if rows <= MAX_ROWS:
         return chosen
-    share = max(1, round(len(chosen) * MOST_ROWS / rows))
+    share = max(1, round(len(chosen) * MAX_ROWS / rows))
     return np.sort(np.random.default_rng(0).permutation(chosen)[:share])

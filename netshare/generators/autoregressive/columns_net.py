@@ -1,8 +1,8 @@
 """Metadata, and lengths given metadata: a small net of its own for each column, which sees all columns before it.
 
 Nothing is shared between columns, so that each can stop learning at its own time: a start time that depends on nothing
-is over-fitted after a pass or two, an address byte learns for many. Address bytes, spans and lengths are interpolated with what
-followed the same context in the training trace (`recall`); a gate of their own says how far each source is trusted.
+is over-fitted after a pass or two, an address byte learns for many. Address bytes, spans and lengths are interpolated
+with what followed the same context in the training trace (`interpolated_counts`); a gate of their own weighs the sources.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from torch import nn
 from torch.nn import functional
 
 from netshare.generators.autoregressive.dense import linear, linear_relu, padded
-from netshare.generators.autoregressive.even_draws import EvenBatch
-from netshare.generators.autoregressive.recall import FEATURES, NUMBERS, ContextCounts, Recalled, recalled_columns
+from netshare.generators.autoregressive.interpolated_counts import (
+    FEATURES,
+    NUMBERS,
+    ContextCounts,
+    CountedShares,
+    interpolated_columns,
+)
+from netshare.generators.autoregressive.quasi_random import QuasiRandomBatch
 from netshare.generators.autoregressive.row_model import ColumnCounts, draw
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
@@ -28,13 +34,14 @@ NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of
 class ColumnsNet(nn.Module):
     """P(columns from `first` on | those before), see the module's docstring.
 
-    `memory` is what recalled columns are counted over: int16[n, columns] tokens of training rows (empty: no recall).
+    `counted_rows` are what interpolated columns are counted over: int16[n, columns] tokens of training rows (none where the
+    setting `recall` is off).
     """
 
     def __init__(self, layout: TokenLayout, settings: AutoregressiveSettings, *, first: int = 0) -> None:
         super().__init__()
         self.layout, self.first = layout, first
-        contexts = recalled_columns(layout) if settings.recall else {}
+        contexts = interpolated_columns(layout) if settings.recall else {}
         self.contexts = {column: own for column, own in contexts.items() if column >= first}
         self.columns = nn.ModuleDict(
             {
@@ -43,24 +50,24 @@ class ColumnsNet(nn.Module):
                 if size > 1 and i >= first
             }
         )
-        self.memory = torch.zeros(0, len(layout), dtype=torch.int16)
+        self.counted_rows = torch.zeros(0, len(layout), dtype=torch.int16)
         self._tables: dict[int, list[ContextCounts]] = {}
         self._drawn, self._novelty = 0, 1.0
 
-    def remember(self, memory: torch.Tensor) -> None:
-        """Count over these rows: int[n, columns] tokens."""
+    def count_rows(self, rows: torch.Tensor) -> None:
+        """Count over these rows, and no others: int[n, columns] tokens."""
         self._drawn, self._novelty = 0, 1.0
-        self.memory = memory.to("cpu", torch.int16) if self.contexts else self.memory
-        rows = self.memory.numpy().astype(np.int64)
+        self.counted_rows = rows.to("cpu", torch.int16) if self.contexts else self.counted_rows
+        tokens = self.counted_rows.numpy().astype(np.int64)
         self._tables = {
-            column: [ContextCounts(rows, self.layout, column, context) for context in contexts]
+            column: [ContextCounts(tokens, self.layout, column, context) for context in contexts]
             for column, contexts in self.contexts.items()
         }
 
-    def remember_too(self, tokens: torch.Tensor) -> None:
-        """Count these rows too, until `remember` is called again."""
+    def count_too(self, tokens: torch.Tensor) -> None:
+        """Count these rows too, until `count_rows` is called again."""
         self._drawn += len(tokens)
-        self._novelty = (1 + self._drawn / max(len(self.memory), 1)) ** -NOVELTY_DECAY
+        self._novelty = (1 + self._drawn / max(len(self.counted_rows), 1)) ** -NOVELTY_DECAY
         for tables in self._tables.values():
             for table in tables:
                 table.add(tokens.numpy())
@@ -72,13 +79,13 @@ class ColumnsNet(nn.Module):
                 net.out.bias.copy_(shares(counts[int(name)]).log())  # type: ignore[union-attr,operator]
 
     def negative_log_likelihood(
-        self, tokens: torch.Tensor, recalled: dict[int, Recalled], smoothing: float, marginals: list[torch.Tensor]
+        self, tokens: torch.Tensor, shares_of: dict[int, CountedShares], smoothing: float, marginals: list[torch.Tensor]
     ) -> list[torch.Tensor | None]:
         """Sum over rows of -ln P(column | ...), a number a column; None where no row of the batch is open.
 
         Args:
             tokens: int64[n, columns].
-            recalled: for each recalled column, what counts say about the rows in which it is open.
+            shares_of: for each interpolated column, the counted shares of the rows in which it is open.
             smoothing: share of each target taken from `marginals` (float32[size] a column) instead.
         """
         losses: list[torch.Tensor | None] = []
@@ -88,7 +95,7 @@ class ColumnsNet(nn.Module):
             if str(i) not in self.columns or (open_rows is not None and len(open_rows) == 0):
                 losses.append(None)
                 continue
-            before, target, found = numbered[:, :i], tokens[:, i], recalled.get(i)
+            before, target, found = numbered[:, :i], tokens[:, i], shares_of.get(i)
             arrays = () if found is None else (found.features, found.probability)
             sources = [torch.from_numpy(array).to(tokens.device) for array in arrays]
             if open_rows is not None:
@@ -109,7 +116,7 @@ class ColumnsNet(nn.Module):
 
     def column_counts(self, tokens: torch.Tensor) -> ColumnCounts:
         """Column by column, but for addresses: how often each token is expected in the rows where it is open, and these
-        rows' tokens. What is recalled is drawn, once a row.
+        rows' tokens. What counts contribute is drawn, once a row.
 
         Args:
             tokens: int64[n, columns].
@@ -123,7 +130,7 @@ class ColumnsNet(nn.Module):
             own = torch.softmax(self.columns[str(i)](numbered[rows, :i]), dim=1)
             if i in self.contexts and len(rows):
                 uniform = torch.rand(len(rows), generator=torch.Generator().manual_seed(i))
-                trust, drawn = self._recall(i, tokens[rows].cpu(), uniform)
+                trust, drawn = self._interpolate(i, tokens[rows].cpu(), uniform)
                 own = own * trust[:, :1].to(own)
                 own = own.sum(0).index_add_(0, drawn.flatten().to(own.device), trust[:, 1:].flatten().to(own))
                 yield i, own, tokens[rows, i]
@@ -135,10 +142,14 @@ class ColumnsNet(nn.Module):
         return {int(name): net.out.bias for name, net in self.columns.items()}  # type: ignore[union-attr,misc]
 
     @torch.no_grad()
-    def sample(self, even: EvenBatch, given: torch.Tensor | None = None) -> torch.Tensor:
-        """int64[n, columns] on the CPU: a batch of rows, drawn with two numbers for each column; `given` (int64[n, first])
-        are the columns that are not drawn."""
-        rows, columns = even.rows, len(self.layout)
+    def sample(self, uniform: QuasiRandomBatch, given: torch.Tensor | None = None) -> torch.Tensor:
+        """int64[n, columns] on the CPU: a batch of rows, drawn with two numbers for each column.
+
+        Args:
+            uniform: the batch of uniform numbers, two for each column.
+            given: int64[n, first], the columns that are not drawn.
+        """
+        rows, columns = uniform.rows, len(self.layout)
         tokens = torch.empty(rows, columns, dtype=torch.int64)
         if given is not None:
             tokens[:, : self.first] = given
@@ -150,18 +161,18 @@ class ColumnsNet(nn.Module):
                 if size == 1:
                     tokens[index, i] = 0
                 elif len(index):
-                    tokens[index, i] = self._draw(i, tokens[index], even, index)
-            even.know(tokens[:, i])
+                    tokens[index, i] = self._draw(i, tokens[index], uniform, index)
+            uniform.know(tokens[:, i])
         return tokens
 
-    def _draw(self, column: int, tokens: torch.Tensor, even: EvenBatch, index: torch.Tensor) -> torch.Tensor:
+    def _draw(self, column: int, tokens: torch.Tensor, uniform: QuasiRandomBatch, index: torch.Tensor) -> torch.Tensor:
         """int64[n]: tokens of a column for the rows numbered `index`, whose columns before it are given."""
-        chosen, which = even.uniform(2 * column, index), even.uniform(2 * column + 1, index)
+        chosen, which = uniform.numbers(2 * column, index), uniform.numbers(2 * column + 1, index)
         source, found = self._choose_source(column, tokens, which, chosen)
         by_net = (source == 0).nonzero().squeeze(1)
         if len(by_net):
             net = self.columns[str(column)]
-            by_net = padded(by_net, even.rows)
+            by_net = padded(by_net, uniform.rows)
             before = tokens[by_net, :column] + torch.tensor(self.layout.offsets[:column], dtype=torch.int64)
             logits = net.sampling_logits(before.to(net.out.weight.device))  # type: ignore[operator,union-attr,arg-type]
             found[by_net] = draw(logits, chosen[by_net].to(logits.device)).cpu()
@@ -170,18 +181,20 @@ class ColumnsNet(nn.Module):
     def _choose_source(
         self, column: int, tokens: torch.Tensor, uniform: torch.Tensor, within: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The source of each row's token (0: the net), and the tokens of those that are recalled; both int64[n]."""
+        """The source of each row's token (0: the net), and the tokens of those that are drawn from counts; both int64[n]."""
         if column not in self.contexts:
             none = torch.zeros(len(tokens), dtype=torch.int64)
             return none, none.clone()
-        trust, drawn = self._recall(column, tokens, within)
+        trust, drawn = self._interpolate(column, tokens, within)
         known = (trust[:, 1:] > 0).any(dim=1)
         trust[known, 0] *= self._novelty
         source = (trust.cumsum(1) <= uniform.unsqueeze(1) * trust.sum(1, keepdim=True)).sum(1)
         source = source.clamp_(max=drawn.shape[1])
         return source, drawn.gather(1, (source - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
 
-    def _recall(self, column: int, tokens: torch.Tensor, within: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _interpolate(
+        self, column: int, tokens: torch.Tensor, within: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The trust in each source (float32[n, 1 + K], the net's first), and a token drawn from each context with the
         uniform numbers `within` (int64[n, K], 0 where it was never seen); all on the CPU."""
         tables, rows = self._tables[column], tokens.numpy()
@@ -197,7 +210,7 @@ class ColumnsNet(nn.Module):
 
 
 class ColumnNet(nn.Module):
-    """Logits of one column given all tokens before it, and the trust in each source of a recalled one."""
+    """Logits of one column given all tokens before it, and the trust in each source of an interpolated one."""
 
     def __init__(self, layout: TokenLayout, column: int, contexts: int, settings: AutoregressiveSettings) -> None:
         super().__init__()

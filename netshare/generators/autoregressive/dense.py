@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-LEAST_WORK = 2**20  # multiplications from which oneDNN is the faster
-LEAST_ROWS = 64  # of a batch that may come to so many
+MIN_ONEDNN_MULTIPLICATIONS = 2**20  # multiplications from which oneDNN is the faster
+MIN_ROWS = 64  # of a batch that may come to so many
 SIZE_RATIO = 1.25
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -32,7 +32,7 @@ def batch_sizes(rows: np.ndarray, most: int) -> np.ndarray:
 
 def padded(rows: torch.Tensor, most: int) -> torch.Tensor:
     """The rows (int64[n] numbers, n at least 1), and the first again as often as makes `batch_sizes` of them."""
-    if len(rows) < LEAST_ROWS:
+    if len(rows) < MIN_ROWS:
         return rows
     allowed = _allowed_sizes(most)
     size = int(allowed[np.searchsorted(allowed, len(rows))])
@@ -73,12 +73,12 @@ def gru_cell(x: torch.Tensor, state: torch.Tensor, weights: Sequence[torch.Tenso
 
 @lru_cache(maxsize=64)
 def _allowed_sizes(most: int) -> np.ndarray:
-    sizes = [LEAST_ROWS]
+    sizes = [MIN_ROWS]
     while sizes[-1] < most:
         sizes.append(int(sizes[-1] * SIZE_RATIO) // 8 * 8)
-    return np.minimum(np.concatenate([np.arange(LEAST_ROWS), sizes]), most)
+    return np.minimum(np.concatenate([np.arange(MIN_ROWS), sizes]), most)
 
 
 def _by_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
     work = x.shape[0] * weight.numel()
-    return _ONEDNN and work >= LEAST_WORK and x.device.type == "cpu" and x.dtype == torch.float32
+    return _ONEDNN and work >= MIN_ONEDNN_MULTIPLICATIONS and x.device.type == "cpu" and x.dtype == torch.float32

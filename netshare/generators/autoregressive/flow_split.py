@@ -12,7 +12,7 @@ from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 
 ENDS = (("src_ip", "src_port"), ("dst_ip", "dst_port"))
-SMALLEST_VALIDATION = 10  # conversations; fewer say nothing
+MIN_HELD_CONVERSATIONS = 10  # conversations; fewer say nothing
 
 
 def conversation_of(data: Encoded) -> np.ndarray:
@@ -21,7 +21,7 @@ def conversation_of(data: Encoded) -> np.ndarray:
 
 
 def hold_back(
-    data: Encoded, share: float, seed: int, *, fewest: int = SMALLEST_VALIDATION
+    data: Encoded, share: float, seed: int, *, fewest: int = MIN_HELD_CONVERSATIONS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the series to train on and of those held back, int64; the latter are none where `share` of the data
     would be fewer than `fewest` conversations."""

@@ -20,25 +20,29 @@ import torch
 from torch.nn import functional
 
 from netshare.generators.autoregressive.columns_net import ColumnsNet
-from netshare.generators.autoregressive.even_draws import EvenDraws
 from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
+from netshare.generators.autoregressive.interpolated_counts import learning_order
 from netshare.generators.autoregressive.lengths import LengthCode
 from netshare.generators.autoregressive.networks import RecordNet
 from netshare.generators.autoregressive.part_training import PartTraining
 from netshare.generators.autoregressive.parts import ColumnsPart, Part, RecordPart
-from netshare.generators.autoregressive.recall import learning_order
+from netshare.generators.autoregressive.quasi_random import QuasiRandom
 from netshare.generators.autoregressive.record_sampling import sample_records
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.base import Generator, check_lengths
+from netshare.generators.tensors import named, part_of
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.ragged import offsets_of
 
-MEMORIES = ("metadata.memory", "length.memory")  # among the weights: tokens of training rows that are recalled from
+COUNTED_ROWS = (
+    "metadata.memory",
+    "length.memory",
+)  # names among the weights of the training rows that are counted over
 METADATA_BATCH = 16_384  # rows sampled at once, at most
 ROUNDS = 24  # in which metadata are sampled ...
-LEAST_ROUND = 32  # ... of no fewer rows
+MIN_ROUND_ROWS = 32  # ... of no fewer rows
 
 
 class AutoregressiveGenerator(Generator):
@@ -55,24 +59,25 @@ class AutoregressiveGenerator(Generator):
         self.record_layout = TokenLayout(schema.measurements, bins)
         self.steps = 0
         self._trainings: dict[str, PartTraining] = {}
-        self._build(seed=0)
+        self.build_networks(seed=0)
 
     def prepare(
         self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
     ) -> None:
         """See `Generator.prepare`; each of the three nets gets the share of `steps` that it needs."""
         self._check(data)
-        self._build(seed)
+        self.build_networks(seed)
         if initial_weights is not None:
-            self._load(initial_weights)
-        self._begin(data, seed, steps, tuple(self._nets()), fine_tuning=initial_weights is not None)
+            self.load_networks(initial_weights)
+        self._begin(data, seed, steps, tuple(self.networks()), fine_tuning=initial_weights is not None)
 
     def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
-        """See `Generator.prepare_metadata`; addresses and lengths are recalled from the new series only."""
+        """See `Generator.prepare_metadata`; addresses and lengths are interpolated with counts of the new series
+        only."""
         self._check(data)
-        self._build(seed)
+        self.build_networks(seed)
         fresh = {name: value.clone() for name, value in self.metadata_net.state_dict().items()}
-        self._load(weights)
+        self.load_networks(weights)
         self.metadata_net.load_state_dict(fresh)
         self._begin(data, seed, steps, ("metadata",), fine_tuning=False)
 
@@ -85,7 +90,7 @@ class AutoregressiveGenerator(Generator):
     def _begin(self, data: Encoded, seed: int, steps: int, learning: tuple[str, ...], *, fine_tuning: bool) -> None:
         self.steps, self.steps_done = steps, 0
         train, held = hold_back(data, self.settings.validation, seed, fewest=self.settings.fewest_held)
-        tokens = self._length_tokens(data.metadata, data.lengths)
+        tokens = self.length_tokens(data.metadata, data.lengths)
         metadata = tokens[:, : len(self.metadata_layout)]
         common = (data, self.settings, self.device)
         conversations = conversation_of(data)
@@ -98,8 +103,8 @@ class AutoregressiveGenerator(Generator):
             "length": lambda: columns(self.length_net, tokens),
             "record": lambda: RecordPart(self.record_net, metadata, *common),
         }
-        self.metadata_net.remember(metadata)
-        self.length_net.remember(tokens)
+        self.metadata_net.count_rows(metadata)
+        self.length_net.count_rows(tokens)
         factor = self.settings.fine_tuning_rate if fine_tuning else 1.0
         self._trainings = {}
         for number, name in enumerate(learning):
@@ -153,38 +158,39 @@ class AutoregressiveGenerator(Generator):
         scalars: dict[str, Any] = {"steps_done": self.steps_done}
         for name, training in self._trainings.items():
             own, scalars[name] = training.state()
-            tensors |= {f"{name}.{key}": value for key, value in own.items()}
+            tensors |= named(name, own)
         return tensors, scalars
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """See `Generator.restore`."""
         self.steps_done = scalars["steps_done"]
         for name, training in self._trainings.items():
-            own = {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
-            training.restore(own, scalars[name])
+            training.restore(part_of(tensors, name), scalars[name])
 
     def training_weights(self) -> dict[str, torch.Tensor]:
-        """The weights that were best on held-back flows, without the flows that addresses are recalled from."""
-        return {name: value for name, value in self.sampling_weights().items() if name not in MEMORIES}
+        """The weights that were best on held-back flows, without the rows that are counted over."""
+        return {name: value for name, value in self.sampling_weights().items() if name not in COUNTED_ROWS}
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The weights that were best on held-back flows."""
         weights: dict[str, torch.Tensor] = {}
-        for name, net in self._nets().items():
+        for name, net in self.networks().items():
             training = self._trainings.get(name)
             own = training.best_weights() if training is not None else net.state_dict()
             weights |= {f"{name}.{key}": value.detach().cpu().clone() for key, value in own.items()}
-        return weights | {name: net.memory.clone() for name, net in zip(MEMORIES, self._remembering(), strict=True)}
+        return weights | {
+            name: net.counted_rows.clone() for name, net in zip(COUNTED_ROWS, self.counting_nets(), strict=True)
+        }
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.load_sampling_weights`; ends training."""
         self._trainings = {}
-        self._load(weights)
-        for name, net in zip(MEMORIES, self._remembering(), strict=True):
-            memory = weights.get(name)
-            if memory is None or memory.ndim != 2 or memory.shape[1] != len(net.layout):
+        self.load_networks(weights)
+        for name, net in zip(COUNTED_ROWS, self.counting_nets(), strict=True):
+            rows = weights.get(name)
+            if rows is None or rows.ndim != 2 or rows.shape[1] != len(net.layout):
                 raise TrainingError(f"the weights lack {name}, or it does not fit the fields; train again")
-            net.remember(memory)
+            net.count_rows(rows)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
         """See `Generator.sample_metadata`.
@@ -194,15 +200,15 @@ class AutoregressiveGenerator(Generator):
         """
         random, layout = torch.Generator().manual_seed(seed), self.metadata_layout
         rows = [np.zeros((0, len(layout)), np.float32)]
-        rounds = max(1, min(ROUNDS, n // LEAST_ROUND), -(-n // METADATA_BATCH))
-        even = EvenDraws(2 * len(layout), random)
+        rounds = max(1, min(ROUNDS, n // MIN_ROUND_ROWS), -(-n // METADATA_BATCH))
+        uniform = QuasiRandom(2 * len(layout), random)
         with _Sampling(self):
             for k in range(rounds):
                 count = n * (k + 1) // rounds - n * k // rounds
-                tokens = self.metadata_net.sample(even.batch(count))
-                self.metadata_net.remember_too(tokens)
+                tokens = self.metadata_net.sample(uniform.batch(count))
+                self.metadata_net.count_too(tokens)
                 rows.append(layout.decode(tokens, torch.rand(count, len(layout), generator=random)).numpy())
-            self.metadata_net.remember(self.metadata_net.memory)
+            self.metadata_net.count_rows(self.metadata_net.counted_rows)
         metadata = np.empty((n, len(layout)), np.float32)
         metadata[:, self.metadata_order] = np.concatenate(rows)
         return metadata
@@ -212,7 +218,7 @@ class AutoregressiveGenerator(Generator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Generator.sample_measurements`."""
         random = torch.Generator().manual_seed(seed)
-        tokens = self._metadata_tokens(metadata)
+        tokens = self.metadata_tokens(metadata)
         with _Sampling(self):
             if lengths is None:
                 lengths = self._sample_lengths(tokens, random)
@@ -225,7 +231,7 @@ class AutoregressiveGenerator(Generator):
     def sample_lengths(self, metadata: np.ndarray, *, seed: int) -> np.ndarray:
         """See `Generator.sample_lengths`."""
         with _Sampling(self):
-            return self._sample_lengths(self._metadata_tokens(metadata), torch.Generator().manual_seed(seed))
+            return self._sample_lengths(self.metadata_tokens(metadata), torch.Generator().manual_seed(seed))
 
     def metadata_log_likelihood(self, metadata: np.ndarray) -> np.ndarray:
         """float64[n]: log P(metadata) of each row, float32[n, A] in the order of the schema.
@@ -233,7 +239,7 @@ class AutoregressiveGenerator(Generator):
         Raises:
             TrainingError: a likelihood is not finite.
         """
-        net, tokens = self.metadata_net, self._metadata_tokens(metadata).to(self.device)
+        net, tokens = self.metadata_net, self.metadata_tokens(metadata).to(self.device)
         total = torch.zeros(len(tokens), device=self.device)
         with _Sampling(self):
             numbered = net.layout.numbered(tokens)
@@ -247,12 +253,12 @@ class AutoregressiveGenerator(Generator):
             raise TrainingError("the models give likelihoods that are not finite; train again")
         return total.cpu().double().numpy()
 
-    def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
+    def metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
         """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""
         ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
         return self.metadata_layout.encode(torch.from_numpy(ordered))
 
-    def _length_tokens(self, metadata: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+    def length_tokens(self, metadata: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
         """int64[n, A + length columns] in the order of `length_layout`, of float32[n, A] in that of the schema and int64[n]."""
         ordered = np.asarray(metadata)[:, self.metadata_order].astype(np.float32)
         rows = np.concatenate([ordered, self.length_code.encode(lengths)], axis=1)
@@ -260,36 +266,40 @@ class AutoregressiveGenerator(Generator):
 
     def _sample_lengths(self, tokens: torch.Tensor, random: torch.Generator) -> np.ndarray:
         layout, lengths = self.length_layout, [np.zeros(0, np.int64)]
-        even = EvenDraws(2 * len(layout), random)
+        uniform = QuasiRandom(2 * len(layout), random)
         for batch in torch.split(tokens, METADATA_BATCH):
-            drawn = self.length_net.sample(even.batch(len(batch)), batch)
+            drawn = self.length_net.sample(uniform.batch(len(batch)), batch)
             rows = layout.decode(drawn, torch.zeros(drawn.shape)).numpy()[:, self.length_net.first :]
             within = torch.rand(len(batch), generator=random, dtype=torch.float64)
             lengths.append(self.length_code.decode(rows, within.numpy()))
         return np.concatenate(lengths)
 
-    def _remembering(self) -> tuple[ColumnsNet, ColumnsNet]:
+    def counting_nets(self) -> tuple[ColumnsNet, ColumnsNet]:
+        """The nets that are interpolated with counts, in the order of `COUNTED_ROWS`."""
         return self.metadata_net, self.length_net
 
-    def _nets(self) -> dict[str, torch.nn.Module]:
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The three nets, by the prefix of their weights' names."""
         return {"metadata": self.metadata_net, "length": self.length_net, "record": self.record_net}
 
-    def _build(self, seed: int) -> None:
+    def build_networks(self, seed: int) -> None:
+        """Make all nets afresh, their weights drawn from `seed`."""
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             self.metadata_net = ColumnsNet(self.metadata_layout, self.settings)
             self.length_net = ColumnsNet(self.length_layout, self.settings, first=len(self.metadata_layout))
             self.record_net = RecordNet(self.metadata_layout, self.record_layout, self.settings)
-        for net in self._nets().values():
+        for net in self.networks().values():
             net.to(self.device)
 
-    def _load(self, weights: dict[str, torch.Tensor]) -> None:
-        for name, net in self._nets().items():
-            own = {
-                key.removeprefix(f"{name}."): value
-                for key, value in weights.items()
-                if key.startswith(f"{name}.") and key not in MEMORIES
-            }
+    def load_networks(self, weights: dict[str, torch.Tensor]) -> None:
+        """Set the weights of all nets; rows to count over, if there are any, are left out.
+
+        Raises:
+            TrainingError: they do not fit.
+        """
+        for name, net in self.networks().items():
+            own = part_of({key: value for key, value in weights.items() if key not in COUNTED_ROWS}, name)
             expected = {key: value.shape for key, value in net.state_dict().items()}
             if {key: value.shape for key, value in own.items()} != expected:
                 raise TrainingError(
@@ -308,7 +318,7 @@ class _Sampling:
     def __enter__(self) -> None:
         self._no_grad.__enter__()
         self._present: dict[str, dict[str, torch.Tensor]] = {}
-        for name, net in self._generator._nets().items():
+        for name, net in self._generator.networks().items():
             training = self._generator._trainings.get(name)
             if training is not None:
                 self._present[name] = {key: value.clone() for key, value in net.state_dict().items()}
@@ -316,7 +326,7 @@ class _Sampling:
             net.eval()
 
     def __exit__(self, *error: object) -> None:
-        for name, net in self._generator._nets().items():
+        for name, net in self._generator.networks().items():
             if name in self._present:
                 net.load_state_dict(self._present[name])
                 net.train()

@@ -57,12 +57,12 @@ class RecordNet(nn.Module):
             sizes: int64[steps], series at each step, on the CPU.
         """
         into, beside = place.chunk(2, dim=1)
-        packed = PackedSequence(functional.relu(self.recall(previous, first) + into), sizes)
+        packed = PackedSequence(functional.relu(self.previous_vectors(previous, first) + into), sizes)
         states, _ = self.recurrent(packed)
         context: torch.Tensor = self.to_rows(states.data) + beside
         return context
 
-    def recall(self, previous: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    def previous_vectors(self, previous: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
         """float32[n, state]: what the record before adds to each record's input."""
         numbered = self.layout.numbered(previous)
         weights = torch.ones(numbered.shape, device=numbered.device)
@@ -72,9 +72,9 @@ class RecordNet(nn.Module):
         return self.previous.total(numbered, weights)
 
     def previous_of_none(self) -> torch.Tensor:
-        """float32[1, state]: `recall` of a first record."""
+        """float32[1, state]: `previous_vectors` of a first record."""
         device = self.to_rows.weight.device
-        return self.recall(
+        return self.previous_vectors(
             torch.zeros(1, len(self.layout), dtype=torch.int64, device=device),
             torch.ones(1, dtype=torch.bool, device=device),
         )

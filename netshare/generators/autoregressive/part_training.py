@@ -18,15 +18,16 @@ import torch
 from netshare.generators.autoregressive.calibration import calibrate
 from netshare.generators.autoregressive.parts import VALIDATION_BATCH, Part
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
+from netshare.generators.tensors import named, optimizer_tensors, part_of, restore_optimizer
 from netshare.preprocess.errors import TrainingError
 
 COUNTERS = ("epoch", "position", "steps", "decays", "bad_epochs", "finished", "closed", "loss")
 GATE_RATE = 20.0  # times the learning rate: what gates have to learn is simple and decides much
 EPSILON = 1e-3  # of AdamW: what is rarely seen is learnt slowly, where the usual 1e-8 would learn it by heart at once
-MOST_PASSES, MOST_STEPS = 100, 3000  # by default, whichever is more: over little data a pass is but a few steps
+MAX_PASSES, MAX_STEPS = 100, 3000  # by default, whichever is more: over little data a pass is but a few steps
 PATIENCE_PASSES, PATIENCE_STEPS = 3, 100
 REMEDY = "lower generator.autoregressive.learning_rate"
-LEAST_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
+MIN_IMPROVEMENT = 1e-4  # of the validation loss, relative, that counts as one
 
 
 class PartTraining:
@@ -69,7 +70,7 @@ class PartTraining:
     @property
     def max_steps(self) -> int:
         """Steps until training ends at the latest: those made, if it has ended."""
-        return self.steps if self.finished else self._most_passes * len(self._batches)
+        return self.steps if self.finished else self._max_passes * len(self._batches)
 
     @property
     def _patience(self) -> int:
@@ -77,8 +78,8 @@ class PartTraining:
         return self.settings.patience or max(PATIENCE_PASSES, -(-PATIENCE_STEPS // len(self._batches)))
 
     @property
-    def _most_passes(self) -> int:
-        return self.settings.epochs or max(MOST_PASSES, -(-MOST_STEPS // len(self._batches)))
+    def _max_passes(self) -> int:
+        return self.settings.epochs or max(MAX_PASSES, -(-MAX_STEPS // len(self._batches)))
 
     def step(self) -> int:
         """One optimisation step, and validation at the end of a pass; returns the number of rows looked at.
@@ -141,11 +142,10 @@ class PartTraining:
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Tensors and JSON-able scalars that `restore` takes."""
-        tensors = {f"weights.{key}": value.detach() for key, value in self.part.net.state_dict().items()}
+        tensors = named("weights", {key: value.detach() for key, value in self.part.net.state_dict().items()})
         if self.optimizer is not None:
-            tensors |= {f"best.{key}": value for key, value in self.best.items()}
-            for number, moments in self.optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+            tensors |= named("best", self.best)
+            tensors |= named("optimizer", optimizer_tensors(self.optimizer))
         scalars: dict[str, Any] = {key: getattr(self, key) for key in COUNTERS}
         scalars["validation_loss"] = _as_json(self.validation_loss)
         scalars["best_losses"] = [_as_json(loss) for loss in self.best_losses]
@@ -157,22 +157,14 @@ class PartTraining:
             setattr(self, key, scalars[key])
         self.validation_loss = _from_json(scalars["validation_loss"])
         self.best_losses = [_from_json(loss) for loss in scalars["best_losses"]]
-        parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
-        for key, value in tensors.items():
-            kind, _, rest = key.partition(".")
-            parts[kind][rest] = value
-        self.part.net.load_state_dict(parts["weights"])
+        self.part.net.load_state_dict(part_of(tensors, "weights"))
         self._batches = self._draw_batches()
         if self.closed:
             self.optimizer, self.best = None, self.part.net.state_dict()
             return
-        self.best = {key: value.clone().to(self.part.device) for key, value in parts["best"].items()}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in parts["optimizer"].items():
-            number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = value.clone()
+        self.best = {key: value.clone().to(self.part.device) for key, value in part_of(tensors, "best").items()}
         self.optimizer = self._new_optimizer()
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        restore_optimizer(self.optimizer, part_of(tensors, "optimizer"))
 
     def _optimise(self, batch: object) -> int:
         assert self.optimizer is not None
@@ -196,7 +188,7 @@ class PartTraining:
     def _end_of_pass(self) -> None:
         settings = self.settings
         if len(self.held) == 0:
-            self.finished = self.epoch >= min(settings.epochs_without_validation, self._most_passes)
+            self.finished = self.epoch >= min(settings.epochs_without_validation, self._max_passes)
             return
         losses = self.validate(self.held)
         self.validation_loss = float(sum(losses))
@@ -211,13 +203,13 @@ class PartTraining:
                 for key, value in weights.items():
                     if key.startswith(prefix):
                         self.best[key].copy_(value)
-        improved = self.best_loss < before - LEAST_IMPROVEMENT * abs(self.best_loss)
+        improved = self.best_loss < before - MIN_IMPROVEMENT * abs(self.best_loss)
         self.bad_epochs = 0 if improved else self.bad_epochs + 1
         if self.bad_epochs >= self._patience:
             self.keep_best()
             self.bad_epochs = 0
             self.decays += 1
-        self.finished = self.decays > settings.rate_decays or self.epoch >= self._most_passes
+        self.finished = self.decays > settings.rate_decays or self.epoch >= self._max_passes
 
     def _draw_batches(self) -> list[object]:
         rng = np.random.default_rng([self.seed, self.epoch])

@@ -13,8 +13,13 @@ import torch
 from torch import nn
 
 from netshare.generators.autoregressive.columns_net import ColumnsNet
+from netshare.generators.autoregressive.interpolated_counts import (
+    ContextCounts,
+    CountedShares,
+    counted_shares,
+    shares_by_other_folds,
+)
 from netshare.generators.autoregressive.networks import RecordNet
-from netshare.generators.autoregressive.recall import ContextCounts, Recalled, recall, recall_without_own
 from netshare.generators.autoregressive.row_model import ColumnCounts
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
@@ -97,15 +102,15 @@ class ColumnsPart(Part):
         self.net = self.columns_net = net
         self.layout, self.tokens = net.layout, tokens
         rows = tokens.numpy()
-        self._recalled: dict[int, tuple[np.ndarray, Recalled]] = {}  # with where each series stands in it
+        self._counted_shares: dict[int, tuple[np.ndarray, CountedShares]] = {}  # with where each series stands in it
         for column, contexts in net.contexts.items():
             is_open = rows[:, column] < net.layout.sizes[column]
             own, other = train[is_open[train]], held[is_open[held]]
-            inside = recall_without_own(rows[own], conversations[own] % FOLDS, net.layout, column, contexts)
-            outside = recall([ContextCounts(rows[own], net.layout, column, c) for c in contexts], rows[other])
+            inside = shares_by_other_folds(rows[own], conversations[own] % FOLDS, net.layout, column, contexts)
+            outside = counted_shares([ContextCounts(rows[own], net.layout, column, c) for c in contexts], rows[other])
             place = np.zeros(len(rows), np.int32)
             place[np.concatenate([own, other])] = np.arange(len(own) + len(other))
-            self._recalled[column] = place, inside.and_also(outside)
+            self._counted_shares[column] = place, inside.and_also(outside)
 
     @property
     def groups(self) -> list[tuple[str, list[int]]]:
@@ -132,11 +137,11 @@ class ColumnsPart(Part):
         """See `Part.losses`."""
         assert isinstance(batch, np.ndarray)
         tokens = self.tokens[torch.from_numpy(batch)].to(self.device)
-        recalled = {}
-        for i, (place, found) in self._recalled.items():
+        shares_of = {}
+        for i, (place, found) in self._counted_shares.items():
             open_rows = self.layout.open_rows(tokens, i)
-            recalled[i] = found.take(place[batch if open_rows is None else batch[open_rows.cpu().numpy()]])
-        return self.columns_net.negative_log_likelihood(tokens, recalled, smoothing, self.marginals), len(batch)
+            shares_of[i] = found.take(place[batch if open_rows is None else batch[open_rows.cpu().numpy()]])
+        return self.columns_net.negative_log_likelihood(tokens, shares_of, smoothing, self.marginals), len(batch)
 
     def column_counts(self, batch: object) -> ColumnCounts:
         """See `Part.column_counts`."""

@@ -30,10 +30,10 @@ from netshare.generators.doppelganger.layout import ColumnLayout
 
 LEVELS = 257  # quantiles of a monotone map, both ends included
 ROUNDS = 60  # of iterative scaling, or until all shares are so near
-NEAR = 1e-4
-STRONGEST = 12.0  # shift of a log-probability
+SHARE_TOLERANCE = 1e-4
+MAX_SHIFT = 12.0  # shift of a log-probability
 TINY = 1e-7
-FEWEST = 20  # rows, generated and real, that a column is calibrated on
+MIN_ROWS = 20  # rows, generated and real, that a column is calibrated on
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def fit_units(
     shifts = torch.zeros(layout.width, device=device)
     quantiles = torch.linspace(0, 1, LEVELS, device=device).repeat(2, layout.n_numbers, 1)
     calibration = UnitCalibration(shifts, quantiles)
-    if len(units) < FEWEST or len(real) < FEWEST:
+    if len(units) < MIN_ROWS or len(real) < MIN_ROWS:
         return calibration
     places = unit_places(layout)
     ungated = [i for i, column in enumerate(columns) if column.gate is None]
@@ -151,11 +151,11 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
     while begin < longest - 1:  # the last record ends its series whatever is said
         end = _end_of_span(ends, begin)
         reached = float((lengths > begin).mean())
-        if reached * len(lengths) < FEWEST or float(alive.sum()) < 1:
+        if reached * len(lengths) < MIN_ROWS or float(alive.sum()) < 1:
             shifts[begin:] = shifts[begin - 1] if begin else 0.0
             break
         wanted = float((lengths > end).mean()) / reached
-        low, high = -STRONGEST, STRONGEST
+        low, high = -MAX_SHIFT, MAX_SHIFT
         for _ in range(30):
             middle = (low + high) / 2
             kept = alive * (1 - _shifted_bits(hazards[:, begin:end], middle)).prod(1)
@@ -169,11 +169,11 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
 def _end_of_span(ends: np.ndarray, begin: int) -> int:
     """Where the positions from `begin` on that share a shift end: where enough series end at one position, it stands alone;
     else where enough have ended, and at the double of `begin` at the latest. `ends` counts series by their last record."""
-    if ends[begin] >= FEWEST:
+    if ends[begin] >= MIN_ROWS:
         return begin + 1
     last = min(2 * begin + 1, len(ends) - 1)
     following = ends[begin:last]
-    enough = (following >= FEWEST) | (np.cumsum(following) - following >= FEWEST)
+    enough = (following >= MIN_ROWS) | (np.cumsum(following) - following >= MIN_ROWS)
     return max(begin + int(enough.argmax()) if enough.any() else last, begin + 1)
 
 
@@ -217,7 +217,7 @@ def _fit_shift(
     shifts: torch.Tensor, units: torch.Tensor, real: np.ndarray, weights: torch.Tensor, place: slice
 ) -> None:
     """Set the shifts of one column, by the rows' weights and the real categories [m]."""
-    if float(weights.sum()) < FEWEST or len(real) < FEWEST:
+    if float(weights.sum()) < MIN_ROWS or len(real) < MIN_ROWS:
         return
     found = units[:, place]
     is_bit = found.shape[1] == 1
@@ -228,9 +228,9 @@ def _fit_shift(
     shift = torch.zeros(whole.shape[1], device=units.device)
     for _ in range(ROUNDS):
         mean = weights @ torch.softmax(logs + shift, 1)
-        if float((mean - wanted).abs().max()) < NEAR:
+        if float((mean - wanted).abs().max()) < SHARE_TOLERANCE:
             break
-        shift = (shift + wanted.log() - mean.clamp_min(TINY).log()).clamp_(-STRONGEST, STRONGEST)
+        shift = (shift + wanted.log() - mean.clamp_min(TINY).log()).clamp_(-MAX_SHIFT, MAX_SHIFT)
     shifts[place] = (shift[1:] - shift[:1]) if is_bit else shift - shift.max()
 
 
@@ -250,7 +250,7 @@ def _calibrated_numbers(layout: ColumnLayout) -> list[tuple[int, int]]:
 
 def _fit_quantiles(quantiles: torch.Tensor, made: torch.Tensor, weights: torch.Tensor, real: np.ndarray) -> None:
     """Set the quantiles float32[2, LEVELS] of one column, generated with these weights (both float32[n]) and real."""
-    if float(weights.sum()) >= FEWEST and len(real) >= FEWEST:
+    if float(weights.sum()) >= MIN_ROWS and len(real) >= MIN_ROWS:
         levels = torch.linspace(0, 1, LEVELS, device=made.device)
         quantiles[0] = _weighted_quantiles(made, weights, levels)
         known = np.quantile(real, levels.cpu().numpy()).astype(np.float32)

@@ -28,9 +28,9 @@ from netshare.preprocess.encoded import Encoded
 METADATA_ROWS = 4096
 SERIES = (256, 2048)  # sampled to calibrate measurements, fewest and most ...
 RECORDS = 150_000  # ... of about so many records
-FEWEST_ADDRESSES = 20  # of a version, generated or real, that hosts' weights are fitted on
-FEWEST_OF_GROUP = 50  # series, generated or real, that are calibrated by themselves
-MOST_CATEGORIES = 64  # of a column whose categories make groups
+MIN_ADDRESSES = 20  # of a version, generated or real, that hosts' weights are fitted on
+MIN_GROUP_SERIES = 50  # series, generated or real, that are calibrated by themselves
+MAX_GROUP_CATEGORIES = 64  # of a column whose categories make groups
 
 
 def metadata_corrections(
@@ -58,7 +58,7 @@ def metadata_corrections(
     for own in addresses:
         made = dict(by_length(own, rows))
         for length, chosen in by_length(own, torch.from_numpy(real)):
-            if min(len(chosen), len(made[length])) >= FEWEST_ADDRESSES:
+            if min(len(chosen), len(made[length])) >= MIN_ADDRESSES:
                 known, sample = real[chosen.numpy()][:, list(own.columns)], units[made[length]][:, list(own.units)]
                 hosts[own.name, length] = fit_hosts(known, sample, length=length)
     return MetadataCorrections(found.units, found.groups, found.quantiles, hosts)
@@ -123,7 +123,7 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
         if (
             targets
             and column.kind == "categorical"
-            and 1 < column.cardinality <= MOST_CATEGORIES
+            and 1 < column.cardinality <= MAX_GROUP_CATEGORIES
             and column.field in alone
         ):
             categories = data.metadata[:, i].astype(np.int64)
@@ -133,7 +133,7 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
         return Groups.one(device)
     size = columns[best].cardinality
     counts = [np.bincount(rows[:, best].astype(np.int64), minlength=size) for rows in (data.metadata, made)]
-    enough = np.minimum(*counts) >= FEWEST_OF_GROUP
+    enough = np.minimum(*counts) >= MIN_GROUP_SERIES
     of = torch.from_numpy(np.where(enough, np.cumsum(enough), 0)).to(device)
     return Groups(torch.full((1,), best, device=device), of)
 

@@ -46,7 +46,7 @@ from netshare.generators.doppelganger.precision import computes_in_half
 from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
-from netshare.generators.doppelganger.weights import load, named, part_of
+from netshare.generators.tensors import load_module, named, optimizer_tensors, part_of, restore_optimizer
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 
@@ -63,7 +63,7 @@ class DoppelGANger(Generator):
         self._measurements = ColumnLayout(schema.measurements, self.device)
         numbers = [i for i, column in enumerate(schema.measurements) if column.kind == "continuous"]
         self._ranged = numbers if self.settings.auto_normalize else []
-        self._passes, self._records_per_pass = self.settings.passes_of(schema.max_length)
+        self._passes, self.records_per_pass = self.settings.passes_of(schema.max_length)
         self._steps = 0
         self._of_metadata, self._of_measurements = (
             MetadataCorrections(),
@@ -79,30 +79,31 @@ class DoppelGANger(Generator):
         self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
     ) -> None:
         """Build networks afresh (or from `initial_weights`), optimisers and the source of batches."""
-        self._check(data)
+        self.check_data(data)
         self._build(seed)
         if initial_weights is not None:
-            load(self._generators, part_of(initial_weights, "generators"), "generator weights to fine-tune from")
-            load(self._critics, part_of(initial_weights, "critics"), "critic weights to fine-tune from")
-        self._begin(data, seed, steps)
+            load_module(self._generators, part_of(initial_weights, "generators"), "generator weights to fine-tune from")
+            load_module(self.critics, part_of(initial_weights, "critics"), "critic weights to fine-tune from")
+        self.begin_training(data, seed, steps)
 
     def prepare_metadata(self, data: Encoded, *, seed: int, steps: int, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.prepare_metadata`: the perceptron of metadata starts afresh and is trained against a critic of
         metadata alone; the other networks stay as they are in `weights`."""
-        self._check(data)
+        self.check_data(data)
         if not self._metadata.width:
             raise TrainingError("the metadata are constant, so that there is nothing to retrain")
         self._build(seed, metadata_alone=True)
         fresh = {name: value.clone() for name, value in self._generators.metadata.state_dict().items()}
         networks, _, of_measurements = self._parted(weights)
-        load(self._generators, networks, "weights of the model to retrain")
+        load_module(self._generators, networks, "weights of the model to retrain")
         self._generators.metadata.load_state_dict(fresh)
-        self._begin(data, seed, steps)
+        self.begin_training(data, seed, steps)
         self._of_measurements = of_measurements
 
-    def _begin(self, data: Encoded, seed: int, steps: int) -> None:
+    def begin_training(self, data: Encoded, seed: int, steps: int) -> None:
+        """Make optimisers, average, held-back series and the source of batches for the networks as they are."""
         settings = self.settings
-        self._data = data
+        self.data = data
         self._of_metadata, self._of_measurements = (
             MetadataCorrections(),
             MeasurementCorrections(Groups.one(self.device)),
@@ -114,26 +115,26 @@ class DoppelGANger(Generator):
         self._generator_optimizer = torch.optim.Adam(
             learning.parameters(), settings.generator_learning_rate, betas, fused=True
         )
-        self._critic_optimizer = torch.optim.Adam(
-            self._critics.parameters(), settings.critic_learning_rate, betas, fused=True
+        self.critic_optimizer = torch.optim.Adam(
+            self.critics.parameters(), settings.critic_learning_rate, betas, fused=True
         )
-        self._random = torch.Generator().manual_seed(seed)
-        self._selection = Selection(
+        self.random = torch.Generator().manual_seed(seed)
+        self.selection = Selection(
             data,
             share=settings.validation,
             often=0 if self._metadata_alone else settings.selections,
             seed=seed,
         )
-        self._source = BatchSource(
+        self.batches = BatchSource(
             data,
             self._metadata,
             self._measurements,
             batch_size=settings.batch_size * settings.packing,
-            records_per_pass=self._records_per_pass,
+            records_per_pass=self.records_per_pass,
             horizon=settings.horizon,
             ranged=self._ranged,
             seed=seed,
-            series=self._selection.learning,
+            series=self.selection.learning,
         )
         self._steps, self.steps_done = steps, 0
 
@@ -149,16 +150,16 @@ class DoppelGANger(Generator):
 
     def step(self) -> dict[str, float]:
         """`critic_rounds` updates of the critics, one of the generators; all within the same horizon."""
-        horizon, rounds, records = self._source.draw_horizon(), self.settings.critic_rounds, 0
+        horizon, rounds, records = self.batches.draw_horizon(), self.settings.critic_rounds, 0
         for round_ in range(rounds):
-            real = self._source.draw(horizon)
+            real = self.batches.draw(horizon)
             records += real.records
             with torch.set_grad_enabled(round_ == rounds - 1):
-                fake = self._rows(*self._fake(len(real.metadata), horizon))
-            critic, distance = self._update_critics(self._real_rows(real), fake)
-        generator = self._update_generators(fake)
+                fake = self.shown_rows(*self.fake_series(len(real.metadata), horizon))
+            critic, distance = self.update_critics(self.shown_real_rows(real), fake)
+        generator = self.update_generators(fake)
         self.steps_done += 1
-        self._update_average()
+        self.update_average()
         names = ("critic", "distance", "generator")
         losses = dict(zip(names, torch.stack([critic, distance, generator]).tolist(), strict=True))
         for name, value in losses.items():
@@ -174,11 +175,11 @@ class DoppelGANger(Generator):
 
     def finish(self) -> None:
         """See `Generator.finish`: sampling goes back to the best of the checkpoints that were compared, and is corrected."""
-        best = self._selection.best
+        best = self.selection.best
         if best is not None:
-            self._average.load_state_dict(self._selection.weights)
+            self._average.load_state_dict(self.selection.weights)
             logger.info("of %d steps the weights after step %d are kept", self.steps_done, best)
-        networks, layout, data = self._average, self._metadata, self._data
+        networks, layout, data = self._average, self._metadata, self.data
         self._of_metadata = metadata_corrections(networks, layout, data, self.settings)
         if not self._metadata_alone:
             self._of_measurements = measurement_corrections(
@@ -190,39 +191,33 @@ class DoppelGANger(Generator):
         tensors = self.training_weights()
         tensors |= named("average", self._average.state_dict())
         for name, optimizer in self._optimizers().items():
-            for i, state in optimizer.state_dict()["state"].items():
-                tensors |= named(f"{name}.{i}", state)
-        compared, scores = self._selection.state()
+            tensors |= named(name, optimizer_tensors(optimizer))
+        compared, scores = self.selection.state()
         tensors |= named("compared", compared)
-        tensors["random"] = self._random.get_state()
-        scalars = {"batches": self._source.state(), "selection": scores}
+        tensors["random"] = self.random.get_state()
+        scalars = {"batches": self.batches.state(), "selection": scores}
         return tensors, {"steps_done": self.steps_done, **scalars}
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """Go on from a `training_state`."""
         for name, module in (
             ("generators", self._generators),
-            ("critics", self._critics),
+            ("critics", self.critics),
             ("average", self._average),
         ):
-            load(module, part_of(tensors, name), f"{name} of the checkpoint")
+            load_module(module, part_of(tensors, name), f"{name} of the checkpoint")
         for name, optimizer in self._optimizers().items():
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, tensor in part_of(tensors, name).items():
-                i, slot = key.split(".", 1)
-                state.setdefault(int(i), {})[slot] = tensor
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._random.set_state(tensors["random"])
-        self._source.restore(scalars["batches"])
-        self._selection.restore(part_of(tensors, "compared"), scalars["selection"])
+            restore_optimizer(optimizer, part_of(tensors, name))
+        self.random.set_state(tensors["random"])
+        self.batches.restore(scalars["batches"])
+        self.selection.restore(part_of(tensors, "compared"), scalars["selection"])
         self.steps_done = scalars["steps_done"]
 
     # Weights
 
     def training_weights(self) -> dict[str, torch.Tensor]:
         """Generators and critics as they stand."""
-        return named("generators", self._generators.state_dict()) | named("critics", self._critics.state_dict())
+        return named("generators", self._generators.state_dict()) | named("critics", self.critics.state_dict())
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The generators' averaged weights; after training, those of the best checkpoint that was compared, and what
@@ -234,7 +229,7 @@ class DoppelGANger(Generator):
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Sample from these weights from now on."""
         networks, self._of_metadata, self._of_measurements = self._parted(weights)
-        load(self._average, networks, "weights of the model")
+        load_module(self._average, networks, "weights of the model")
         self._average.requires_grad_(False)  # as after training: with gradients torch's LSTM rounds differently
 
     # Sampling
@@ -278,7 +273,7 @@ class DoppelGANger(Generator):
                     settings.measurement_noise,
                     settings.lstm_units,
                     self._measurements,
-                    self._records_per_pass,
+                    self.records_per_pass,
                     settings.lstm_initial_state,
                 ),
                 noise,
@@ -286,23 +281,23 @@ class DoppelGANger(Generator):
             record = self._measurements.width + FLAG_UNITS
             judged = self._metadata.width if metadata_alone else condition
             together, record = judged * settings.packing, record * settings.packing
-            series = self._passes * self._records_per_pass * record
+            series = self._passes * self.records_per_pass * record
             critic = (settings.critic_layers, settings.critic_units)
-            horizons = possible_horizons(self.schema.max_length, self._records_per_pass)[:-1]
+            horizons = possible_horizons(self.schema.max_length, self.records_per_pass)[:-1]
             edges = tuple(together + record * int(horizon) for horizon in horizons)
-            self._judges: dict[str, tuple[Critic, float]] = {}
+            self.judges: dict[str, tuple[Critic, float]] = {}
             if not metadata_alone:
-                self._judges["joint"] = Critic(together + series, *critic, edges).to(self.device), 1.0
+                self.judges["joint"] = Critic(together + series, *critic, edges).to(self.device), 1.0
             if judged and (settings.auxiliary_weight or metadata_alone):
                 weight = 1.0 if metadata_alone else settings.auxiliary_weight
-                self._judges["auxiliary"] = Critic(together, *critic).to(self.device), weight
-        self._critics = nn.ModuleDict({name: judge for name, (judge, _) in self._judges.items()})
+                self.judges["auxiliary"] = Critic(together, *critic).to(self.device), weight
+        self.critics = nn.ModuleDict({name: judge for name, (judge, _) in self.judges.items()})
         self._average = self._generators
 
-    def _fake(self, n: int, horizon: int, random: Random | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def fake_series(self, n: int, horizon: int, random: Random | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2] (None where metadata
         are trained alone); `random` is the training's own where not given."""
-        networks, random, device = self._generators, random or self._random, self.device
+        networks, random, device = self._generators, random or self.random, self.device
         sample = self.settings.discretize != "argmax"
         with self._autocast():
             noise = normal(random, device, n, self.settings.metadata_noise)
@@ -313,56 +308,57 @@ class DoppelGANger(Generator):
             ranges = networks.draw_ranges(decided, random) if self._ranged else metadata.new_zeros(n, 0)
             condition = torch.cat([decided, ranges], 1)
             state = networks.measurements.first_state(condition, random)
-            passes = normal(random, device, n, horizon // self._records_per_pass, self.settings.measurement_noise)
+            passes = normal(random, device, n, horizon // self.records_per_pass, self.settings.measurement_noise)
             units, flags, _ = networks.measurements(condition, passes, state)
             exists, _ = mask_after_stop(flags.detach(), sample, random)
             series = torch.cat([units, flags], -1) * exists.unsqueeze(-1)
         return torch.cat([metadata, ranges], 1), series
 
-    def _real_rows(self, real: Batch) -> list[torch.Tensor]:
+    def shown_real_rows(self, real: Batch) -> list[torch.Tensor]:
+        """What each critic is shown of a batch of real series, in the order of `judges`."""
         if self._metadata_alone:
-            return self._rows(real.metadata[:, : self._metadata.width], None)
-        return self._rows(real.metadata, real.series)
+            return self.shown_rows(real.metadata[:, : self._metadata.width], None)
+        return self.shown_rows(real.metadata, real.series)
 
-    def _rows(self, metadata: torch.Tensor, series: torch.Tensor | None) -> list[torch.Tensor]:
-        """What each critic is shown of a batch, in the order of `_judges`."""
+    def shown_rows(self, metadata: torch.Tensor, series: torch.Tensor | None) -> list[torch.Tensor]:
+        """What each critic is shown of a batch, in the order of `judges`."""
         packing = self.settings.packing
         shown = {"auxiliary": packed(metadata, packing)}
         if series is not None:
             shown["joint"] = critic_rows(metadata, series, packing)
-        return [shown[name] for name in self._judges]
+        return [shown[name] for name in self.judges]
 
-    def _update_critics(self, real: list[torch.Tensor], fake: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def update_critics(self, real: list[torch.Tensor], fake: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the critics; their loss and the first one's Wasserstein distance."""
-        mixing = torch.rand((len(real[0]), 1), generator=self._random).to(self.device)
+        mixing = torch.rand((len(real[0]), 1), generator=self.random).to(self.device)
         with self._autocast():
             found = [
                 critic_loss(judge, real_rows, fake_rows.detach(), mixing, self.settings.penalty_weight)
-                for (judge, _), real_rows, fake_rows in zip(self._judges.values(), real, fake, strict=True)
+                for (judge, _), real_rows, fake_rows in zip(self.judges.values(), real, fake, strict=True)
             ]
-            weights = [weight for _, weight in self._judges.values()]
+            weights = [weight for _, weight in self.judges.values()]
             loss = torch.stack([weight * own for weight, (own, _) in zip(weights, found, strict=True)]).sum()
-        self._critic_optimizer.zero_grad()
+        self.critic_optimizer.zero_grad()
         loss.backward()
-        self._critic_optimizer.step()
+        self.critic_optimizer.step()
         return loss.detach(), found[0][1]
 
-    def _update_generators(self, fake: list[torch.Tensor]) -> torch.Tensor:
+    def update_generators(self, fake: list[torch.Tensor]) -> torch.Tensor:
         """One step of the generators against the critics as they now are; its loss."""
-        self._critics.requires_grad_(False)
+        self.critics.requires_grad_(False)
         with self._autocast():
             scores = [
-                weight * judge(rows).mean() for (judge, weight), rows in zip(self._judges.values(), fake, strict=True)
+                weight * judge(rows).mean() for (judge, weight), rows in zip(self.judges.values(), fake, strict=True)
             ]
             loss = -torch.stack(scores).sum()
         self._generator_optimizer.zero_grad()
         loss.backward()
         self._generator_optimizer.step()
-        self._critics.requires_grad_(True)
+        self.critics.requires_grad_(True)
         return loss.detach()
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def update_average(self) -> None:
         """Move the average towards the weights; early on faster, so that it forgets where it began."""
         kept = min(self.settings.average_decay, self.steps_done / (self.steps_done + 9))
         for average, weight in zip(self._average.parameters(), self._generators.parameters(), strict=True):
@@ -370,10 +366,10 @@ class DoppelGANger(Generator):
 
     def _compare(self) -> dict[str, float]:
         """Compare the averaged weights with held-back series, where it is time to; what there is to log."""
-        if not self._selection.due(self.steps_done) and not (self.done and self._selection.compared):
+        if not self.selection.due(self.steps_done) and not (self.done and self.selection.compared):
             return {}
-        sample = self.sample(self._selection.compared, seed=0)
-        return {"validation": self._selection.compare(self.steps_done, sample, dict(self._average.state_dict()))}
+        sample = self.sample(self.selection.compared, seed=0)
+        return {"validation": self.selection.compare(self.steps_done, sample, dict(self._average.state_dict()))}
 
     def _parted(
         self, weights: dict[str, torch.Tensor]
@@ -386,10 +382,15 @@ class DoppelGANger(Generator):
         return networks, MetadataCorrections.from_tensors(metadata), of_measurements
 
     def _optimizers(self) -> dict[str, torch.optim.Adam]:
-        return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self._critic_optimizer}
+        return {"generator_optimizer": self._generator_optimizer, "critic_optimizer": self.critic_optimizer}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
 
-    def _check(self, data: Encoded) -> None:
+    def check_data(self, data: Encoded) -> None:
+        """Refuse data that cannot be learnt from.
+
+        Raises:
+            TrainingError: there are no series, or they do not fit the schema.
+        """
         check_learnable(data, self.schema)

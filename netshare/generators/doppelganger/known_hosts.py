@@ -28,10 +28,10 @@ from netshare.preprocess.encoded import Column
 
 ADDRESS_BITS = (32, 128)  # two-valued columns of a field that is an address
 OPEN_BITS = {32: 8, 128: 64}  # of each: those that hosts of a network do not share
-MOST_HOSTS = 4096  # known, of a field; the others are in their networks' shares
+MAX_HOSTS = 4096  # known, of a field; the others are in their networks' shares
 CELLS = 8_000_000  # of a matrix of rows and hosts, while fitting
 ROUNDS = 40
-SUREST = 0.98  # a bit's probability counts as this at most
+MAX_BIT_PROBABILITY = 0.98  # a bit's probability counts as this at most
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class KnownHosts:
 
     def _evidence(self, probabilities: torch.Tensor) -> torch.Tensor:
         """float32[n, k]: log-probability of each host's bits, and of each network's prefix."""
-        sure = probabilities.clamp(1 - SUREST, SUREST)
+        sure = probabilities.clamp(1 - MAX_BIT_PROBABILITY, MAX_BIT_PROBABILITY)
         leading = slice(sure.shape[1] - self.length, None)
         yes, no, bits = sure[:, leading].log(), (1 - sure[:, leading]).log(), self.bits[:, leading].to(sure.dtype)
         counted = torch.ones_like(bits)
@@ -119,7 +119,7 @@ def fit_hosts(real: np.ndarray, probabilities: torch.Tensor, *, length: int) -> 
     hosts = np.unpackbits(packed, axis=1, count=real.shape[1])
     once, twice = (counts == 1).sum(), (counts == 2).sum()
     discount = once / (once + 2 * twice) if once else 0.0
-    known = np.argsort(-counts, kind="stable")[:MOST_HOSTS]
+    known = np.argsort(-counts, kind="stable")[:MAX_HOSTS]
     known = known[counts[known] > discount]
     to_network = np.where(np.isin(np.arange(len(counts)), known), discount, counts)
     networks = hosts.copy()

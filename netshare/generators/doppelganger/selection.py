@@ -18,8 +18,8 @@ from netshare.generators.doppelganger.distances import copied_beyond, metadata_d
 from netshare.preprocess.encoded import Encoded
 
 FIRST_STEP = 64
-FEWEST_HELD = 20  # fewer series cannot tell one checkpoint from another
-MOST_COMPARED = 1_000
+MIN_HELD = 20  # fewer series cannot tell one checkpoint from another
+MAX_COMPARED = 1_000
 
 
 class Selection:
@@ -41,10 +41,10 @@ class Selection:
     def __init__(self, data: Encoded, *, share: float, often: int, seed: int) -> None:
         held = int(share * len(data)) if often else 0
         order = np.random.default_rng(seed).permutation(len(data))
-        possible = held >= FEWEST_HELD
+        possible = held >= MIN_HELD
         self.learning = np.sort(order[held:]) if possible else np.arange(len(data))
         self._known = data.metadata[self.learning] if possible else data.metadata[:0]
-        self._held = data.take(np.sort(order[:held][:MOST_COMPARED])) if possible else None
+        self._held = data.take(np.sort(order[:held][:MAX_COMPARED])) if possible else None
         self._often = often
         self._weights: dict[int, dict[str, torch.Tensor]] = {}
         self.scores: dict[int, float] = {}

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from netshare.generators.autoregressive.generator import MEMORIES, AutoregressiveGenerator
+from netshare.generators.autoregressive.generator import COUNTED_ROWS, AutoregressiveGenerator
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.windows import cut_windows
+from netshare.generators.tensors import named, optimizer_tensors, part_of, restore_optimizer
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.ragged import offsets_of, records_of
@@ -70,9 +71,9 @@ class PrivateAutoregressive(AutoregressiveGenerator):
             raise TrainingError("the data's schema is not the one that the generator was built for")
         if len(data) != len(self.units):
             raise TrainingError(f"{len(self.units)} units were given for {len(data)} series")
-        self._build(seed)
+        self.build_networks(seed)
         if initial_weights is not None:
-            self._load(initial_weights)
+            self.load_networks(initial_weights)
         self.data, self.steps, self.steps_done = data, steps, 0
         self.factor = 1.0 if initial_weights is None else self.settings.fine_tuning_rate
         self._order = np.argsort(self.units, kind="stable")
@@ -113,7 +114,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
 
     def learnt_weights(self) -> list[torch.nn.Parameter]:
         """The weights that are trained, in the order in which their noise is drawn."""
-        return [p for net in self._nets().values() for p in net.parameters() if p.requires_grad]
+        return [p for net in self.networks().values() for p in net.parameters() if p.requires_grad]
 
     def clipped_sums(self, chosen: np.ndarray) -> dict[torch.Tensor, torch.Tensor]:
         """The sum over the chosen units (int64[k]) of their gradients, each clipped to the norm; no noise yet."""
@@ -128,31 +129,23 @@ class PrivateAutoregressive(AutoregressiveGenerator):
 
     def training_state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """See `Generator.training_state`."""
-        tensors = {f"weights.{key}": value for key, value in self._state().items()}
-        tensors |= {f"average.{key}": value for key, value in self.average.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": value for key, value in moments.items()}
+        tensors = named("weights", self._state()) | named("average", self.average)
+        tensors |= named("optimizer", optimizer_tensors(self.optimizer))
         return tensors, {"steps_done": self.steps_done}
 
     def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
         """See `Generator.restore`."""
         self.steps_done = scalars["steps_done"]
-        parts: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
-        for key, value in tensors.items():
-            kind, _, rest = key.partition(".")
-            parts[kind][rest] = value.clone().to(self.device if kind != "optimizer" else value.device)
-        self._load(parts["weights"])
-        self.average = parts["average"]
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in parts["optimizer"].items():
-            number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.load_networks(part_of(tensors, "weights"))
+        self.average = {key: value.clone().to(self.device) for key, value in part_of(tensors, "average").items()}
+        restore_optimizer(self.optimizer, part_of(tensors, "optimizer"))
 
     def sampling_weights(self) -> dict[str, torch.Tensor]:
         """The running average of the weights."""
         weights = {key: value.detach().cpu().clone() for key, value in self.average.items()}
-        return weights | {name: net.memory.clone() for name, net in zip(MEMORIES, self._remembering(), strict=True)}
+        return weights | {
+            name: net.counted_rows.clone() for name, net in zip(COUNTED_ROWS, self.counting_nets(), strict=True)
+        }
 
     def load_sampling_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """See `Generator.load_sampling_weights`."""
@@ -163,7 +156,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         """Clipped sums of all three nets over these series; `units` (int64[n]) numbers their units from 0."""
         part = self.schedule.clip_norm / math.sqrt(3)
         lengths = self.data.lengths[series]
-        tokens = self._length_tokens(np.asarray(self.data.metadata[series]), lengths).to(self.device)
+        tokens = self.length_tokens(np.asarray(self.data.metadata[series]), lengths).to(self.device)
         metadata = tokens[:, : len(self.metadata_layout)]
         found: dict[torch.Tensor, torch.Tensor] = {}
         for net, given in ((self.metadata_net, metadata), (self.length_net, tokens)):
@@ -198,12 +191,14 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         redundant."""
         if not isinstance(self.record_net.recurrent, SteppedGRU):
             self.record_net.recurrent = SteppedGRU(self.record_net.recurrent)  # type: ignore[assignment]
-        for net in self._nets().values():
+        for net in self.networks().values():
             net.eval()
         self.record_net.rows.start.requires_grad_(False)
 
     def _state(self) -> dict[str, torch.Tensor]:
-        return {f"{name}.{key}": value for name, net in self._nets().items() for key, value in net.state_dict().items()}
+        return {
+            f"{name}.{key}": value for name, net in self.networks().items() for key, value in net.state_dict().items()
+        }
 
     def _set_rate(self) -> None:
         """The learning rate rises at first and then falls linearly; all of it is known before the first step."""

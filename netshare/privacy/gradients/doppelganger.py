@@ -65,34 +65,36 @@ class PrivateDoppelGANger(DoppelGANger):
         super().__init__(schema, settings.model_copy(update=off), device)
         self.schedule, self.randomness = schedule, randomness
 
-    def _check(self, data: Encoded) -> None:
+    def check_data(self, data: Encoded) -> None:
+        """See `DoppelGANger.check_data`; a chunk without series is learnt from all the same."""
         if len(data):  # a chunk may hold no series at all, which must not show
-            super()._check(data)
+            super().check_data(data)
 
-    def _begin(self, data: Encoded, seed: int, steps: int) -> None:
-        super()._begin(data, seed, steps)
+    def begin_training(self, data: Encoded, seed: int, steps: int) -> None:
+        """See `DoppelGANger.begin_training`."""
+        super().begin_training(data, seed, steps)
         self._keys = unit_keys(data)
-        self._horizons = possible_horizons(self.schema.max_length, self._records_per_pass)
+        self._horizons = possible_horizons(self.schema.max_length, self.records_per_pass)
 
     def step(self) -> dict[str, float]:
         """`critic_rounds` private updates of the critics, one of the generators; the metrics say nothing of the data."""
-        horizon = int(self._horizons[int(torch.randint(len(self._horizons), (1,), generator=self._random))])
+        horizon = int(self._horizons[int(torch.randint(len(self._horizons), (1,), generator=self.random))])
         for round_ in range(self.settings.critic_rounds):
             number = self.steps_done * self.settings.critic_rounds + round_
-            chosen = self.randomness.poisson_sample(len(self._data), self.schedule.sampling_rate, number)
+            chosen = self.randomness.poisson_sample(len(self.data), self.schedule.sampling_rate, number)
             sums = self.clipped_sums(chosen, horizon, number)
             set_noisy_gradients(self.learnt_weights(), sums, self.schedule, self.randomness, number)
-            self._critic_optimizer.step()
-        loss = self._update_generators(self._rows(*self._fake(self.settings.batch_size, horizon)))
+            self.critic_optimizer.step()
+        loss = self.update_generators(self.shown_rows(*self.fake_series(self.settings.batch_size, horizon)))
         self.steps_done += 1
-        self._update_average()
+        self.update_average()
         if not math.isfinite(float(loss)):
             raise TrainingError("the generators' loss is not finite; lower generator_learning_rate")
         return {"records": 0.0}
 
     def learnt_weights(self) -> list[torch.nn.Parameter]:
         """The critics' weights, in the order in which their noise is drawn."""
-        return list(self._critics.parameters())
+        return list(self.critics.parameters())
 
     def clipped_sums(self, chosen: np.ndarray, horizon: int, number: int) -> dict[torch.Tensor, torch.Tensor]:
         """The sum over the chosen series (int64[k]) of the critics' gradients, each clipped to the norm; no noise yet.
@@ -105,12 +107,12 @@ class PrivateDoppelGANger(DoppelGANger):
             return {}
         noise = self.unit_noise(chosen, number)
         with torch.no_grad():
-            fake = self._rows(*self._fake(len(chosen), horizon, noise))
+            fake = self.shown_rows(*self.fake_series(len(chosen), horizon, noise))
         mixing = noise.uniform((len(chosen), 1)).to(self.device)
-        real = self._real_rows(self._source.rows(chosen, horizon))
+        real = self.shown_real_rows(self.batches.rows(chosen, horizon))
         critics = [
             CriticInput(judge, own, other, weight)
-            for (judge, weight), own, other in zip(self._judges.values(), real, fake, strict=True)
+            for (judge, weight), own, other in zip(self.judges.values(), real, fake, strict=True)
         ]
         return clipped_critic_sums(
             critics, mixing, penalty_weight=self.settings.penalty_weight, clip_norm=self.schedule.clip_norm

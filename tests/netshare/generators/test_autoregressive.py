@@ -8,9 +8,14 @@ import torch
 
 from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
 from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.interpolated_counts import (
+    ContextCounts,
+    counted_shares,
+    interpolated_columns,
+    learning_order,
+)
 from netshare.generators.autoregressive.lengths import PLACES, LengthCode
 from netshare.generators.autoregressive.networks import POSITION_BINS, position_bin
-from netshare.generators.autoregressive.recall import ContextCounts, learning_order, recall, recalled_columns
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
@@ -267,11 +272,11 @@ def test_counts_are_relative_frequencies_after_a_context():
     order = learning_order(schema.metadata)
     assert [schema.metadata[i].field for i in order[:2]] == ["service", "src_port"]
     layout = TokenLayout([schema.metadata[i] for i in order], 16)
-    assert layout.columns[min(recalled_columns(layout))].name == "dst_ip.byte0"
+    assert layout.columns[min(interpolated_columns(layout))].name == "dst_ip.byte0"
     rows = np.zeros((4, 10), np.int64)
     rows[:, 2], rows[:, 3] = [1, 1, 1, 2], [5, 5, 6, 7]
     counts = ContextCounts(rows, layout, 3, [2])
-    found = recall([counts], np.concatenate([rows, rows[:1] + 9]))
+    found = counted_shares([counts], np.concatenate([rows, rows[:1] + 9]))
     assert found.probability[:, 0] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1, 0])
     begin, end, _ = counts.find(rows)
     assert np.array_equal(counts.draw(begin, end, np.array([0.0, 0.5, 0.9, 0.9])), [5, 5, 6, 7])

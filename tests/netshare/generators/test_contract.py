@@ -1,17 +1,14 @@
-"""Every generator keeps the contract of `netshare/generators/base.py`; a new one is one line in GENERATORS."""
+"""Every registered kind of generator keeps the contract of `netshare/generators/base.py`."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from netshare.generators.autoregressive.generator import AutoregressiveGenerator
-from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.base import Generator, metadata_only
-from netshare.generators.doppelganger.generator import DoppelGANger
-from netshare.generators.doppelganger.settings import DoppelGANgerSettings
+from netshare.generators.registry import GeneratorChoice, kinds, spec_of
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import FieldError, TrainingError
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
@@ -27,19 +24,20 @@ from tests.netshare.generator_contract import trained as trained_for
 
 SMALL = {"batch_size": 16, "metadata_units": 16, "lstm_units": 12, "critic_units": 16, "critic_layers": 2}
 
-GENERATORS: dict[str, Callable[[Schema], Generator]] = {
-    "doppelganger": lambda schema: DoppelGANger(schema, DoppelGANgerSettings(**SMALL)),
-    "doppelganger-ranges": lambda schema: DoppelGANger(
-        schema,
-        DoppelGANgerSettings(auto_normalize=True, records_per_pass=3, discretize="argmax", critic_rounds=2, **SMALL),
-    ),
-    "doppelganger-packed": lambda schema: DoppelGANger(
-        schema, DoppelGANgerSettings(packing=3, lstm_initial_state="metadata", records_per_pass=2, **SMALL)
-    ),
-    "autoregressive": lambda schema: AutoregressiveGenerator(
-        schema, AutoregressiveSettings(batch_records=64, batch_series=16, window_records=4, burn_in_records=2)
-    ),
+SETTINGS: dict[str, dict[str, Any]] = {  # of a test, the name of the kind first; other kinds are tested as they come
+    "doppelganger": SMALL,
+    "doppelganger-ranges": dict(auto_normalize=True, records_per_pass=3, discretize="argmax", critic_rounds=2, **SMALL),
+    "doppelganger-packed": dict(packing=3, lstm_initial_state="metadata", records_per_pass=2, **SMALL),
+    "autoregressive": {"batch_records": 64, "batch_series": 16, "window_records": 4, "burn_in_records": 2},
 }
+
+
+def choice(name: str) -> GeneratorChoice:
+    kind = name.partition("-")[0]
+    return GeneratorChoice(kind, spec_of(kind).settings(**SETTINGS.get(name, {})))
+
+
+GENERATORS = {name: choice(name).build for name in dict.fromkeys([*kinds(), *SETTINGS])}
 
 STEPS = 6
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from netshare.generators.autoregressive.columns_net import ColumnsNet
-from netshare.generators.autoregressive.dense import LEAST_ROWS, batch_sizes, gru_cell, linear, linear_relu
+from netshare.generators.autoregressive.dense import MIN_ROWS, batch_sizes, gru_cell, linear, linear_relu
 from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.generators.autoregressive.networks import Condition
 from netshare.generators.autoregressive.record_sampling import BLOCK_SERIES
@@ -37,7 +37,7 @@ def hardly_trained() -> AutoregressiveGenerator:
     return generator
 
 
-@pytest.mark.parametrize("rows", [1, LEAST_ROWS - 1, LEAST_ROWS, 300])
+@pytest.mark.parametrize("rows", [1, MIN_ROWS - 1, MIN_ROWS, 300])
 def test_products_are_torchs_own(rows):
     torch.manual_seed(rows)
     x, state = torch.randn(rows, 24), torch.randn(rows, 16)
@@ -55,8 +55,8 @@ def test_batch_sizes_suffice_and_are_few(most):
     rows = np.arange(1, most + 1)
     sizes = batch_sizes(rows, most)
     assert np.all(sizes >= rows)
-    assert np.all(sizes <= np.minimum(most, np.maximum(rows * 1.3, LEAST_ROWS)))
-    assert len(np.unique(sizes[sizes >= LEAST_ROWS])) <= 30
+    assert np.all(sizes <= np.minimum(most, np.maximum(rows * 1.3, MIN_ROWS)))
+    assert len(np.unique(sizes[sizes >= MIN_ROWS])) <= 30
 
 
 def test_threads_change_nothing():

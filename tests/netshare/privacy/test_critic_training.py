@@ -42,7 +42,7 @@ def test_every_series_is_clipped_over_both_critics(data):
     generator = private(data, clip=0.4)
     alone = [generator.clipped_sums(np.array([k]), 6, 0) for k in (0, 5, 9)]
     for one in alone:
-        assert set(one) == set(generator._critics.parameters())
+        assert set(one) == set(generator.critics.parameters())
         assert float(torch.sqrt(sum((g**2).sum() for g in one.values()))) <= 0.4
     assert generator.clipped_sums(np.zeros(0, np.int64), 6, 0) == {}
 
@@ -52,21 +52,21 @@ def test_one_series_s_gradient_is_that_of_the_ordinary_loss(data):
     mine = generator.clipped_sums(np.array([7]), 6, number=5)
     noise = generator.unit_noise(np.array([7]), 5)  # the same fake rows and penalty point
     with torch.no_grad():
-        fake = generator._rows(*generator._fake(1, 6, noise))
-    mixing, real = noise.uniform((1, 1)), generator._real_rows(generator._source.rows(np.array([7]), 6))
+        fake = generator.shown_rows(*generator.fake_series(1, 6, noise))
+    mixing, real = noise.uniform((1, 1)), generator.shown_real_rows(generator.batches.rows(np.array([7]), 6))
     loss = sum(
         weight * critic_loss(judge, *pair, mixing, SMALL.penalty_weight)[0]
-        for (judge, weight), *pair in zip(generator._judges.values(), real, fake, strict=True)
+        for (judge, weight), *pair in zip(generator.judges.values(), real, fake, strict=True)
     )
     loss.backward()
-    for parameter in generator._critics.parameters():
+    for parameter in generator.critics.parameters():
         assert torch.allclose(mine[parameter], parameter.grad, atol=1e-4, rtol=1e-3)
 
 
 def test_the_critics_get_the_noise_that_was_accounted_for_and_the_generators_none(data):
     generator = private(data, noise=1.7, clip=0.3, rate=1e-12)  # nobody is drawn: noise alone
     seen = []
-    generator._critic_optimizer.step = lambda: seen.extend(p.grad.flatten() for p in generator._critics.parameters())
+    generator.critic_optimizer.step = lambda: seen.extend(p.grad.flatten() for p in generator.critics.parameters())
     assert generator.step() == {"records": 0.0}
     noise = torch.cat(seen).double() * generator.schedule.expected_batch / (1.7 * 0.3)
     low, high = chi2.ppf([5e-5, 1 - 5e-5], len(noise)) / len(noise)  # wrong once in 10,000 runs
@@ -79,7 +79,7 @@ def test_generators_learn_from_the_critics_alone(data):
     found = []
     for own in (data, nothing):
         generator = private(own, noise=1e-9, clip=1e-9)
-        generator._critic_optimizer.step = lambda: None
+        generator.critic_optimizer.step = lambda: None
         while not generator.done:
             generator.step()
         found.append(generator.sampling_weights())
@@ -93,7 +93,7 @@ def test_a_training_says_nothing_of_its_data(data, tmp_path):
 
 def test_no_series_are_held_back_to_choose_among_checkpoints(data):
     generator = private(data)
-    assert len(generator._selection.learning) == len(data) and generator._selection.compared == 0
+    assert len(generator.selection.learning) == len(data) and generator.selection.compared == 0
 
 
 def test_packing_is_refused(data):

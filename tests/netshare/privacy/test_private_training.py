@@ -67,7 +67,7 @@ def test_one_unit_s_gradient_is_that_of_its_likelihood(data):
     generator = private(data, clip=1e9)
     unit = int(np.argmax(data.lengths))  # in several windows
     mine = generator.clipped_sums(np.array([unit]))
-    metadata, tokens = generator._metadata_tokens(data.metadata), generator._length_tokens(data.metadata, data.lengths)
+    metadata, tokens = generator.metadata_tokens(data.metadata), generator.length_tokens(data.metadata, data.lengths)
     common = (data, SMALL, generator.device)
     everything = np.arange(len(data))
     split = {"train": everything, "held": np.zeros(0, np.int64), "conversations": everything}
@@ -157,7 +157,7 @@ def test_recall_is_refused(data):
 
 def test_it_learns_where_there_is_little_noise(data):
     generator = private(data, noise=1e-3, rate=0.3, steps=20)
-    tokens = generator._metadata_tokens(data.metadata)
+    tokens = generator.metadata_tokens(data.metadata)
 
     def loss():
         from netshare.privacy.gradients.ghost_clipping import Tape

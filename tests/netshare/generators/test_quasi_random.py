@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from netshare.generators.autoregressive.even_draws import EvenDraws
 from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.quasi_random import QuasiRandom
 from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.preprocess.encoded import Column, Schema
 
@@ -16,14 +16,14 @@ ROWS = 2000
 
 def drawn(seed: int, *, columns: int = 3, batches: int = 1, known: int = 5) -> np.ndarray:
     """float32[batches * ROWS, columns]: numbers of rows whose tokens so far are known before each column."""
-    even = EvenDraws(columns, torch.Generator().manual_seed(seed))
+    source = QuasiRandom(columns, torch.Generator().manual_seed(seed))
     tokens = np.random.default_rng(seed)
     parts = []
     for _ in range(batches):
-        batch, numbers = even.batch(ROWS), []
+        batch, numbers = source.batch(ROWS), []
         for column in range(columns):
             batch.know(torch.from_numpy(tokens.integers(0, known, ROWS)))
-            numbers.append(batch.uniform(column).numpy())
+            numbers.append(batch.numbers(column).numpy())
         parts.append(np.stack(numbers, axis=1))
     return np.concatenate(parts)
 
@@ -43,10 +43,10 @@ def test_a_rare_event_comes_up_as_often_as_it_should_over_all_batches():
 
 
 def test_rows_alike_share_the_numbers_evenly():
-    even = EvenDraws(1, torch.Generator().manual_seed(0))
-    batch, groups = even.batch(ROWS), np.random.default_rng(0).integers(0, 10, ROWS)
+    source = QuasiRandom(1, torch.Generator().manual_seed(0))
+    batch, groups = source.batch(ROWS), np.random.default_rng(0).integers(0, 10, ROWS)
     batch.know(torch.from_numpy(groups))
-    numbers = batch.uniform(0).numpy()
+    numbers = batch.numbers(0).numpy()
     small = np.bincount(groups, numbers < 0.1, 10) / np.bincount(groups)
     assert np.abs(small - 0.1).max() < 0.02  # drawn one by one: 0.1 give or take 0.02, so that some are further off
 
@@ -67,12 +67,12 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others():
 
 
 def test_only_the_rows_asked_for_get_numbers():
-    even = EvenDraws(2, torch.Generator().manual_seed(0))
-    batch, rows = even.batch(100), torch.tensor([3, 50, 51, 99])
-    numbers = batch.uniform(0, rows)
+    source = QuasiRandom(2, torch.Generator().manual_seed(0))
+    batch, rows = source.batch(100), torch.tensor([3, 50, 51, 99])
+    numbers = batch.numbers(0, rows)
     assert numbers.shape == (4,)
     assert numbers.min() >= 0 and numbers.max() < 1
-    assert even.batch(0).uniform(1).shape == (0,)
+    assert source.batch(0).numbers(1).shape == (0,)
 
 
 def test_a_sample_strays_less_from_the_model_than_independent_draws():

@@ -1,4 +1,5 @@
-"""Uniform numbers that are spread evenly over rows that are alike, so that a sample strays less from what a model says.
+"""Quasi-random numbers: uniform numbers that are spread evenly over rows that are alike, so that a sample strays less from
+its model than independent draws would.
 
 Rows are drawn column after column. Drawn one by one, a value of probability p comes up p n times, give or take the square
 root of that; a synthetic trace would stray from its model by as much as a real one strays from the network's habits, on
@@ -15,12 +16,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-GOLDEN = (5**0.5 - 1) / 2
-NEIGHBOURS = 16  # rows next to one another whose places are shuffled, so that no two columns' numbers go hand in hand
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+NEIGHBOURS = 16  # rows next to one another whose places are shuffled, so that columns' numbers are not correlated
 
 
-class EvenDraws:
-    """Uniform numbers for some columns, drawn for one batch of rows after another.
+class QuasiRandom:
+    """Quasi-random numbers for some columns, drawn for one batch of rows after another.
 
     Args:
         columns: how many numbers a row needs.
@@ -32,15 +33,15 @@ class EvenDraws:
         self._begin = self._random.random(columns)
         self._used = np.zeros(columns, np.int64)
 
-    def batch(self, rows: int) -> EvenBatch:
+    def batch(self, rows: int) -> QuasiRandomBatch:
         """So many rows more, of which nothing is known yet."""
-        return EvenBatch(self, rows)
+        return QuasiRandomBatch(self, rows)
 
     def numbers(self, column: int, rows: int) -> np.ndarray:
         """float32[rows] in [0, 1): the next numbers of a column, for rows in their order."""
         block = np.arange(rows) // NEIGHBOURS
         place = np.argsort(block + self._random.random(rows))
-        sequence = (self._begin[column] + (self._used[column] + place) * GOLDEN) % 1.0
+        sequence = (self._begin[column] + (self._used[column] + place) * GOLDEN_RATIO) % 1.0
         self._used[column] += rows
         return np.minimum(sequence.astype(np.float32), np.float32(1 - 2**-24))
 
@@ -49,12 +50,12 @@ class EvenDraws:
         return self._random.permutation(rows)
 
 
-class EvenBatch:
+class QuasiRandomBatch:
     """Rows whose columns become known one after another."""
 
-    def __init__(self, draws: EvenDraws, rows: int) -> None:
+    def __init__(self, source: QuasiRandom, rows: int) -> None:
         self.rows = rows
-        self._draws, self._order, self._group = draws, draws.shuffled(rows), np.zeros(rows, np.int64)
+        self._source, self._order, self._group = source, source.shuffled(rows), np.zeros(rows, np.int64)
 
     def know(self, tokens: torch.Tensor) -> None:
         """The next column's tokens, int64[rows]: rows that were alike so far are put in their order."""
@@ -66,7 +67,7 @@ class EvenBatch:
         ordered = key[self._order]
         self._group[self._order] = np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
 
-    def uniform(self, column: int, rows: torch.Tensor | None = None) -> torch.Tensor:
+    def numbers(self, column: int, rows: torch.Tensor | None = None) -> torch.Tensor:
         """float32[n]: numbers of a column for these rows (int64[n] ascending numbers; all if None)."""
         chosen = self._order
         if rows is not None:
@@ -74,6 +75,6 @@ class EvenBatch:
             asked[rows.numpy()] = True
             chosen = chosen[asked[chosen]]
         out = np.empty(self.rows, np.float32)
-        out[chosen] = self._draws.numbers(column, len(chosen))
+        out[chosen] = self._source.numbers(column, len(chosen))
         found = torch.from_numpy(out)
         return found if rows is None else found[rows]

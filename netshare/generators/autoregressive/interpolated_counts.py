@@ -1,4 +1,4 @@
-"""Which values followed a context in the training trace: counts that addresses, spans and lengths are interpolated with.
+"""Counts of which values followed a context in the training trace; addresses, spans and lengths are interpolated with them.
 
 A net alone needs many flows before it knows the hosts of a network. Interpolating it with relative frequencies given
 several contexts ("deleted interpolation", Jelinek and Mercer, "Interpolated estimation of Markov source parameters from
@@ -8,7 +8,7 @@ lasts and who takes part. How far each context is trusted is learnt on flows tha
 training trace come back about as often as they do in other traffic of the same network, and not more often.
 
 The counts are made from metadata rows that are kept with the model: whoever holds the model's file can read addresses
-of the training trace from it. Models under differential privacy must do without (`recall=False`).
+of the training trace from it. Models under differential privacy must do without (the setting `recall: false`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from netshare.preprocess.encoded import Column
 from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 from netshare.preprocess.ragged import offsets_of
 
-LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
+MIN_DIGITS = 3  # fields of so many equal columns, not bits, are interpolated: addresses, but neither ports nor tags
 TOKEN_MASK = np.uint64(2**16 - 1)
 SPAN = "span.token"
-NUMBERS = (SPAN, LENGTH)  # recalled columns that are no digits of addresses
+NUMBERS = (SPAN, LENGTH)  # interpolated columns that are no digits of addresses
 COARSE = 16
 FEATURES = 3  # of each context: how often seen, how many values, how concentrated
 
 
 @dataclass(frozen=True)
-class Recalled:
-    """What counts say about one column of some rows; K contexts.
+class CountedShares:
+    """Shares by count of one column of some rows, after each of K contexts.
 
     probability: float32[n, K], relative frequency of the row's own token (0 where the context was never seen)
     features: float32[n, K, FEATURES], of the context alone
@@ -43,39 +43,39 @@ class Recalled:
     probability: np.ndarray
     features: np.ndarray
 
-    def take(self, index: np.ndarray) -> Recalled:
+    def take(self, index: np.ndarray) -> CountedShares:
         """The rows at `index` (int[k])."""
-        return Recalled(self.probability[index], self.features[index])
+        return CountedShares(self.probability[index], self.features[index])
 
-    def and_also(self, other: Recalled) -> Recalled:
+    def and_also(self, other: CountedShares) -> CountedShares:
         """These rows, then the other's."""
-        return Recalled(
+        return CountedShares(
             np.concatenate([self.probability, other.probability]), np.concatenate([self.features, other.features])
         )
 
 
 def learning_order(columns: Sequence[Column]) -> list[int]:
-    """Positions of the columns in the order in which they are learnt: as in the schema, but recalled fields last.
+    """Positions of the columns in the order in which they are learnt: as in the schema, but interpolated fields last.
 
     What a flow does is then drawn before who does it, so that addresses that are new do not distort it.
     """
-    recalled = [i for own in _recalled_fields(columns) for i in own]
-    return [i for i in range(len(columns)) if i not in recalled] + recalled
+    last = [i for own in _interpolated_fields(columns) for i in own]
+    return [i for i in range(len(columns)) if i not in last] + last
 
 
-def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
-    """For each column to recall, its contexts as lists of earlier columns: the columns of its field before it, alone;
+def interpolated_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
+    """For each column to interpolate, its contexts as lists of earlier columns: the columns of its field before it, alone;
     with the first columns of the categorical fields (protocol, port tokens ...) together; with these and each other.
     Spans and lengths have contexts of their own: the service, when a series starts, and for lengths how long it lasts and
     who takes part; times coarsely too. A column's number plus that of all columns means its coarse values; that of the
-    recalled column itself means that its coarse values are what is counted.
+    interpolated column itself means that its coarse values are what is counted.
     """
     fields = _fields(layout.columns)
     contexts: dict[int, list[list[int]]] = {}
-    recalled = _recalled_fields(layout.columns)
-    for own in recalled:
+    interpolated = _interpolated_fields(layout.columns)
+    for own in interpolated:
         earlier = [other for other in fields.values() if other[-1] < own[0]]
-        services = [other[0] for other in earlier if other not in recalled and _is_categorical(layout, other)]
+        services = [other[0] for other in earlier if other not in interpolated and _is_categorical(layout, other)]
         finer = [
             [i for i in other if layout.columns[i].kind == "categorical" and i not in services] for other in earlier
         ]
@@ -90,7 +90,7 @@ def recalled_columns(layout: TokenLayout) -> dict[int, list[list[int]]]:
 
 def _contexts_of_number(layout: TokenLayout, column: int) -> list[list[int]]:
     fields = {name: own for name, own in _fields(layout.columns).items() if own[-1] < column}
-    whom = [own for own in _recalled_fields(layout.columns) if own[-1] < column]
+    whom = [own for own in _interpolated_fields(layout.columns) if own[-1] < column]
     services = [own[0] for own in fields.values() if own not in whom and _is_categorical(layout, own)]
     service = [i for name in ("protocol", "dst_port") for i in fields.get(name, [])]  # to the very port
     times = [fields[name][0] for name in ("start", "span") if name in fields]
@@ -113,7 +113,7 @@ class ContextCounts:
 
     Args:
         rows: int64[n, columns], tokens of metadata rows.
-        column: the column to recall; rows in which it is off are left out.
+        column: the column to interpolate; rows in which it is off are left out.
         context: columns before it; with the number of all columns added, their coarse values. With it, the column
             itself: its coarse values are counted, and shared out among their tokens as they are in all the rows.
     """
@@ -203,27 +203,27 @@ class _Places:
         return self._order[np.clip(np.searchsorted(self._until, target, side="right"), first, last)]
 
 
-def recall(tables: list[ContextCounts], rows: np.ndarray) -> Recalled:
-    """What the tables of one column say about rows."""
+def counted_shares(tables: list[ContextCounts], rows: np.ndarray) -> CountedShares:
+    """The shares of rows by the counts of one column."""
     probability = np.zeros((len(rows), len(tables)), np.float32)
     features = np.zeros((len(rows), len(tables), FEATURES), np.float32)
     for k, table in enumerate(tables):
         begin, end, features[:, k] = table.find(rows)
         probability[:, k] = table.probability(rows, end - begin)
-    return Recalled(probability, features)
+    return CountedShares(probability, features)
 
 
-def recall_without_own(
+def shares_by_other_folds(
     rows: np.ndarray, folds: np.ndarray, layout: TokenLayout, column: int, contexts: list[list[int]]
-) -> Recalled:
-    """What counts over the rows of the other folds say about each row; folds: int64[n]."""
+) -> CountedShares:
+    """The shares of each row by counts over the rows of the other folds; folds: int64[n], the fold of each row."""
     probability = np.zeros((len(rows), len(contexts)), np.float32)
     features = np.zeros((len(rows), len(contexts), FEATURES), np.float32)
     for fold in np.unique(folds):
         own = folds == fold
-        found = recall([ContextCounts(rows[~own], layout, column, context) for context in contexts], rows[own])
+        found = counted_shares([ContextCounts(rows[~own], layout, column, context) for context in contexts], rows[own])
         probability[own], features[own] = found.probability, found.features
-    return Recalled(probability, features)
+    return CountedShares(probability, features)
 
 
 def _coarse_values(column: Column, size: int) -> np.ndarray:
@@ -243,12 +243,12 @@ def _fields(columns: Sequence[Column]) -> dict[str, list[int]]:
     return fields
 
 
-def _recalled_fields(columns: Sequence[Column]) -> list[list[int]]:
-    """Columns of each field that is recalled."""
+def _interpolated_fields(columns: Sequence[Column]) -> list[list[int]]:
+    """Columns of each field that is interpolated."""
     return [
         own
         for own in _fields(columns).values()
-        if len(own) >= LEAST_DIGITS and len({(columns[i].kind, columns[i].cardinality) for i in own}) == 1
+        if len(own) >= MIN_DIGITS and len({(columns[i].kind, columns[i].cardinality) for i in own}) == 1
         and columns[own[0]].cardinality > 2
     ]  # fmt: skip
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from netshare.evaluation.metrics.redraws import FlowRedraws
 from netshare.evaluation.options import Provenance, Resampling
 from netshare.evaluation.report import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks.all_tasks import ABOUT_TRAINING, TASKS, run_tasks
+from netshare.evaluation.tasks.registry import TASKS, TaskNames, chosen_tasks, run_tasks
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.trace import Trace
 
@@ -59,13 +58,14 @@ def evaluate_traces(
     provenance: Provenance,
     seed: int,
     resampling: Resampling,
-    tasks: Collection[str] | Literal["auto"] | None,
+    tasks: TaskNames,
     metrics: Collection[Metric] | None,
 ) -> Report:
     """All figures about a synthetic trace; see `netshare.evaluate`."""
     _check(given, provenance.before_repair)
     if seed < 0:
         raise ConfigError(f"seed: found {seed}, give 0 or more")
+    chosen = chosen_tasks(tasks)
     kind = given.train.kind
     rng = np.random.default_rng(seed)
     notes: list[str] = []
@@ -114,19 +114,13 @@ def evaluate_traces(
         charts=charts_of(kind, specs, values, frame, categories),
         tasks=run_tasks(
             compared,
-            _without_those_about_training(tasks) if halves else tasks,
+            [name for name in chosen if not (halves and TASKS[name].about_training)],
             seed,
             {role: whole[role] for role in ("train", "holdout", "synthetic")},
         ),
         ratio_interval=distances.ratio_interval,
         plugins=plugin_results(kind, compared, _flows_drawn_again(compared), resampling.redraws, seed, metrics),
     )
-
-
-def _without_those_about_training(tasks: Collection[str] | str | None) -> Collection[str]:
-    """Whether S gives training flows away cannot be asked where B was trained on too."""
-    chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
-    return [name for name in chosen if name not in ABOUT_TRAINING]
 
 
 def _check(given: Traces, before_repair: Trace | None) -> None:

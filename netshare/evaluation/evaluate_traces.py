@@ -29,7 +29,7 @@ from netshare.evaluation.metrics.fields import (
 from netshare.evaluation.metrics.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.metrics.measures import TimeFrame
 from netshare.evaluation.metrics.plugins import Metric, plugin_results
-from netshare.evaluation.metrics.redraws import FlowRedraws
+from netshare.evaluation.metrics.redraws import drawn_again
 from netshare.evaluation.options import Provenance, Resampling
 from netshare.evaluation.report import Report
 from netshare.evaluation.split import split_by_flow
@@ -119,7 +119,7 @@ def evaluate_traces(
             {role: whole[role] for role in ("train", "holdout", "synthetic")},
         ),
         ratio_interval=distances.ratio_interval,
-        plugins=plugin_results(kind, compared, _flows_drawn_again(compared), resampling.redraws, seed, metrics),
+        plugins=plugin_results(kind, compared, _flows_drawn_again(views), resampling.redraws, seed, metrics),
     )
 
 
@@ -206,12 +206,12 @@ def _bootstrap(trace: Trace, rng: np.random.Generator) -> Trace:
     return trace.take(rng.integers(0, len(trace), len(trace)))
 
 
-def _flows_drawn_again(traces: Mapping[str, Trace]) -> Callable[[str, np.random.Generator], Trace]:
-    """A function that gives, for a role, as many of its flows drawn with replacement, in the trace's order."""
-    flows = {role: FlowRedraws(trace) for role, trace in traces.items()}
+def _flows_drawn_again(views: Mapping[str, TraceView]) -> Callable[[str, np.random.Generator], Trace]:
+    """A function that gives, for a role, as many of its flows drawn with replacement, records in the trace's order."""
 
     def redrawn(role: str, rng: np.random.Generator) -> Trace:
-        times = flows[role].draw(rng).astype(np.int64)
-        return traces[role].take(np.repeat(np.arange(len(times)), times))
+        view = views[role]
+        times = drawn_again(len(view.flows), rng)[view.flow_of_record]
+        return view.trace.take(np.repeat(np.arange(len(times)), times))
 
     return redrawn

@@ -21,6 +21,7 @@ import numpy as np
 from netshare.postprocess.rules import is_multicast
 from netshare.preprocess.addresses import parse_addresses
 from netshare.preprocess.errors import FieldError
+from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 from netshare.preprocess.trace import Trace
 
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
@@ -256,8 +257,5 @@ def _leading_zeros(values: np.ndarray) -> np.ndarray:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
-    mixed = values + _U64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> _U64(30))) * _U64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> _U64(27))) * _U64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> _U64(31))
+    """uint64[n]: the next number of SplitMix64 after each of uint64[n]."""
+    return mix64(values + GOLDEN_GAMMA)

@@ -15,6 +15,7 @@ import numpy as np
 from netshare.postprocess import rules
 from netshare.postprocess.checksums import fill_sums
 from netshare.postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
+from netshare.preprocess.ragged import positions_within
 
 START = 64  # bytes of a body that may differ from its filling
 
@@ -172,7 +173,7 @@ def _scatter_blocks(buffer: np.ndarray, position: np.ndarray, blocks: np.ndarray
 def _ragged(length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row and column of each element of a table whose rows have these lengths: int64[total] each."""
     row = np.repeat(np.arange(len(length)), length)
-    return row, np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+    return row, positions_within(length)
 
 
 def _start(body: Body) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 
 from netshare.postprocess import rules
 from netshare.postprocess.sequence import endpoints, mix
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.trace import Trace
 
 MAXIMUM_LIFETIME_NS = 120 * 10**9  # RFC 9293, 3.4.2: the maximum segment lifetime; no SYN is repeated after so long
@@ -110,7 +111,7 @@ def find_conversations(trace: Trace | Mapping[str, np.ndarray]) -> Segments:
     payload, whole = payload_of(trace, rows)
     return Segments(
         rows=rows,
-        starts=np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0)),
+        starts=run_starts(begins),
         forward=source < destination,
         flags=trace["tcp_flags"][rows].astype(np.int64),
         payload=payload,
@@ -131,7 +132,7 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     found = find_conversations(trace)
     position = np.arange(len(found))
     begins = (found.starts == position) | _opens(found, trace["time"][found.rows])
-    starts = np.maximum.accumulate(np.where(begins, position, 0))
+    starts = run_starts(begins)
     number = np.cumsum(begins) - 1
     previous, heard = last_before(np.ones(len(found), dtype=bool), found.forward, starts)
     of_conversation = {field.name: getattr(found, field.name) for field in fields(Segments)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from netshare.postprocess import rules
 from netshare.postprocess.tcp_connections import Connections, groups_with, last_before
+from netshare.preprocess.ragged import offsets_of, run_starts
 from netshare.preprocess.trace import Trace
 
 LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
@@ -148,7 +149,7 @@ def reflected(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndar
     high[begins] = low[begins]
     begins[1:] |= (low[1:] >= high[:-1]) | (low[1:] == high[1:])  # there the value before does not count
     high[begins] = low[begins]
-    rank = position - np.maximum.accumulate(np.where(begins, position, 0))
+    rank = position - run_starts(begins)
     active, stride = np.flatnonzero(rank >= 1), 1
     while len(active):
         before = active - stride
@@ -182,7 +183,7 @@ def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposi
     until = np.maximum(np.searchsorted(clock, clock - (LONGEST_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
     least = np.zeros(len(found), dtype=np.int64)
     for direction in (found.forward, ~found.forward):
-        counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
+        counted = offsets_of(moves & ~direction)
         least[direction] = (counted[until] - counted[found.starts])[direction]
     syn = found.has(rules.TCP_SYN)
     known = (found.heard >= 0) | syn | found.sides(syn)[1]
@@ -231,7 +232,7 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
     quiet[rows] &= np.maximum(*last_before(closing, part.forward, part.starts)) < 0
     alternates = np.zeros(len(found), dtype=bool)
     alternates[1:] = quiet[1:] & quiet[:-1] & (found.forward[1:] != found.forward[:-1])
-    run = np.maximum.accumulate(np.where(alternates, 0, position))
+    run = run_starts(~alternates)
     return (quiet & ((position - run) % 2 == 0)).astype(np.uint64)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import Flows
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.series import FLOW_MEASUREMENTS, METADATA_OF_FLOW, PACKET_MEASUREMENTS, SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace
 
@@ -124,23 +125,13 @@ def cut_series(
     if flows.direction is not None:
         measurements["direction"] = flows.direction
 
-    whole = SeriesTable(trace.kind, metadata, measurements, offsets, plan.width, dict(trace.categories))
-    return {int(k): take_series(whole, np.flatnonzero(chunk == k)) for k in np.unique(chunk)}
+    whole = SeriesTable(metadata, measurements, offsets, trace.kind, plan.width, dict(trace.categories))
+    return {int(k): whole.take(np.flatnonzero(chunk == k)) for k in np.unique(chunk)}
 
 
 def take_series(table: SeriesTable, index: np.ndarray) -> SeriesTable:
     """The series at the positions `index` (int64), in its order."""
-    lengths = table.lengths[index]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    records = np.arange(offsets[-1]) + np.repeat(table.offsets[:-1][index] - offsets[:-1], lengths)
-    return SeriesTable(
-        table.kind,
-        {name: values[index] for name, values in table.metadata.items()},
-        {name: values[records] for name, values in table.measurements.items()},
-        offsets,
-        table.chunk_width,
-        table.categories,
-    )
+    return table.take(index)
 
 
 def _round_up(width: int) -> int:
@@ -156,8 +147,7 @@ def _series_starts(flow: np.ndarray, chunk: np.ndarray, longest: int) -> np.ndar
     """int64[n_series]: positions (in flow order) at which a new series begins."""
     if len(flow) == 0:
         return np.zeros(0, np.int64)
-    change = np.ones(len(flow), dtype=bool)
-    change[1:] = (flow[1:] != flow[:-1]) | (chunk[1:] != chunk[:-1])
-    run_start = np.flatnonzero(change)
-    within = np.arange(len(flow)) - np.repeat(run_start, np.diff(np.append(run_start, len(flow))))
+    begins = np.ones(len(flow), dtype=bool)
+    begins[1:] = (flow[1:] != flow[:-1]) | (chunk[1:] != chunk[:-1])
+    within = np.arange(len(flow)) - run_starts(begins)
     return np.flatnonzero(within % longest == 0)

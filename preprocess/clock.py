@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.ragged import offsets_of, sums_since_first
 from netshare.preprocess.series import SeriesTable
 
 QUIET_SHARE = 0.01  # of the chunk's width
@@ -76,7 +77,7 @@ class Clock:
     def to_busy(self, times: np.ndarray) -> np.ndarray:
         """int64[n] busy times of int64[n] real ones; those in a stretch that is left out have that of its beginning."""
         begins, ends = np.asarray(self.begins, np.int64), np.asarray(self.ends, np.int64)
-        before = np.concatenate([[0], np.cumsum(ends - begins)])
+        before = offsets_of(ends - begins)
         passed = np.searchsorted(begins, times, side="right")
         inside = np.maximum(np.concatenate([[0], ends])[passed] - times, 0)
         return times - before[passed] + inside
@@ -84,7 +85,7 @@ class Clock:
     def to_real(self, busy: np.ndarray) -> np.ndarray:
         """int64[n] real times of int64[n] busy ones."""
         begins, ends = np.asarray(self.begins, np.int64), np.asarray(self.ends, np.int64)
-        before = np.concatenate([[0], np.cumsum(ends - begins)])
+        before = offsets_of(ends - begins)
         passed = np.searchsorted(begins - before[:-1], busy, side="left")
         return (
             busy + before[np.maximum(passed, self.begins[:1] == (0,))]
@@ -140,10 +141,8 @@ class Clock:
 
 def _record_times(table: SeriesTable) -> np.ndarray:
     """int64[n_records]: ns from the start of the chunk."""
-    gaps = table.measurements["interarrival"].astype(np.int64)
-    gaps[table.offsets[:-1]] = 0
-    since = np.cumsum(gaps)
-    return since + np.repeat(table.metadata["start"].astype(np.int64) - since[table.offsets[:-1]], table.lengths)
+    since_first = sums_since_first(table.measurements["interarrival"].astype(np.int64), table.offsets)
+    return since_first + np.repeat(table.metadata["start"].astype(np.int64), table.lengths)
 
 
 def _with_times(table: SeriesTable, times: np.ndarray) -> SeriesTable:

@@ -100,7 +100,7 @@ class Codec:
             tables: by chunk number.
             encodings: see `fit`; with an encoding for `start`, starts are told in busy time, else in even time.
         """
-        merged = _merge([*tables.values()])
+        merged = _whole([*tables.values()])
         resolution, chosen = _resolution(merged), dict(encodings or {})
         even_starts = "start" not in chosen and len(np.unique(merged.metadata["start"])) > 1
         if even_starts:
@@ -152,7 +152,7 @@ class Codec:
         """
         if public and max_length is None:
             raise FieldError("a codec that measures nothing needs max_length, the records of the longest series")
-        merged = _merge(tables)
+        merged = _whole(tables)
         merged = replace(merged, measurements=to_mean_sizes(merged.measurements))
         chosen = dict(encodings or {})
         choices = FieldFitter(merged, style, chosen, ip2vec, constants and not public, public)
@@ -266,7 +266,7 @@ class Codec:
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)
         whole = {**metadata, "start": start, "span": span // self.resolution * self.resolution}
-        table = SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
+        table = SeriesTable(whole, measurements, offsets, self.kind, self.chunk_width, self.categories)
         return clock.to_real_table(table, metadata["start"])
 
     def describe(self) -> list[dict[str, Any]]:
@@ -368,28 +368,11 @@ def _ordered(names: Mapping[str, Any] | set[str], order: tuple[str, ...]) -> lis
     return [name for name in order if name in names] + sorted(name for name in names if name not in order)
 
 
-def _merge(tables: Sequence[SeriesTable]) -> SeriesTable:
+def _whole(tables: Sequence[SeriesTable]) -> SeriesTable:
     """All tables as one, to measure on."""
     if not tables:
         raise FieldError("no series to fit a codec on; the trace holds no usable records")
-    head = tables[0]
-    for table in tables[1:]:
-        for what in ("kind", "chunk_width", "categories"):
-            if getattr(table, what) != getattr(head, what):
-                raise FieldError(f"the chunks' {what} differ: {getattr(head, what)} and {getattr(table, what)}")
-        if set(table.metadata) != set(head.metadata) or set(table.measurements) != set(head.measurements):
-            raise FieldError("the chunks have different fields; cut them from one trace")
-    if len(tables) == 1:
-        return head
-    lengths = np.concatenate([table.lengths for table in tables])
-    return SeriesTable(
-        head.kind,
-        {name: np.concatenate([table.metadata[name] for table in tables]) for name in head.metadata},
-        {name: np.concatenate([table.measurements[name] for table in tables]) for name in head.measurements},
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        head.chunk_width,
-        head.categories,
-    )
+    return SeriesTable.concatenate(tables)
 
 
 def _resolution(table: SeriesTable) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netshare.preprocess.errors import FieldError
+from netshare.preprocess.ragged import Ragged
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(Ragged[np.ndarray]):
     """Ragged encoded series.
 
     metadata: float32[n_series, A]
@@ -74,32 +74,7 @@ class Encoded:
     offsets: int64[n_series + 1]; series i has the records offsets[i]:offsets[i + 1], at least one
     """
 
-    metadata: np.ndarray
-    measurements: np.ndarray
-    offsets: np.ndarray
     schema: Schema
-
-    def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.metadata) + 1 or int(self.offsets[-1]) != len(self.measurements):
-            raise FieldError(
-                f"offsets ({len(self.offsets)}, last {self.offsets[-1]}) do not fit {len(self.metadata)} series of "
-                f"{len(self.measurements)} records"
-            )
-
-    def __len__(self) -> int:
-        return len(self.metadata)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64[n_series]: records of each series."""
-        return np.diff(self.offsets)
-
-    def take(self, chosen: np.ndarray) -> Encoded:
-        """The series at `chosen` (int64[k]), in that order."""
-        lengths = self.lengths[chosen]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        records = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Encoded(self.metadata[chosen], self.measurements[records], offsets, self.schema)
 
     def save(self, folder: Path) -> None:
         """Write as npy files and JSON into `folder` (which must exist)."""

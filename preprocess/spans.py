@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.preprocess.fields.times import series_totals
+from netshare.preprocess.flows import number_by_first_appearance
 
 FLAGS = ("starts_here", "continues", "continued")  # equal in series that may exchange spans
 EXCHANGES = 16  # rounds, each with another partner
@@ -69,7 +70,7 @@ def _exchanged(span: np.ndarray, room: np.ndarray, alike: list[np.ndarray], rng:
     span = span.copy()
     if not (span > room).any():
         return span
-    group = _numbered(alike)
+    group = number_by_first_appearance(alike)
     sizes, rank = np.unique(np.concatenate([room, span]), return_inverse=True)
     key = group * len(sizes) + rank[: len(room)]
     order = np.argsort(key, kind="stable")
@@ -88,12 +89,3 @@ def _exchanged(span: np.ndarray, room: np.ndarray, alike: list[np.ndarray], rng:
         late = late[fits][chosen]
         span[late], span[partner] = span[partner], span[late]
     return span
-
-
-def _numbered(alike: list[np.ndarray]) -> np.ndarray:
-    """int64[n]: the same number for rows that are equal in all arrays."""
-    order = np.lexsort(alike)
-    rows = np.stack([part[order].astype(np.int64) for part in alike])
-    number = np.empty(len(order), np.int64)
-    number[order] = np.concatenate([[0], np.cumsum((rows[:, 1:] != rows[:, :-1]).any(axis=0))])
-    return number

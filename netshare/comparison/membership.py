@@ -30,10 +30,11 @@ from sklearn.preprocessing import StandardScaler
 from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
 from netshare.config.schema import AddressesSection, Config, read_input
-from netshare.evaluation.metrics.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
 from netshare.evaluation.tasks.neighbours import FOUND_OUT, describe_flows
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import group_flows_by_hash
+from netshare.preprocess.hashing import conversation_hashes, five_tuple_hashes, hash_columns
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.run.console import Console
@@ -144,7 +145,7 @@ def attack(
         dealt: uint64[n_conversations], keys in random order: the first two times `size` are members and others, the
             next fifth of all is the attacker's reference, and the rest its pool for shadow models.
     """
-    whole = conversation_keys(trace)
+    whole = conversation_hashes(trace)
     members, others = dealt[:size], dealt[size : 2 * size]
     fifth = len(dealt) // 5
     reference, pool = dealt[2 * fifth : 3 * fifth], dealt[3 * fifth :]
@@ -230,11 +231,11 @@ def _candidates(
     described = []
     for number, keys in enumerate((inside, outside)):
         part = _part(trace, whole, keys)
-        flows = group_by_flow(part)
+        flows = group_flows_by_hash(part)
         first = flows.order[flows.offsets[:-1]]
         drawn = np.argsort(hash_columns([np.full(len(flows), seed % 2**63 + number, np.int64),
-                                         five_tuple_keys(part)[first]]), kind="stable")  # fmt: skip
-        _, one = np.unique(conversation_keys(part)[first][drawn], return_index=True)
+                                         five_tuple_hashes(part)[first]]), kind="stable")  # fmt: skip
+        _, one = np.unique(conversation_hashes(part)[first][drawn], return_index=True)
         described.append(describe_flows(part)[drawn[one]])
     count = min(len(each) for each in described)
     return np.concatenate([each[:count] for each in described]), np.arange(2 * count) < count
@@ -245,7 +246,7 @@ def _part(trace: Trace, whole: np.ndarray, keys: np.ndarray) -> Trace:
 
 
 def _deal(trace: Trace, seed: int) -> np.ndarray:
-    return np.random.default_rng(derive_seed(seed, "membership")).permutation(np.unique(conversation_keys(trace)))
+    return np.random.default_rng(derive_seed(seed, "membership")).permutation(np.unique(conversation_hashes(trace)))
 
 
 def _sizes(sizes: Sequence[int] | None, conversations: int, name: str) -> list[int]:

@@ -26,7 +26,6 @@ from netshare.evaluation.metrics.fields import (
     unshared_fields,
     with_common_categories,
 )
-from netshare.evaluation.metrics.flows import count_flows, group_by_flow, sample_flows
 from netshare.evaluation.metrics.measures import TimeFrame
 from netshare.evaluation.metrics.plugins import Metric, plugin_results
 from netshare.evaluation.metrics.redraws import drawn_again
@@ -35,6 +34,7 @@ from netshare.evaluation.report import Report
 from netshare.evaluation.split import split_by_flow
 from netshare.evaluation.tasks.registry import TASKS, TaskNames, chosen_tasks, run_tasks
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import count_flows, group_flows_by_hash, sample_flows
 from netshare.preprocess.trace import Trace
 
 LARGE_FLOW = 0.2  # share of a trace's records in one flow from which the report warns of it
@@ -180,7 +180,7 @@ def _size_notes(sizes: dict[str, TraceSize]) -> list[str]:
 
 
 def _large_flow_notes(traces: dict[str, Trace]) -> list[str]:
-    shares = {role: float(group_by_flow(trace).sizes.max()) / len(trace) for role, trace in traces.items()}
+    shares = {role: float(group_flows_by_hash(trace).lengths.max()) / len(trace) for role, trace in traces.items()}
     role = max(shares, key=lambda each: shares[each])
     if shares[role] < LARGE_FLOW or len(traces[role]) < 100:
         return []

@@ -22,6 +22,7 @@ import torch
 
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import FieldError, TrainingError
+from netshare.preprocess.ragged import offsets_of
 
 
 class Generator(ABC):
@@ -165,7 +166,7 @@ class Generator(ABC):
 def metadata_only(metadata: np.ndarray, lengths: np.ndarray, schema: Schema) -> Encoded:
     """Series of these metadata (float32[n, A]) and lengths (int64[n]) for `Generator.prepare_metadata`; their records are
     zeros."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     return Encoded(metadata, np.zeros((int(offsets[-1]), len(schema.measurements)), np.float32), offsets, schema)
 
 

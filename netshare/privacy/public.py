@@ -6,6 +6,7 @@ It must be somebody else's: a trace that shares its file with the private input 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def _with_tags(table: SeriesTable, chunk: int, count: int) -> SeriesTable:
     padded = np.zeros((len(table), count), np.uint8)
     padded[:, : tags.shape[1]] = tags
     metadata = {**table.metadata, "chunk_tags": padded}
-    return SeriesTable(table.kind, metadata, table.measurements, table.offsets, table.chunk_width, table.categories)
+    return replace(table, metadata=metadata)
 
 
 def _also_input(path: Path) -> ConfigError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.timeseries.table import TimeSeries
 
 MOST_ROWS = 100  # encoded records of the longest series, where a season does not say otherwise
@@ -40,7 +41,7 @@ def fold_records(values: np.ndarray, offsets: np.ndarray, fold: int) -> tuple[np
     """
     lengths = np.diff(offsets)
     rows = -(-lengths // fold)
-    ends = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+    ends = offsets_of(rows)
     owner = np.repeat(np.arange(len(lengths)), rows)
     first = (np.arange(ends[-1]) - ends[owner]) * fold
     within = np.minimum(first[:, None] + np.arange(fold), lengths[owner, None] - 1)
@@ -54,7 +55,7 @@ def unfold_records(
     """The inverse of `fold_records`: records [n_records, k] and their offsets."""
     rows = np.diff(offsets)
     lengths = (rows - 1) * fold + last
-    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ends = offsets_of(lengths)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     place = (np.arange(ends[-1]) - ends[owner]) + offsets[owner] * fold
     return values.reshape(len(values) * fold, -1)[place], ends

@@ -16,7 +16,6 @@ from functools import cached_property
 
 import numpy as np
 
-from netshare.evaluation.metrics.flows import Flows, destination_keys, group_by_flow, source_keys
 from netshare.evaluation.metrics.measures import (
     EMD,
     EMD_OF_LOG,
@@ -31,6 +30,8 @@ from netshare.evaluation.metrics.measures import (
     Measure,
     TimeFrame,
 )
+from netshare.preprocess.flows import Flows, group_flows_by_hash
+from netshare.preprocess.hashing import destination_hashes, source_hashes
 from netshare.preprocess.protocols import TCP
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind, Trace
 
@@ -45,12 +46,12 @@ class TraceView:
     @cached_property
     def flows(self) -> Flows:
         """The trace's records by five-tuple."""
-        return group_by_flow(self.trace)
+        return group_flows_by_hash(self.trace)
 
     @cached_property
     def flow_of_record(self) -> np.ndarray:
         """int64[n_records]: the flow of each record."""
-        return self.flows.of_record
+        return flow_of_record(self.flows)
 
     @cached_property
     def is_tcp(self) -> np.ndarray:
@@ -77,6 +78,13 @@ class TraceView:
     def rate(self, weights: np.ndarray | None = None) -> np.ndarray:
         """float64[TIME_BINS]: records in each time bin, each counted as often as float64[n_records] says."""
         return np.bincount(self.time_bin, weights, minlength=len(self.frame.edges) - 1).astype(np.float64)
+
+
+def flow_of_record(flows: Flows) -> np.ndarray:
+    """int64[n_records]: the flow of each record, in the trace's order."""
+    flow = np.empty(len(flows.order), np.int64)
+    flow[flows.order] = np.repeat(np.arange(len(flows)), flows.lengths)
+    return flow
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def _of_flow(view: TraceView) -> np.ndarray:
 
 
 def _of_gap(view: TraceView) -> np.ndarray:
-    return np.repeat(np.arange(len(view.flows)), view.flows.sizes - 1)
+    return np.repeat(np.arange(len(view.flows)), view.flows.lengths - 1)
 
 
 def _tcp_flags(view: TraceView) -> np.ndarray:
@@ -140,11 +148,11 @@ def _rate(view: TraceView) -> np.ndarray:
 
 
 def _sizes(view: TraceView) -> np.ndarray:
-    return view.flows.sizes
+    return view.flows.lengths
 
 
 def _repeats(view: TraceView) -> np.ndarray:
-    return view.flows.sizes > 1
+    return view.flows.lengths > 1
 
 
 def _interarrival(view: TraceView) -> np.ndarray:
@@ -154,11 +162,11 @@ def _interarrival(view: TraceView) -> np.ndarray:
 _FIVE_TUPLE_FIELDS = (
     FieldSpec(
         "src_address", "Source address [SA]", "record", (JSD, JSD_OF_RANKS),
-        lambda view: source_keys(view.trace), _of_record, PAPER_JSD_OF_RANKS,
+        lambda view: source_hashes(view.trace), _of_record, PAPER_JSD_OF_RANKS,
     ),
     FieldSpec(
         "dst_address", "Destination address [DA]", "record", (JSD, JSD_OF_RANKS),
-        lambda view: destination_keys(view.trace), _of_record, PAPER_JSD_OF_RANKS,
+        lambda view: destination_hashes(view.trace), _of_record, PAPER_JSD_OF_RANKS,
     ),
     FieldSpec("src_port", "Source port [SP]", "record", (JSD,), _column("src_port"), _of_record, PAPER_JSD),
     FieldSpec("dst_port", "Destination port [DP]", "record", (JSD,), _column("dst_port"), _of_record, PAPER_JSD),
@@ -188,7 +196,7 @@ PACKET_FIELDS: tuple[FieldSpec, ...] = (
     ),
     FieldSpec(
         "flow_volume", "Bytes a flow", "flow", (EMD_OF_LOG,),
-        lambda view: view.flows.total(view.trace["length"]), _of_flow, None, "bytes",
+        lambda view: view.flows.totals(view.trace["length"]), _of_flow, None, "bytes",
     ),
 )  # fmt: skip
 

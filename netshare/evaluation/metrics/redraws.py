@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from netshare.evaluation.metrics.fields import FieldSpec, TraceView
-from netshare.evaluation.metrics.flows import group_by_flow
+from netshare.evaluation.metrics.fields import FieldSpec, TraceView, flow_of_record
 from netshare.evaluation.metrics.intervals import Interval, log_ratios
 from netshare.evaluation.metrics.measures import PAPER_MEASURES, ROLES, Measure
+from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.trace import Trace
 
 Compared = tuple[FieldSpec, Measure]
@@ -25,8 +25,8 @@ class FlowRedraws:
     """Whole flows of a trace, drawn again and again with replacement, as weights of its records."""
 
     def __init__(self, trace: Trace) -> None:
-        flows = group_by_flow(trace)
-        self.flows, self.of_record = len(flows), flows.of_record
+        flows = group_flows_by_hash(trace)
+        self.flows, self.of_record = len(flows), flow_of_record(flows)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """float64[n_records]: how often each record was drawn."""

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.metrics.copying import CopyShare
-from netshare.evaluation.metrics.flows import destination_keys, hash_columns, source_keys
 from netshare.evaluation.metrics.intervals import share_interval
 from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
+from netshare.preprocess.hashing import destination_hashes, hash_columns, source_hashes
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.trace import Trace
 
@@ -36,7 +36,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     """
     rng = np.random.default_rng(seed)
     claims = {role: claims_of(trace) for role, trace in traces.items()}
-    known = np.unique(np.concatenate([source_keys(traces["train"]), destination_keys(traces["train"])]))
+    known = np.unique(np.concatenate([source_hashes(traces["train"]), destination_hashes(traces["train"])]))
     rows: list[tuple[Cell, ...]] = []
     figures: dict[str, dict[str, Any]] = {}
     disclosed: list[str] = []
@@ -85,7 +85,7 @@ def claims_of(trace: Trace) -> dict[str, Claims]:
 
     The lower port of a TCP or UDP record is taken for the service's, the host that has it for the one that offers it.
     """
-    source, destination = source_keys(trace), destination_keys(trace)
+    source, destination = source_hashes(trace), destination_hashes(trace)
     peers = _distinct(np.concatenate([source, destination]), np.concatenate([destination, source]))
     ported = (trace["protocol"] == TCP) | (trace["protocol"] == UDP)
     low, high = trace["src_port"][ported], trace["dst_port"][ported]

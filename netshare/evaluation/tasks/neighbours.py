@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.metrics.curves import Chart, cumulative
-from netshare.evaluation.metrics.flows import count_flows, group_by_flow
 from netshare.evaluation.metrics.intervals import (
     interval_text,
     median_ratio_interval,
@@ -26,6 +25,7 @@ from netshare.evaluation.metrics.intervals import (
     share_interval,
 )
 from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, figure_text, not_possible
+from netshare.preprocess.flows import count_flows, group_flows_by_hash
 from netshare.preprocess.trace import Trace
 
 MOST_FLOWS = 4000  # whose neighbours are sought
@@ -124,9 +124,9 @@ def distance_rows(figures: Mapping[str, Any]) -> tuple[tuple[Cell, ...], ...]:
 
 def describe_flows(trace: Trace) -> np.ndarray:
     """float64[n_flows, d]: what identifies each flow and a summary of its series; not standardised."""
-    flows = group_by_flow(trace)
+    flows = group_flows_by_hash(trace)
     first = flows.order[flows.offsets[:-1]]
-    time, starts, sizes = trace["time"], flows.offsets[:-1], flows.sizes
+    time, starts, sizes = trace["time"], flows.offsets[:-1], flows.lengths
     volume = trace["length" if trace.kind == "packet" else "bytes"].astype(np.float64)[flows.order]
     total = np.add.reduceat(volume, starts)
     spread = np.sqrt(np.add.reduceat((volume - np.repeat(total / sizes, sizes)) ** 2, starts) / sizes)
@@ -146,7 +146,7 @@ def describe_flows(trace: Trace) -> np.ndarray:
     if trace.kind == "packet":
         columns.append(trace["ttl"][first])
     else:
-        columns += [np.log1p(flows.total(trace["packets"])), np.log1p(flows.total(trace["duration"]) / 1e6)]
+        columns += [np.log1p(flows.totals(trace["packets"])), np.log1p(flows.totals(trace["duration"]) / 1e6)]
     return np.column_stack([np.asarray(column, np.float64) for column in columns])
 
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.metrics.distances import geometric_mean, jensen_shannon, ratio_to_floor
-from netshare.evaluation.metrics.flows import destination_keys, group_by_flow, source_keys
 from netshare.evaluation.metrics.intervals import Interval, interval_around, interval_text, log_ratios
 from netshare.evaluation.metrics.redraws import FlowRedraws
 from netshare.evaluation.tasks.section import Section, Table, Verdict
+from netshare.preprocess.flows import group_flows_by_hash
+from netshare.preprocess.hashing import destination_hashes, source_hashes
 from netshare.preprocess.trace import Trace
 
 CELLS = 30
@@ -195,15 +196,15 @@ def _deviation(values: np.ndarray) -> float:
 def _columns(trace: Trace) -> Columns:
     """The fields that are paired, one value a record."""
     columns: Columns = {
-        "source": source_keys(trace),
-        "destination": destination_keys(trace),
+        "source": source_hashes(trace),
+        "destination": destination_hashes(trace),
         "source port": trace["src_port"],
         "destination port": trace["dst_port"],
         "protocol": trace["protocol"],
     }
-    flows = group_by_flow(trace)
+    flows = group_flows_by_hash(trace)
     sizes = np.empty(len(trace), np.int64)
-    sizes[flows.order] = np.repeat(flows.sizes, flows.sizes)
+    sizes[flows.order] = np.repeat(flows.lengths, flows.lengths)
     columns["flow size"] = sizes
     if trace.kind == "packet":
         gaps = np.empty(len(trace), np.int64)

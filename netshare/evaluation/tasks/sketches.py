@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.metrics.flows import destination_keys, five_tuple_keys, source_keys
 from netshare.evaluation.metrics.intervals import interval_around, interval_text
 from netshare.evaluation.tasks.rank_correlation import spearman
 from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, figure_text, not_possible
+from netshare.preprocess.hashing import destination_hashes, five_tuple_hashes, source_hashes
 from netshare.preprocess.trace import Trace
 from netshare.sketches import SKETCHES
 from netshare.sketches.base import COUNTER_BYTES, distinct_counts
@@ -40,9 +40,9 @@ RANKED_ALIKE = 0.5  # Spearman
 TITLE, USE = "Heavy hitters by sketches", "comparing sketches for heavy hitters"
 ROLES = ("train", "holdout", "synthetic")
 KEYS = {
-    "destination address": destination_keys,
-    "source address": source_keys,
-    "five-tuple": five_tuple_keys,
+    "destination address": destination_hashes,
+    "source address": source_hashes,
+    "five-tuple": five_tuple_hashes,
 }
 
 

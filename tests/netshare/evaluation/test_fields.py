@@ -46,7 +46,7 @@ def test_known_values(view):
 def test_every_value_has_its_flow(trace: Trace):
     view = TraceView(trace, frame_of([trace]))
     values = extract(view)
-    sizes = view.flows.sizes
+    sizes = view.flows.lengths
     counted = {"record": sizes, "packet": sizes, "flow": np.ones_like(sizes), "five-tuple": np.ones_like(sizes)}
     for spec in fields_of(trace.kind):
         if spec.name not in values or spec.flow_of is None:

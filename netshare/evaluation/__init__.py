@@ -19,7 +19,7 @@ from netshare.evaluation.render.html import write_html
 from netshare.evaluation.render.markdown import write_markdown
 from netshare.evaluation.report import Report, SeriesReport
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks.all_tasks import TASKS
+from netshare.evaluation.tasks.registry import TASKS
 
 __all__ = [
     "TASKS",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.evaluate_traces import Traces, evaluate_traces
 from netshare.evaluation.metrics.plugins import Metric
 from netshare.evaluation.options import Provenance, Resampling
 from netshare.evaluation.report import Report, SeriesReport
+from netshare.evaluation.tasks.registry import TaskNames
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.readers import read_trace
 from netshare.preprocess.timeseries.table import TimeSeries
@@ -31,7 +32,7 @@ def evaluate(
     provenance: Provenance | None = None,
     seed: int = 0,
     resampling: Resampling | None = None,
-    tasks: Collection[str] | Literal["auto"] | None = "auto",
+    tasks: TaskNames = "auto",
     metrics: Collection[Metric] | None = None,
 ) -> Report: ...
 
@@ -45,7 +46,7 @@ def evaluate(
     provenance: Provenance | None = None,
     seed: int = 0,
     resampling: Resampling | None = None,
-    tasks: Collection[str] | Literal["auto"] | None = "auto",
+    tasks: TaskNames = "auto",
     metrics: Collection[Metric] | None = None,
 ) -> SeriesReport: ...
 
@@ -58,7 +59,7 @@ def evaluate(
     provenance: Provenance | None = None,
     seed: int = 0,
     resampling: Resampling | None = None,
-    tasks: Collection[str] | Literal["auto"] | None = "auto",
+    tasks: TaskNames = "auto",
     metrics: Collection[Metric] | None = None,
 ) -> Report | SeriesReport:
     """All figures about a synthetic trace.

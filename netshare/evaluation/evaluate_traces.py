@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -29,11 +28,11 @@ from netshare.evaluation.metrics.fields import (
 )
 from netshare.evaluation.metrics.measures import TimeFrame
 from netshare.evaluation.metrics.plugins import Metric, plugin_results
-from netshare.evaluation.metrics.redraws import FlowRedraws
+from netshare.evaluation.metrics.redraws import drawn_again
 from netshare.evaluation.options import Provenance, Resampling
 from netshare.evaluation.report import Report
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks.all_tasks import ABOUT_TRAINING, TASKS, run_tasks
+from netshare.evaluation.tasks.registry import TASKS, TaskNames, chosen_tasks, run_tasks
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import count_flows, group_flows_by_hash, sample_flows
 from netshare.preprocess.trace import Trace
@@ -59,13 +58,14 @@ def evaluate_traces(
     provenance: Provenance,
     seed: int,
     resampling: Resampling,
-    tasks: Collection[str] | Literal["auto"] | None,
+    tasks: TaskNames,
     metrics: Collection[Metric] | None,
 ) -> Report:
     """All figures about a synthetic trace; see `netshare.evaluate`."""
     _check(given, provenance.before_repair)
     if seed < 0:
         raise ConfigError(f"seed: found {seed}, give 0 or more")
+    chosen = chosen_tasks(tasks)
     kind = given.train.kind
     rng = np.random.default_rng(seed)
     notes: list[str] = []
@@ -114,19 +114,13 @@ def evaluate_traces(
         charts=charts_of(kind, specs, values, frame, categories),
         tasks=run_tasks(
             compared,
-            _without_those_about_training(tasks) if halves else tasks,
+            [name for name in chosen if not (halves and TASKS[name].about_training)],
             seed,
             {role: whole[role] for role in ("train", "holdout", "synthetic")},
         ),
         ratio_interval=distances.ratio_interval,
-        plugins=plugin_results(kind, compared, _flows_drawn_again(compared), resampling.redraws, seed, metrics),
+        plugins=plugin_results(kind, compared, _flows_drawn_again(views), resampling.redraws, seed, metrics),
     )
-
-
-def _without_those_about_training(tasks: Collection[str] | str | None) -> Collection[str]:
-    """Whether S gives training flows away cannot be asked where B was trained on too."""
-    chosen = TASKS if tasks == "auto" else ([tasks] if isinstance(tasks, str) else tasks or ())
-    return [name for name in chosen if name not in ABOUT_TRAINING]
 
 
 def _check(given: Traces, before_repair: Trace | None) -> None:
@@ -212,12 +206,12 @@ def _bootstrap(trace: Trace, rng: np.random.Generator) -> Trace:
     return trace.take(rng.integers(0, len(trace), len(trace)))
 
 
-def _flows_drawn_again(traces: Mapping[str, Trace]) -> Callable[[str, np.random.Generator], Trace]:
-    """A function that gives, for a role, as many of its flows drawn with replacement, in the trace's order."""
-    flows = {role: FlowRedraws(trace) for role, trace in traces.items()}
+def _flows_drawn_again(views: Mapping[str, TraceView]) -> Callable[[str, np.random.Generator], Trace]:
+    """A function that gives, for a role, as many of its flows drawn with replacement, records in the trace's order."""
 
     def redrawn(role: str, rng: np.random.Generator) -> Trace:
-        times = flows[role].draw(rng).astype(np.int64)
-        return traces[role].take(np.repeat(np.arange(len(times)), times))
+        view = views[role]
+        times = drawn_again(len(view.flows), rng)[view.flow_of_record]
+        return view.trace.take(np.repeat(np.arange(len(times)), times))
 
     return redrawn

@@ -21,8 +21,7 @@ overall figure of the report. A metric that fails is named in the report with it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -165,9 +164,9 @@ def plugin_results(
     """
     figures: list[PluginFigure] = []
     failures: list[PluginFailure] = []
-    for name, distribution, load in _offered(metrics):
+    for name, distribution, source in _offered(metrics):
         try:
-            metric = load()
+            metric = _loaded(source) if isinstance(source, EntryPoint) else source
             if kind in metric.kinds:
                 figures += _computed(metric, distribution, compared, redrawn, redraws, seed)
         except Exception as error:  # whatever a stranger's code raises must not end the report
@@ -175,15 +174,14 @@ def plugin_results(
     return PluginResults(tuple(figures), tuple(failures))
 
 
-def _offered(metrics: Collection[Metric] | None) -> Iterator[tuple[str, str, Callable[[], Metric]]]:
-    """Name, distribution, and a function that gives the metric."""
+def _offered(metrics: Collection[Metric] | None) -> Iterator[tuple[str, str, Metric | EntryPoint]]:
+    """Name, distribution, and the metric or where it is loaded from."""
     if metrics is not None:
-        for metric in metrics:
-            yield metric.name, IN_MEMORY, partial(replace, metric)
+        yield from ((metric.name, IN_MEMORY, metric) for metric in metrics)
         return
     found = [(_distribution(point), point.name, point) for point in entry_points(group=GROUP)]
     for distribution, name, point in sorted(found, key=lambda each: each[:2]):
-        yield name, distribution, partial(_loaded, point)
+        yield name, distribution, point
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -211,9 +209,7 @@ def _computed(
 ) -> list[PluginFigure]:
     rng = np.random.default_rng(seed)
     ours, floors = _against(metric, compared)
-    again = []
-    for _ in range(redraws):
-        again.append(_against(metric, {role: redrawn(role, rng) for role in compared}))
+    again = [_against(metric, {role: redrawn(role, rng) for role in compared}) for _ in range(redraws)]
     sizes = {role: len(each) for role, each in compared.items()}
     return [
         PluginFigure(

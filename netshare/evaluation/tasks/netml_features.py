@@ -14,6 +14,7 @@ import numpy as np
 
 from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.protocols import TCP, UDP
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.trace import Trace
 
 MODES = ("IAT", "SIZE", "IAT_SIZE", "STATS", "SAMP_NUM", "SAMP_SIZE")
@@ -56,7 +57,7 @@ class PacketFlows:
     def choose(self, flows: np.ndarray) -> PacketFlows:
         """Only the flows that bool[n_flows] names."""
         kept = np.repeat(flows, self.packets)
-        return PacketFlows(self.time[kept], self.size[kept], _offsets(self.packets[flows]))
+        return PacketFlows(self.time[kept], self.size[kept], offsets_of(self.packets[flows]))
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,6 @@ def features(flows: PacketFlows, scale: Scale) -> dict[str, np.ndarray]:
         "SAMP_NUM": _windows(flows, scale, np.ones(len(flow))),
         "SAMP_SIZE": _windows(flows, scale, flows.size),
     }
-
-
-def _offsets(sizes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _gaps(flows: PacketFlows) -> np.ndarray:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import Resampling, evaluate, split_by_flow
-from netshare.evaluation.tasks.all_tasks import TASKS, run_tasks
 from netshare.evaluation.tasks.hosts import claims_of, hosts
 from netshare.evaluation.tasks.neighbours import nearest, neighbours
 from netshare.evaluation.tasks.pairs import coarsened, pairs
 from netshare.evaluation.tasks.prediction import prediction
 from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.registry import TASKS, chosen_tasks, run_tasks
 from netshare.evaluation.tasks.section import number
 from netshare.evaluation.tasks.series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
 from netshare.evaluation.tasks.sketches import heavy_hitters, sketches
@@ -208,12 +208,16 @@ def test_cells_are_short() -> None:
 
 
 def test_tasks_are_chosen_by_name() -> None:
-    traces = parts(packet_trace(300))
-    assert [section.name for section in run_tasks(traces, ["series", "pairs"])] == ["pairs", "series"]
-    assert [section.name for section in run_tasks(traces, "auto")] == list(TASKS)
-    assert run_tasks(traces, None) == ()
+    assert chosen_tasks(["series", "pairs"]) == ["pairs", "series"]
+    assert (chosen_tasks("pairs"), chosen_tasks("auto"), chosen_tasks(None)) == (["pairs"], list(TASKS), [])
     with pytest.raises(ConfigError, match="found 'sketch', give some of pairs"):
-        run_tasks(traces, ["sketch"])
+        chosen_tasks(["sketch"])
+
+
+def test_every_task_gives_the_section_of_its_name() -> None:
+    sections = run_tasks(parts(packet_trace(300)), list(TASKS))
+    assert [section.name for section in sections] == list(TASKS)
+    assert all(section.records and section.verdicts for section in sections)
 
 
 @pytest.mark.parametrize("trace", [packet_trace(400), labelled(900)], ids=["packets", "flows"])
@@ -251,7 +255,7 @@ def test_odd_traces_do_not_break_a_task(task: str, rows: int) -> None:
         for synthetic in (same, silent):
             if ("label" in synthetic) != ("label" in same):
                 continue
-            section = TASKS[task]({"train": same, "holdout": same, "synthetic": synthetic}, 0)
+            section = TASKS[task].section({"train": same, "holdout": same, "synthetic": synthetic}, 0)
             assert section.verdicts
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format docs clean
+.PHONY: demo quick test check format docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/netshare run configs/quickstart.json
@@ -14,9 +14,17 @@ demo: $(VENV)/.installed
 	@echo "synthetic NetFlow:  demo/netflow/synthetic/synthetic.csv"
 	@echo "reports:            demo/pcap/report/report.html  demo/netflow/report/report.html"
 
+# Whether the core holds, in less than a minute of CPU time.
+quick: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not referee and not cuda" $(CORE)
+
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 

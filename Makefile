@@ -37,7 +37,6 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed
 	$(BIN)/netshare schema --markdown > docs/config.md
 	$(BIN)/netshare schema --report > docs/report.schema.json
-	$(BIN)/netshare schema > configs/schema.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

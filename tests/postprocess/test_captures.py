@@ -151,6 +151,7 @@ def test_snapped_captures_keep_the_wire_length(name: str, tmp_path: Path):
     assert frames == np.minimum(wire, 126).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snaplen", [60, 118, 119, 126, 151, 400])
 def test_snapped_frames_begin_as_whole_ones(snaplen: int, tmp_path: Path):
     trace, _ = repair(random_packets(4000, seed=10))
@@ -228,6 +229,7 @@ def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports:
     assert complaints(tmp_path / "out.pcap") == []
 
 
+@pytest.mark.slow
 def test_disorderly_streams_are_clean(tmp_path: Path):
     """Tiny segments, data after FIN, SYN in the middle: what a poor model draws must not confuse a dissector."""
     trace, _ = repair(disorderly_streams(WELL_KNOWN, segments=30, seed=8))

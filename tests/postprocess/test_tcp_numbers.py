@@ -148,6 +148,7 @@ SEGMENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(segments=SEGMENTS, version=st.sampled_from([4, 6]), seed=st.integers(0, 2**64 - 1))
 def test_an_analyser_misses_nothing(segments: list[Segment], version: int, seed: int):

@@ -59,6 +59,7 @@ def test_services_of_a_kind_are_near_one_another(model, port, like, unlike):
     assert distance(like) < distance(unlike)
 
 
+@pytest.mark.slow
 def test_what_is_built_twice_is_the_same_bytes(tmp_path):
     for name in ("first", "second"):
         build().save(tmp_path / name)

@@ -11,6 +11,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)  # tests do not assert times
+settings.register_profile("quick", deadline=None, max_examples=15)  # of `make quick`
+settings.load_profile("default")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

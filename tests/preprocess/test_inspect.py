@@ -58,6 +58,7 @@ def test_real_traces(development_traces):
     json.dumps([isp, iot, enterprise])
 
 
+@pytest.mark.slow
 def test_files_read_in_passing_give_the_same_facts(development_traces, sample_capture):
     export = development_traces / "export"
     for files in (

@@ -175,6 +175,7 @@ def test_broken_messages_give_what_is_whole(read):
     assert len(read(good + bytes(500), good)) == 3  # zeros fill packets up
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_messages_never_crash(tmp_path_factory, data):

@@ -52,6 +52,7 @@ def test_fits_a_real_trace_and_samples_a_valid_one_again(method, sample_capture)
     assert len(made) >= 50
 
 
+@pytest.mark.slow
 @every_method
 def test_samples_are_valid_repeatable_and_as_many_as_asked(method):
     generator = trained(method, random_series(60))

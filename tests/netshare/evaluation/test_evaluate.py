@@ -42,6 +42,7 @@ def test_an_isp_trace_stands_at_its_floor_and_shuffled_columns_do_not(isp_packet
     assert row(torn, "length", "JSD").ratio < 1.6  # marginals are kept
 
 
+@pytest.mark.slow
 def test_netflow_records_stand_at_their_floor(netflow_records: Trace) -> None:
     train, holdout, other = thirds(netflow_records)
     report = evaluate(train, other, holdout, bootstrap=1, tasks=None)

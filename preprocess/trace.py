@@ -13,81 +13,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
+from netshare.preprocess.columns import (
+    CATEGORY_COLUMNS,
+    FIVE_TUPLE,
+    FLOW_COLUMNS,
+    FLOW_OPTIONAL_COLUMNS,
+    PACKET_COLUMNS,
+    Kind,
+    Records,
+    Source,
+    known_columns,
+    required_columns,
+    skipped_of,
+)
 from netshare.preprocess.errors import FieldError
+from netshare.preprocess.interchange.arrow_tables import records_of_table, table_of
+from netshare.preprocess.interchange.frames import frame_of, records_of_frame
 
-Kind = Literal["packet", "flow"]
-
-FIVE_TUPLE: dict[str, np.dtype] = {
-    "ip_version": np.dtype(np.uint8),  # 4 or 6
-    "src_hi": np.dtype(np.uint64),  # source address, upper 64 bits (0 for IPv4)
-    "src_lo": np.dtype(np.uint64),  # source address, lower 64 bits
-    "dst_hi": np.dtype(np.uint64),
-    "dst_lo": np.dtype(np.uint64),
-    "src_port": np.dtype(np.uint16),  # 0 where the protocol has no ports
-    "dst_port": np.dtype(np.uint16),
-    "protocol": np.dtype(np.uint8),  # IANA protocol number (for IPv6: of the upper layer)
-}
-
-PACKET_COLUMNS: dict[str, np.dtype] = {
-    "time": np.dtype(np.int64),  # nanoseconds since the Unix epoch
-    **FIVE_TUPLE,
-    "length": np.dtype(np.uint32),  # bytes of the IP packet on the wire, IP header included
-    "ttl": np.dtype(np.uint8),  # TTL (IPv4) or hop limit (IPv6)
-    "tos": np.dtype(np.uint8),  # TOS (IPv4) or traffic class (IPv6)
-    "ip_id": np.dtype(np.uint16),  # IPv4 identification, 0 for IPv6
-    "ip_flags": np.dtype(np.uint8),  # the three IPv4 flag bits as a number: 4 reserved, 2 DF, 1 MF
-    "fragment_offset": np.dtype(np.uint16),  # in units of 8 bytes (RFC 791, 3.1)
-    "tcp_flags": np.dtype(np.uint16),  # nine bits NS CWR ECE URG ACK PSH RST SYN FIN; 0 where not TCP
-    "tcp_window": np.dtype(np.uint16),  # as on the wire, unscaled
-    "tcp_header_length": np.dtype(np.uint8),  # bytes (20 without options); 0 where not TCP
-    "icmp_type": np.dtype(np.uint8),  # ICMP and ICMPv6; 0 where neither
-    "icmp_code": np.dtype(np.uint8),
-    "vlan": np.dtype(np.uint16),  # outermost VLAN identifier, 0 where untagged
-    "epoch": np.dtype(np.uint16),  # index into Trace.sources: the measurement epoch that the record came from
-}
-
-FLOW_COLUMNS: dict[str, np.dtype] = {
-    "time": np.dtype(np.int64),  # start of the flow record, nanoseconds since the Unix epoch
-    "duration": np.dtype(np.int64),  # nanoseconds
-    **FIVE_TUPLE,
-    "packets": np.dtype(np.int64),
-    "bytes": np.dtype(np.int64),
-    "epoch": np.dtype(np.uint16),
-}
-
-FLOW_OPTIONAL_COLUMNS: dict[str, np.dtype] = {
-    "tcp_flags": np.dtype(np.uint16),  # union over the flow's packets
-    "tos": np.dtype(np.uint8),
-    "packets_rev": np.dtype(np.int64),  # the reverse direction, where the source is bidirectional
-    "bytes_rev": np.dtype(np.int64),
-    "label": np.dtype(np.int32),  # code into categories["label"], -1 where unset
-    "attack_type": np.dtype(np.int32),
-}
-
-CATEGORY_COLUMNS = ("label", "attack_type")
+__all__ = [
+    "CATEGORY_COLUMNS",
+    "FIVE_TUPLE",
+    "FLOW_COLUMNS",
+    "FLOW_OPTIONAL_COLUMNS",
+    "PACKET_COLUMNS",
+    "ArrowStream",
+    "Kind",
+    "Source",
+    "Trace",
+    "known_columns",
+    "make_trace",
+    "required_columns",
+    "skipped_of",
+]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where records of a trace came from: one input file, which is one measurement epoch.
+class ArrowStream(Protocol):
+    """Any table that Arrow's PyCapsule interface exports: of pyarrow, polars, DuckDB ..."""
 
-    `format` is the detected format (`"pcap"`, `"pcapng"`, `"netshare-csv"`, `"nfdump-csv"`, `"parquet"`); `link_type`
-    names the link layer of a capture (`"ethernet"`, `"raw"`, `"linux-sll"` ...), None for flow records. `skipped`
-    counts what was left out by reason; `notes` are one-line warnings (a truncated file, for instance); `details`
-    holds JSON-able facts that a writer of the same layout needs (a CSV's header, a capture's snap length).
-    """
-
-    path: str
-    format: str
-    records: int
-    link_type: str | None = None
-    skipped: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """A capsule of an ArrowArrayStream."""
 
 
 @dataclass(frozen=True)
@@ -139,24 +109,98 @@ class Trace:
             return self
         return self.take(np.argsort(time, kind="stable"))
 
+    @classmethod
+    def from_pandas(
+        cls, frame: pd.DataFrame, *, kind: Kind | None = None, columns: Mapping[str, str] | None = None
+    ) -> Trace:
+        """The packets or flow records of a data frame, in its order.
 
-def skipped_of(sources: Sequence[Source]) -> dict[str, int]:
-    """Records left out at reading, by reason, over all of these sources."""
-    total: dict[str, int] = {}
-    for source in sources:
-        for reason, count in source.skipped.items():
-            total[reason] = total.get(reason, 0) + count
-    return total
+        Args:
+            frame: one row a record. Columns have the names that `to_pandas` gives, those of the canonical columns, or of
+                a known layout of flow records (what `pandas.read_csv` makes of a file that `read_trace` reads). Times are
+                datetimes of any zone, texts or numbers; addresses texts or integers; protocols numbers or names.
+            kind: what the rows are; by default packets where there is a column `length`, else flow records.
+            columns: which column is which, of those that are called otherwise; keys and units as for
+                `netshare.preprocess.layouts.flow_mapping`.
 
+        Returns:
+            A trace whose `sources` have notes on every column that is left out or taken as 0, and on times without a
+            zone (taken as UTC) or unit.
 
-def required_columns(kind: Kind) -> dict[str, np.dtype]:
-    """Columns that every trace of this kind has, with their types."""
-    return PACKET_COLUMNS if kind == "packet" else FLOW_COLUMNS
+        Raises:
+            InputError: what every trace needs is missing, or a value cannot be read (the first such row is named).
 
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({
+        ...     "when": [1700000000123, 1700000000456], "from": "10.0.0.1", "to": ["10.0.0.2", "10.0.0.3"],
+        ...     "protocol": ["TCP", "udp"], "packets": [10, 1], "bytes": [8400, 60],
+        ... })
+        >>> trace = Trace.from_pandas(frame, columns={"time": "when:ms", "src": "from", "dst": "to"})
+        >>> trace.kind, trace["protocol"].tolist(), trace["time"][0].item()
+        ('flow', [6, 17], 1700000000123000000)
+        >>> trace.sources[0].notes
+        ('not in the table, taken as 0: duration, src_port, dst_port',)
+        """
+        return _trace_of(records_of_frame(frame, kind=kind, columns=columns))
 
-def known_columns(kind: Kind) -> dict[str, np.dtype]:
-    """Required and optional columns of this kind, with their types."""
-    return PACKET_COLUMNS if kind == "packet" else {**FLOW_COLUMNS, **FLOW_OPTIONAL_COLUMNS}
+    def to_pandas(self, *, protocol_names: bool = False) -> pd.DataFrame:
+        """A data frame with one row a record; `from_pandas` reads it back to the same columns.
+
+        Args:
+            protocol_names: `protocol` as names (`TCP`) instead of IANA numbers.
+
+        Returns:
+            The canonical columns with their types, but `time` as datetime64[ns, UTC], `duration` as timedelta64[ns],
+            addresses as texts (`src_ip`, `dst_ip`), `label` and `attack_type` as categoricals. `sources` are not kept.
+
+        >>> trace = make_trace("packet", {"time": [0], "ip_version": [4], "src_lo": [167772161], "protocol": [17]})
+        >>> frame = trace.to_pandas(protocol_names=True)
+        >>> frame.loc[0, "src_ip"], frame.loc[0, "protocol"], frame["time"].dt.year.tolist()
+        ('10.0.0.1', 'UDP', [1970])
+        """
+        return frame_of(self.columns, self.categories, protocol_names=protocol_names)
+
+    @classmethod
+    def from_arrow(
+        cls, table: pa.Table | ArrowStream, *, kind: Kind | None = None, columns: Mapping[str, str] | None = None
+    ) -> Trace:
+        """The packets or flow records of an Arrow table, in its order.
+
+        Args:
+            table: a pyarrow table, or any object that exports one (a polars data frame, a DuckDB result). Its columns are
+                as for `from_pandas`. Those of `to_arrow` are not copied where they lie in one piece.
+            kind, columns: as for `from_pandas`.
+
+        Raises:
+            InputError: as for `from_pandas`.
+
+        >>> trace = make_trace("packet", {"time": [5, 7], "length": [40, 1500]})
+        >>> Trace.from_arrow(trace.to_arrow())["length"].tolist()
+        [40, 1500]
+        """
+        whole = table if isinstance(table, pa.Table) else pa.table(table)
+        return _trace_of(records_of_table(whole, kind=kind, columns=columns))
+
+    def to_arrow(self, *, texts: bool = False) -> pa.Table:
+        """An Arrow table with one row a record, whose columns of numbers and times are the memory of this trace's.
+
+        Args:
+            texts: addresses as texts (`src_ip`, `dst_ip`) instead of two numbers each, and labels as texts instead of
+                dictionaries. These columns are then made anew.
+
+        Returns:
+            The canonical columns with their types, but `time` as timestamp[ns, UTC], `duration` as duration[ns], `label`
+            and `attack_type` as dictionaries. Kind, categories and sources are in the schema's metadata.
+
+        >>> trace = make_trace("packet", {"time": [0], "ip_version": [4], "src_lo": [167772161], "length": [40]})
+        >>> trace.to_arrow(texts=True).select(["time", "src_ip", "length"]).schema.types
+        [TimestampType(timestamp[ns, tz=UTC]), DataType(string), DataType(uint32)]
+        """
+        return table_of(Records(self.kind, self.columns, self.categories, self.sources), texts=texts)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """`to_arrow` for libraries that ask for it themselves: `pyarrow.table(trace)`, `polars.DataFrame(trace)`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
 
 def make_trace(
@@ -186,3 +230,7 @@ def make_trace(
         categories={name: tuple(values) for name, values in (categories or {}).items()},
         sources=tuple(sources),
     )
+
+
+def _trace_of(records: Records) -> Trace:
+    return make_trace(records.kind, records.columns, categories=records.categories, sources=records.sources)

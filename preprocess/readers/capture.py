@@ -10,12 +10,10 @@ import numpy as np
 
 from netshare.preprocess.readers.contents import Stream
 from netshare.preprocess.readers.erf import scan_erf
-from netshare.preprocess.readers.frames import Frames, distinct
-from netshare.preprocess.readers.ip import decode_packets
-from netshare.preprocess.readers.link import LINK_NAMES, network_layer
+from netshare.preprocess.readers.frame_decoder import FrameDecoder
+from netshare.preprocess.readers.frames import Frames
 from netshare.preprocess.readers.pcap import scan_pcap
 from netshare.preprocess.readers.pcapng import scan_pcapng
-from netshare.preprocess.readers.tunnels import decapsulate
 from netshare.preprocess.readers.window import Window
 from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
@@ -59,46 +57,16 @@ def capture_batches(
     """
     notes = stream.notes
     details: dict[str, Any] = {}
-    skipped: dict[str, int] = {}
-    link_types: list[int] = []
-    records = cut_frames = cut_transport = opened = 0
+    decoder = FrameDecoder(inner=inner)
     window = stream.window()
     with closing(scan_capture(window, stream.format, notes, details)) as batches:
         for frames in batches:
-            buffer = window.buffer
-            packets = decode_packets(buffer, frames, network_layer(buffer, frames))
-            if limit is not None and records + len(packets.rows) > limit:
-                frames = frames.first(int(packets.rows[limit - records - 1]) + 1)
-                packets = decode_packets(buffer, frames, network_layer(buffer, frames))
-            if inner:
-                packets, tunnels = decapsulate(buffer, frames, packets)
-                opened += tunnels
-            records += len(packets.rows)
-            for reason, count in packets.skipped.items():
-                skipped[reason] = skipped.get(reason, 0) + count
-            link_types += [value for value in distinct(frames.link_type) if value not in (-1, *link_types)]
-            cut_frames += int(np.count_nonzero(frames.captured < frames.wire))
-            cut_transport += packets.cut_transport
-            if len(packets.rows):
-                yield packets.columns, window.before + int(frames.offset[-1] + frames.captured[-1])
-            if limit is not None and records >= limit:
+            columns = decoder.decode(window.buffer, frames, limit)
+            if len(columns["time"]):
+                yield columns, window.before + decoder.end
+            if limit is not None and decoder.records >= limit:
                 break
-    if cut_transport:
-        notes.append(
-            f"{cut_transport} packets are captured too short for their transport header: what is missing of it is 0"
-        )
-    if opened:
-        notes.append(f"{opened} packets are tunnels, what is in them was read")
-    details.update(link_type_numbers=link_types, frames_cut=cut_frames)
-    return Source(
-        path=stream.name,
-        format=stream.format,
-        records=records,
-        link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, str(value)) for value in link_types)) or None,
-        skipped=skipped,
-        notes=tuple(notes),
-        details=details,
-    )
+    return decoder.source(stream.name, stream.format, notes, details)
 
 
 class _Columns:

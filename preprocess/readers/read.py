@@ -26,6 +26,7 @@ from netshare.preprocess.readers.contents import (
 from netshare.preprocess.readers.export_messages import LateTemplates
 from netshare.preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
 from netshare.preprocess.readers.flow_csv import read_flow_csv
+from netshare.preprocess.readers.in_memory import TraceLike, first_records, is_in_memory, trace_in_memory
 from netshare.preprocess.readers.nfcapd import read_nfcapd
 from netshare.preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
 
@@ -46,7 +47,7 @@ class _Options:
 
 
 def read_trace(
-    source: str | Path | Sequence[str | Path],
+    source: TraceLike,
     *,
     limit: int | None = None,
     columns: Mapping[str, str] | None = None,
@@ -61,10 +62,11 @@ def read_trace(
         source: a file, a pattern (`"captures/*.pcap"`, `**` for any depth), a folder (its files, not those of folders
             within it), or a list of any of these. Several files are measurement epochs: they are merged, in order of
             name within a pattern or folder, in the order given in a list. `-` is standard input. Formats are told by
-            content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them.
+            content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them. Or what is in memory already: a
+            `Trace`, a pandas data frame, an Arrow table, any table that exports Arrow.
         limit: read no more than this many records: the first in the order of the files and of the records in them.
-        columns: for CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
-            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.readers.flow_mapping`.
+        columns: for tables, CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
+            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.layouts.flow_mapping`.
         netflow_exports: what a capture of NetFlow or IPFIX export packets gives: the flow records in them (True), the
             packets themselves (False), or the records where most of its packets are export packets ("auto").
         late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),
@@ -84,6 +86,12 @@ def read_trace(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}, it must be at least 1 record")
+    if is_in_memory(source):
+        if decapsulate or netflow_exports is True:
+            raise InputError(
+                "decapsulate and netflow_exports need the bytes of a capture, a table has none: leave them out"
+            )
+        return trace_in_memory(source, limit=limit, columns=columns)
     files = _expand_all(source)
     options = _Options(netflow_exports, max_bytes, decapsulate, columns, KnownTemplates(late_templates))
     traces: list[Trace] = []
@@ -185,7 +193,13 @@ def list_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
 
 def _expand_all(source: str | Path | Sequence[str | Path]) -> list[tuple[Path, bool]]:
     """The files that are meant, each with whether it was found in a folder."""
-    entries = [source] if isinstance(source, (str, Path)) else list(source)
+    try:
+        entries = [source] if isinstance(source, (str, Path)) else list(source)
+    except TypeError:
+        raise InputError(f"cannot read a {type(source).__name__}, give names of files or one table") from None
+    other = next((entry for entry in entries if not isinstance(entry, (str, Path))), None)
+    if other is not None:
+        raise InputError(f"cannot read a list with a {type(other).__name__} in it, give names of files or one table")
     if not entries:
         raise InputError("no input given, name at least one file, pattern or folder")
     return [found for entry in entries for found in _expand(entry)]
@@ -222,7 +236,7 @@ def _read_records(stream: Stream, limit: int | None, options: _Options) -> Trace
         return read_flow_csv(name, contents, limit, options.columns)
     if contents.format == "parquet":
         trace = parse_parquet(name, contents.buffer)
-        return trace if limit is None else _first_records(trace, limit)
+        return trace if limit is None else first_records(trace, limit)
     if contents.format == "csv":
         return read_flow_csv(name, contents, limit)
     if contents.format == "nfcapd":
@@ -250,15 +264,6 @@ def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> in
         traces[at] = _note_oddities(read_exports(path, contents, options.known, room, again=True))
         gained += len(traces[at]) - len(trace)
     return gained
-
-
-def _first_records(trace: Trace, limit: int) -> Trace:
-    """The first records of a trace, its sources' counts with them."""
-    first = trace.take(np.arange(min(limit, len(trace))))
-    counts = np.bincount(first["epoch"], minlength=len(trace.sources)).tolist()
-    return replace(
-        first, sources=tuple(replace(source, records=n) for source, n in zip(trace.sources, counts, strict=False))
-    )
 
 
 def _parts_of_capture(stream: Stream) -> Generator[Trace, None, tuple[Source, ...]]:

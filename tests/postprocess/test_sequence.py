@@ -2,59 +2,58 @@
 
 import numpy as np
 
-from netshare.postprocess.sequence import datagram_lengths, echo_numbers, fragment_keys, ranks
+from netshare.postprocess.sequence import datagram_lengths, echo_numbers, endpoints, fragment_keys, ranks
 from netshare.preprocess.trace import Trace, make_trace
 
 
-def packets(**columns: list[int]) -> Trace:
-    """Packets from 10.0.0.1 to 10.0.0.2 unless the columns say otherwise."""
-    rows = len(next(iter(columns.values())))
-    usual = {
-        "time": range(rows),
-        "ip_version": [4] * rows,
-        "src_lo": [0x0A000001] * rows,
-        "dst_lo": [0x0A000002] * rows,
-    }
-    return make_trace("packet", {name: np.array(values) for name, values in {**usual, **columns}.items()})
+def packets(n: int, **columns: object) -> Trace:
+    given = {"ip_version": 4, "src_lo": 1, "dst_lo": 2, "protocol": 1, "length": 84, **columns}
+    return make_trace("packet", {"time": np.arange(n), **{name: np.broadcast_to(v, n) for name, v in given.items()}})
 
 
-def test_requests_and_replies_count_up_each_for_themselves():
-    a, b, c = 0x0A000001, 0x0A000002, 0x0A000003
-    trace = packets(
-        src_lo=[a, b, a, a, b, a, a],
-        dst_lo=[b, a, b, c, a, b, b],
-        protocol=[1, 1, 1, 1, 1, 17, 1],
-        icmp_type=[8, 0, 8, 8, 0, 0, 3],
-    )
+def test_requests_and_replies_of_a_pair_share_an_identifier_and_count_up_apart():
+    trace = packets(5, src_lo=[1, 2, 1, 2, 3], dst_lo=[2, 1, 2, 1, 2], icmp_type=[8, 0, 8, 0, 8])
     identifier, sequence = echo_numbers(trace)
-    assert sequence.tolist() == [1, 1, 2, 1, 2, 0, 0]
-    assert identifier[0] == identifier[1] == identifier[2] == identifier[4] != identifier[3]
-    assert identifier[5:].tolist() == [0, 0]
+    assert sequence.tolist() == [1, 1, 2, 2, 1]
+    assert len(set(identifier[:4].tolist())) == 1
+    assert identifier[4] != identifier[0]
 
 
-def test_the_first_fragment_is_as_long_as_the_datagram():
+def test_other_packets_have_no_echo_numbers():
+    trace = packets(3, icmp_type=[3, 8, 8], protocol=[1, 6, 17])
+    assert not np.any(echo_numbers(trace))
+
+
+def test_the_first_fragment_knows_how_long_its_datagram_is():
+    """Two fragments of 1,480 and the rest of 20 bytes, and a datagram whose last fragment is missing."""
     trace = packets(
-        protocol=[17] * 5,
-        length=[1500, 1500, 60, 100, 1500],
-        ip_id=[7, 7, 7, 8, 9],
-        ip_flags=[1, 1, 0, 2, 1],  # more fragments; more fragments; the last; do not fragment; more, but none comes
+        5,
+        protocol=17,
+        length=[1500, 1500, 40, 1500, 100],
+        ip_flags=[1, 1, 0, 1, 0],
         fragment_offset=[0, 185, 370, 0, 0],
+        ip_id=[7, 7, 7, 8, 9],
     )
-    assert datagram_lengths(trace).tolist() == [2 * 1480 + 40, 1480, 40, 80, 1480]
+    assert datagram_lengths(trace).tolist() == [2980, 1480, 20, 1480, 80]
+
+
+def test_ranks_count_earlier_rows_with_the_same_key():
+    assert ranks(np.array([5, 3, 5, 5, 3], np.uint64)).tolist() == [0, 0, 1, 2, 1]
+
+
+def test_an_end_of_a_connection_has_one_number_in_both_directions():
+    trace = packets(2, protocol=6, src_lo=[1, 2], dst_lo=[2, 1], src_port=[1000, 80], dst_port=[80, 1000])
+    source, destination = endpoints(trace, np.arange(2))
+    assert source[0] == destination[1] != destination[0] == source[1]
 
 
 def test_fragments_of_ipv6_leave_out_the_fragment_header():
-    trace = packets(protocol=[17], ip_version=[6], length=[1280], ip_flags=[1])
+    trace = packets(1, protocol=17, ip_version=6, length=1280, ip_flags=1)
     assert datagram_lengths(trace).tolist() == [1280 - 40 - 8]
 
 
 def test_what_makes_two_fragments_parts_of_one_datagram():
-    trace = packets(src_lo=[1, 1, 2, 1, 1], ip_id=[7, 7, 7, 8, 7], protocol=[17, 17, 17, 17, 6])
+    trace = packets(5, src_lo=[1, 1, 2, 1, 1], ip_id=[7, 7, 7, 8, 7], protocol=[17, 17, 17, 17, 6])
     keys = fragment_keys(trace, np.arange(5))
     assert keys[0] == keys[1]
     assert len(set(keys.tolist())) == 4
-
-
-def test_ranks_count_earlier_rows_of_the_same_key():
-    assert ranks(np.array([5, 3, 5, 5, 3, 9], np.uint64)).tolist() == [0, 0, 1, 2, 1, 0]
-    assert ranks(np.zeros(0, np.uint64)).tolist() == []

@@ -1,63 +1,101 @@
-"""Connections of a trace, and what each segment has before and after it."""
+"""How the segments of a conversation are cut into connections (RFC 9293, 3.5 and 3.6)."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netshare.postprocess.tcp_connections import find_connections, first_after, last_before, service_ports
-from netshare.preprocess.merge import merge_traces
-from tests.postprocess.conversations import (
-    ACK,
-    CLIENT,
-    CLOSING,
-    HANDSHAKE,
-    RST,
-    SECOND,
-    SERVER,
-    SYN,
-    Segment,
-    conversation,
+from netshare.postprocess.rules import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from netshare.postprocess.tcp_connections import (
+    MAXIMUM_LIFETIME_NS,
+    Connections,
+    find_connections,
+    first_after,
+    last_before,
+    service_ports,
 )
+from netshare.preprocess.trace import Trace, make_trace
+
+CLIENT, SERVER = 50_000, 443
 
 
-def numbers(segments: list[Segment]) -> list[int]:
-    """The connection of each segment, in the order of time."""
-    found = find_connections(conversation(segments))
+def conversation(*segments: tuple[str, int], gap: int = 1000) -> Trace:
+    """Segments of 10 bytes of payload, sent by `>` the client or `<` the server, `gap` ns apart."""
+    forward = np.array([sender == ">" for sender, _ in segments])
+    n = len(segments)
+    return make_trace(
+        "packet",
+        {
+            "time": np.arange(n) * gap,
+            "ip_version": np.full(n, 4),
+            "protocol": np.full(n, 6),
+            "src_lo": np.where(forward, 1, 2),
+            "dst_lo": np.where(forward, 2, 1),
+            "src_port": np.where(forward, CLIENT, SERVER),
+            "dst_port": np.where(forward, SERVER, CLIENT),
+            "length": np.full(n, 50),
+            "tcp_header_length": np.full(n, 20),
+            "tcp_flags": np.array([flags for _, flags in segments]),
+        },
+    )
+
+
+def numbers(found: Connections) -> list[int]:
     return found.number[np.argsort(found.rows)].tolist()
 
 
-def test_a_syn_after_a_closing_begins_another_connection():
-    assert numbers([*HANDSHAKE, *CLOSING, *HANDSHAKE]) == [0] * 6 + [1] * 3
+OPENING = (">", TCP_SYN), ("<", TCP_SYN | TCP_ACK), (">", TCP_ACK)
 
 
-def test_a_syn_is_repeated_even_after_a_reset_but_not_for_ever():
-    refused = [Segment(CLIENT, SYN), Segment(SERVER, RST | ACK)]
-    assert numbers([*refused, *refused]) == [0, 0, 0, 0]
-    assert numbers([*refused, Segment(CLIENT, SYN, gap=121 * SECOND)]) == [0, 0, 1]
+@pytest.mark.parametrize("closing", [TCP_FIN | TCP_ACK, TCP_RST])
+def test_a_syn_after_the_end_begins_another_connection(closing):
+    found = find_connections(conversation(*OPENING, (">", closing), *OPENING))
+    assert numbers(found) == [0, 0, 0, 0, 1, 1, 1]
+    assert found.occurrence.tolist() == found.number.tolist()
 
 
-def test_a_syn_in_the_middle_of_a_connection_stays_in_it():
-    assert numbers([*HANDSHAKE, Segment(CLIENT, ACK, 100), Segment(CLIENT, SYN), Segment(SERVER, ACK)]) == [0] * 6
+def test_a_syn_in_an_open_connection_repeats_one():
+    assert set(numbers(find_connections(conversation((">", TCP_SYN), *OPENING)))) == {0}
 
 
-def test_conversations_are_told_apart_and_sums_run_within_them():
-    data = [*HANDSHAKE, Segment(CLIENT, ACK, 100), Segment(SERVER, ACK, 40), Segment(CLIENT, ACK, 7)]
-    trace = merge_traces([conversation(data), conversation(data, ports=(50_001, 443))])
-    found = find_connections(trace)
-    assert len(found) == 12 and sorted(found.number.tolist()) == [0] * 6 + [1] * 6
+def test_a_syn_after_long_silence_begins_another_connection():
+    trace = conversation(*OPENING, (">", TCP_SYN), gap=MAXIMUM_LIFETIME_NS + 1)
+    assert numbers(find_connections(trace))[-1] == 1
+
+
+def test_a_refused_port_that_is_tried_again_stays_one_connection():
+    found = find_connections(conversation((">", TCP_SYN), ("<", TCP_RST | TCP_ACK), (">", TCP_SYN), ("<", TCP_RST)))
+    assert set(numbers(found)) == {0}
+
+
+def test_sums_and_sides_are_those_of_the_connection_before_a_segment():
+    found = find_connections(conversation((">", TCP_ACK), ("<", TCP_ACK), (">", TCP_ACK), (">", TCP_ACK)))
+    assert found.payload.tolist() == [10, 10, 10, 10]
     own, other = found.sums(found.payload)
-    for connection in (0, 1):
-        among = found.number == connection
-        assert own[among].tolist() == [0, 0, 0, 0, 0, 100]
-        assert other[among].tolist() == [0, 0, 0, 0, 100, 40]
+    assert own.tolist() == [0, 0, 10, 20]
+    assert other.tolist() == [0, 10, 10, 10]
+    mine, theirs = found.sides(found.forward)
+    assert (mine != theirs).all() and (mine == found.forward).all()
+    assert found.previous.tolist() == [-1, -1, 0, 2]
+    assert found.previous_opposite.tolist() == [-1, 0, 1, 1]
 
 
-def test_the_port_that_the_syn_called_is_the_service():
-    found = conversation([*HANDSHAKE, Segment(SERVER, ACK, 10)], ports=(40, 50_000))
-    assert service_ports(find_connections(found), found).tolist() == [50_000] * 4
-    unknown = conversation([Segment(CLIENT, ACK, 10), Segment(SERVER, ACK)])
+def test_the_called_side_is_the_one_that_a_syn_was_sent_to():
+    trace = conversation(*OPENING, (">", TCP_ACK))
+    assert service_ports(find_connections(trace), trace).tolist() == [SERVER] * 4
+    unknown = conversation((">", TCP_ACK), ("<", TCP_ACK))
     assert service_ports(find_connections(unknown), unknown).tolist() == [0, 0]
+
+
+def test_neighbours_are_looked_for_in_the_same_group_and_direction():
+    chosen = np.array([True, False, True, False, True])
+    forward = np.array([True, True, False, True, True])
+    starts = np.array([0, 0, 0, 0, 4])
+    assert [part.tolist() for part in last_before(chosen, forward, starts)] == [[-1, 0, -1, 0, -1], [-1, -1, 0, 2, -1]]
+    assert [part.tolist() for part in first_after(chosen, forward, starts)] == [
+        [-1, -1, -1, -1, -1],
+        [2, 2, -1, -1, -1],
+    ]
 
 
 @pytest.mark.parametrize(("function", "step"), [(last_before, -1), (first_after, 1)])

@@ -17,27 +17,30 @@ SCRIPT = '''
 from pathlib import Path
 
 import netshare
-from netshare.evaluation import Report, split_by_flow
-from netshare.postprocess import WriteReport, repair, write_trace
-from netshare.preprocess import Trace, read_trace
+from netshare.evaluation import split_by_flow
 
 
-def shared(capture: Path, folder: Path) -> tuple[Path, float]:
-    """A synthetic capture, and how far it is from the real one."""
+def shared(capture: Path, folder: Path) -> float:
+    """A synthetic capture in a run folder, and how far it is from the real one."""
     config: netshare.Config = netshare.load_config({"input": str(capture), "seed": 1}, work_dir=folder)
     result: netshare.RunResult = netshare.run(config)
-    real: Trace = read_trace(capture)
-    synthetic: Trace = read_trace(result.outputs[0])
-    train, held_back = split_by_flow(real, 0.5, 0)
-    report: Report = netshare.evaluate(train, synthetic, held_back)
-    repaired, _ = repair(synthetic)
-    written: WriteReport = write_trace(repaired, folder / "repaired.pcap")
-    print(f"{written.records} packets, {len(synthetic)} before")
-    return result.outputs[0], report.ratio
+    synthetic: netshare.Trace = netshare.read_trace(result.outputs[0])
+    train, held_back = split_by_flow(netshare.read_trace(capture), 0.5, 0)
+    report: netshare.Report = netshare.evaluate(train, synthetic, held_back)
+    netshare.write_trace(netshare.Trace.from_pandas(synthetic.to_pandas()), folder / "again.pcap")
+    return report.ratio
+
+
+def in_memory(capture: Path) -> int:
+    """How many packets a sample of a hundred flows has."""
+    synthesizer: netshare.Synthesizer = netshare.Synthesizer(epsilon=2.0).fit(capture)
+    synthesizer.save("campus-model")
+    trace: netshare.Trace = netshare.Synthesizer.load("campus-model").sample(100, seed=3)
+    return len(trace)
 
 
 try:
-    print(shared(Path("campus.pcap"), Path("run")))
+    print(netshare.__version__, shared(Path("campus.pcap"), Path("run")), in_memory(Path("campus.pcap")))
 except netshare.NetshareError as error:
     print(error)
 '''

@@ -13,7 +13,7 @@ from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import group_flows
-from netshare.run.pipeline import run
+from netshare.runs.pipeline import run
 
 pytestmark = pytest.mark.slow
 

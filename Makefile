@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format docs clean
+.PHONY: demo quick test check format docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/netshare run configs/quickstart.json
@@ -14,9 +14,26 @@ demo: $(VENV)/.installed
 	@echo "synthetic NetFlow:  demo/netflow/synthetic/synthetic.csv"
 	@echo "reports:            demo/pcap/report/report.html  demo/netflow/report/report.html"
 
+# What `make quick` runs the quick tests of: the house, and the way of a trace from file to generator and back.
+CORE := tests/test_architecture.py \
+    $(addprefix tests/preprocess/test_,addresses.py atomic.py chunks.py clock.py codec.py fields.py flows.py merge.py \
+        readers_capture.py readers_csv.py spans.py timeseries.py trace.py) \
+    $(addprefix tests/postprocess/test_,assemble.py captures.py icmp.py link.py netflow.py payloads.py pcapng.py repair.py \
+        sequence.py series_writer.py tcp_connections.py tcp_options.py) \
+    tests/netshare/config tests/netshare/generators/test_contract.py tests/netshare/run/test_folder.py \
+    $(addprefix tests/netshare/evaluation/test_,consistency.py distances.py split.py)
+
+# Whether the core holds, in less than a minute of CPU time.
+quick: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --hypothesis-profile quick -m "not slow and not referee and not cuda" $(CORE)
+
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
@@ -29,7 +46,6 @@ format: $(VENV)/.installed-dev
 docs: $(VENV)/.installed
 	$(BIN)/netshare schema --markdown > docs/config.md
 	$(BIN)/netshare schema --report > docs/report.schema.json
-	$(BIN)/netshare schema > configs/schema.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

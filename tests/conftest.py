@@ -1,13 +1,30 @@
-"""Shared fixtures: the shipped sample, the optional folder of development traces, one thread a process."""
+"""Shared fixtures: the shipped sample, the optional folder of development traces, one thread a process.
+
+A test that asks programs of the field names them, `@pytest.mark.referee("nfcapd", "nfdump")`, and is skipped where one of
+them is not installed.
+"""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)  # tests do not assert times
+settings.register_profile("quick", deadline=None, max_examples=15)  # of `make quick`
+settings.load_profile("default")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    programs = [program for mark in item.iter_markers("referee") for program in mark.args]
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"needs {' and '.join(missing)}: not installed")
 
 
 @pytest.fixture(scope="session")

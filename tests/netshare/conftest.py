@@ -15,6 +15,14 @@ QUICK = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that looks at the trained run is slow: whichever comes first trains it."""
+    for item in items:
+        if "quick_run" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory, sample_capture) -> Path:
     """The run folder of 3,000 packets of the sample, through the command line."""

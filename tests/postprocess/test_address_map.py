@@ -20,6 +20,7 @@ near4 = st.lists(st.tuples(v4, st.integers(0, 32)).map(lambda x: x[0] >> x[1] <<
 near6 = st.lists(st.tuples(v6, st.integers(0, 100)).map(lambda x: x[0] >> x[1] << x[1] | 1), max_size=30)
 
 
+@pytest.mark.slow
 @given(near4, near6, st.integers(0, 5))
 def test_a_whole_address_space_preserves_every_prefix(four: list[int], six: list[int], seed: int):
     for version, numbers, prefix in ((4, four, "0.0.0.0/0"), (6, six, "::/0")):
@@ -58,6 +59,7 @@ def test_ipv6_networks_stay_networks(numbers: list[int], seed: int):
                 assert _shared(images[a], images[b], 128) == _shared(a, b, 128)
 
 
+@pytest.mark.slow
 @given(near4.filter(lambda numbers: len(set(numbers)) > 3), st.data())
 def test_what_is_denied_is_never_emitted(numbers: list[int], data: st.DataObject):
     first = _images(_trace(4, numbers), ["10.0.0.0/24"])

@@ -1,7 +1,6 @@
 """Written captures: tshark finds nothing wrong, other tools read them, and reading them gives the trace back."""
 
 import errno
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,6 +25,7 @@ SWIPE = 53  # historic; tshark 4.0 calls every body of it malformed
 REGISTERED_TWICE = (54_328,)  # Elasticsearch's zen discovery (UDP): no constant body is valid
 
 
+@pytest.mark.referee("tshark")
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_real_capture_rewritten_is_clean_and_reads_back(name: str, development_traces: Path, tmp_path: Path):
     trace, _ = repair(read_trace(development_traces / f"{name}.gz", limit=5000), assign_ip_id=False)
@@ -37,6 +37,7 @@ def test_a_real_capture_rewritten_is_clean_and_reads_back(name: str, development
     assert [column for column in trace if not np.array_equal(trace[column], back[column])] == []
 
 
+@pytest.mark.referee("tshark")
 @pytest.mark.parametrize(("link_type", "seed"), [("ethernet", 1), ("raw", 2)])
 def test_any_protocol_port_and_length_is_clean(link_type: str, seed: int, tmp_path: Path):
     trace = random_packets(40_000, seed)
@@ -72,10 +73,14 @@ def test_scapy_and_dpkt_read_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["out.pcap", "out.pcapng"])
-@pytest.mark.parametrize("command", [["capinfos", "{0}"], ["tcprewrite", "-i", "{0}", "-o", "{0}.out", "--ttl=9"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["capinfos", "{0}"], marks=pytest.mark.referee("capinfos")),
+        pytest.param(["tcprewrite", "-i", "{0}", "-o", "{0}.out", "--ttl=9"], marks=pytest.mark.referee("tcprewrite")),
+    ],
+)
 def test_other_tools_accept_it(command: list[str], name: str, tmp_path: Path):
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}, which is not installed")
     trace, _ = repair(random_packets(2000, seed=6))
     trace = trace.take(np.isin(trace["protocol"], (1, 6, 17, 58)) & ~is_fragment(trace))
     write_trace(trace, tmp_path / name, nanoseconds=False)
@@ -84,9 +89,8 @@ def test_other_tools_accept_it(command: list[str], name: str, tmp_path: Path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.referee("zeek")
 def test_zeek_reads_it(tmp_path: Path):
-    if shutil.which("zeek") is None:
-        pytest.skip("needs Zeek, which is not installed (no package of it in Debian 12 or on PyPI)")
     trace, _ = repair(random_packets(2000, seed=6))
     write_trace(trace.take(~is_fragment(trace)), tmp_path / "out.pcap", nanoseconds=False)
     done = subprocess.run(["zeek", "-r", "out.pcap"], cwd=tmp_path, capture_output=True, text=True)
@@ -94,6 +98,7 @@ def test_zeek_reads_it(tmp_path: Path):
     assert len(read_trace(tmp_path / "conn.log")) > 0
 
 
+@pytest.mark.referee("tshark")
 def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
     columns = {"time": np.arange(3), "length": np.array([1500, 1500, 60]), "fragment_offset": np.array([0, 185, 370])}
     columns |= {"ip_flags": np.array([1, 1, 0]), "src_port": np.array([9999, 0, 0]), "dst_port": np.array([53, 0, 0])}
@@ -107,6 +112,7 @@ def test_fragments_reassemble_to_a_valid_datagram(tmp_path: Path):
     assert subprocess.run(command, capture_output=True, text=True).stdout.split() == ["3000"]
 
 
+@pytest.mark.referee("tshark")
 def test_a_stray_answer_to_a_syn_does_not_tear_a_stream(tmp_path: Path):
     payload = [500, 60, 1400, 1400, 0, 100, 1400, 300]
     flags = [16, 24, 16, 16, 18, 16, 16, 24]  # 18: SYN and ACK
@@ -120,10 +126,9 @@ def test_a_stray_answer_to_a_syn_does_not_tear_a_stream(tmp_path: Path):
     assert complaints(tmp_path / "out.pcap") == []
 
 
+@pytest.mark.referee("tshark")
 @pytest.mark.parametrize("snaplen", [None, 77])
 def test_tshark_sees_the_same_packets_in_pcapng_as_in_pcap(snaplen: int | None, tmp_path: Path):
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark, which is not installed")
     trace, _ = repair(random_packets(3000, seed=9))
     dumps = []
     for name in ("out.pcap", "out.pcapng"):
@@ -146,6 +151,7 @@ def test_snapped_captures_keep_the_wire_length(name: str, tmp_path: Path):
     assert frames == np.minimum(wire, 126).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snaplen", [60, 118, 119, 126, 151, 400])
 def test_snapped_frames_begin_as_whole_ones(snaplen: int, tmp_path: Path):
     trace, _ = repair(random_packets(4000, seed=10))
@@ -208,6 +214,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "ports"),
     [(17, (4991, 53)), (17, (53, 4991)), (17, (13_400, 389)), (6, (23, 88)), (6, (88, 23)), (6, (13_400, 445))],
@@ -223,6 +230,7 @@ def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports:
     assert complaints(tmp_path / "out.pcap") == []
 
 
+@pytest.mark.slow
 def test_disorderly_streams_are_clean(tmp_path: Path):
     """Tiny segments, data after FIN, SYN in the middle: what a poor model draws must not confuse a dissector."""
     trace, _ = repair(disorderly_streams(WELL_KNOWN, segments=30, seed=8))

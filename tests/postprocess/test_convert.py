@@ -1,6 +1,5 @@
 """Any trace in, any format out."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from netshare.preprocess.readers.read import read_trace
 SUFFIX = {"pcap": ".pcap", "pcapng": ".pcapng", "parquet": ".parquet", "nfcapd": ".nfcapd"}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "format",
+    [pytest.param(name, marks=[pytest.mark.referee("nfcapd")] if name == "nfcapd" else []) for name in FORMATS],
+)
 def test_the_sample_capture_becomes_everything(format: str, sample_capture: Path, tmp_path: Path):
-    if format == "nfcapd" and shutil.which("nfcapd") is None:
-        pytest.skip("needs nfcapd, which is not installed")
     output = tmp_path / f"out{SUFFIX.get(format, '.bin')}"
     report = convert([str(sample_capture)], output, to=format, limit=5000)
     assert output.stat().st_size > 1000
@@ -50,9 +50,8 @@ def test_several_inputs_are_merged(sample_netflow: Path, tmp_path: Path):
     assert any(line.startswith("epoch") for line in report.lossy)
 
 
+@pytest.mark.referee("nfcapd", "nfdump")
 def test_nfdump_sums_what_the_capture_holds(sample_capture: Path, tmp_path: Path):
-    if shutil.which("nfdump") is None or shutil.which("nfcapd") is None:
-        pytest.skip("needs nfcapd and nfdump, which are not installed")
     convert([str(sample_capture)], tmp_path / "out.nfcapd")
     said = subprocess.run(["nfdump", "-r", str(tmp_path / "out.nfcapd"), "-I"], capture_output=True, text=True).stdout
     found = dict(line.split(": ") for line in said.splitlines() if line.count(": ") == 1)

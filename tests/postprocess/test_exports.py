@@ -1,6 +1,5 @@
 """Written export packets: tshark finds nothing wrong, and a real collector has the records that were written."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +19,7 @@ VERSIONS = ("netflow-v5", "netflow-v9", "ipfix")
 MS = 1_000_000
 
 
+@pytest.mark.referee("nfcapd", "nfdump")
 @pytest.mark.parametrize("format", VERSIONS)
 def test_a_collector_gets_every_record(format: str, tmp_path: Path):
     trace = _flows(4000)
@@ -40,6 +40,7 @@ def test_an_ipv6_trace_is_no_netflow_v5(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.referee("nfcapd", "nfdump")
 @pytest.mark.parametrize("name", ["n2_iot23", "n3_enterprise-v9"])
 def test_a_collector_gets_the_records_of_a_real_trace(name: str, development_traces: Path, tmp_path: Path):
     trace = read_trace(development_traces / f"{name}.csv.gz", limit=12_000)
@@ -47,11 +48,10 @@ def test_a_collector_gets_the_records_of_a_real_trace(name: str, development_tra
     assert records(replay(tmp_path / "out.pcap", tmp_path / "nfcapd")) == _as_nfdump_prints(trace)
 
 
+@pytest.mark.referee("tshark")
 @pytest.mark.parametrize("format", VERSIONS)
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng.gz"])
 def test_tshark_finds_nothing_wrong(format: str, suffix: str, tmp_path: Path):
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark, which is not installed")
     trace = _flows(2000)
     write_trace(trace, tmp_path / f"out.{suffix}", format=format)
     checks = ["-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
@@ -74,6 +74,7 @@ def test_templates_come_first_and_again():
     assert set(kinds.tolist()) == {0, 256, 257}
 
 
+@pytest.mark.referee("nfcapd", "nfdump")
 def test_a_trace_of_a_year_is_exported_in_v5(tmp_path: Path):
     """Its milliseconds do not fit 32 bits."""
     trace = _flows(1500, days=365)
@@ -97,9 +98,8 @@ def test_times_that_do_not_fit_are_refused(tmp_path: Path):
         write_trace(late, tmp_path / "out.pcap", format="ipfix")
 
 
+@pytest.mark.referee("nfcapd", "nfdump")
 def test_nfcapd_files_hold_the_records(tmp_path: Path):
-    if shutil.which("nfcapd") is None or shutil.which("nfdump") is None:
-        pytest.skip("needs nfcapd and nfdump, which are not installed")
     trace = _flows(5000)
     report = write_trace(trace, tmp_path / "out.nfcapd")
     assert (report.format, report.records, report.lossy) == ("nfcapd", len(trace), ())
@@ -150,10 +150,11 @@ def _as_nfdump_prints(trace: Trace) -> list[str]:
     return sorted(",".join(map(str, row)) for row in zip(*columns, strict=True))
 
 
-@pytest.mark.parametrize("format", ["netflow-v9", "ipfix", "nfcapd", "parquet"])
+@pytest.mark.parametrize(
+    "format",
+    ["netflow-v9", "ipfix", pytest.param("nfcapd", marks=pytest.mark.referee("nfcapd", "nfdump")), "parquet"],
+)
 def test_records_read_back_but_for_what_the_report_says(format: str, tmp_path: Path):
-    if format == "nfcapd" and not (shutil.which("nfcapd") and shutil.which("nfdump")):
-        pytest.skip("needs nfcapd and nfdump, which are not installed")
     trace = _flows(2000)
     report = write_trace(trace, tmp_path / "out", format=format)
     back = read_trace(tmp_path / "out", late_templates=True)

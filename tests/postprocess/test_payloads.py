@@ -1,3 +1,5 @@
+"""Payloads: sums and lengths that are those of the bytes written, and ports that choose as Wireshark does."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

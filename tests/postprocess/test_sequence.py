@@ -1,6 +1,8 @@
+"""Numbers that follow from the order of packets: of echoes, and of fragments."""
+
 import numpy as np
 
-from netshare.postprocess.sequence import datagram_lengths, echo_numbers, endpoints, ranks
+from netshare.postprocess.sequence import datagram_lengths, echo_numbers, endpoints, fragment_keys, ranks
 from netshare.preprocess.trace import Trace, make_trace
 
 
@@ -43,3 +45,15 @@ def test_an_end_of_a_connection_has_one_number_in_both_directions():
     trace = packets(2, protocol=6, src_lo=[1, 2], dst_lo=[2, 1], src_port=[1000, 80], dst_port=[80, 1000])
     source, destination = endpoints(trace, np.arange(2))
     assert source[0] == destination[1] != destination[0] == source[1]
+
+
+def test_fragments_of_ipv6_leave_out_the_fragment_header():
+    trace = packets(1, protocol=17, ip_version=6, length=1280, ip_flags=1)
+    assert datagram_lengths(trace).tolist() == [1280 - 40 - 8]
+
+
+def test_what_makes_two_fragments_parts_of_one_datagram():
+    trace = packets(5, src_lo=[1, 1, 2, 1, 1], ip_id=[7, 7, 7, 8, 7], protocol=[17, 17, 17, 17, 6])
+    keys = fragment_keys(trace, np.arange(5))
+    assert keys[0] == keys[1]
+    assert len(set(keys.tolist())) == 4

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netshare.postprocess.rules import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from netshare.postprocess.tcp_connections import (
@@ -94,3 +96,22 @@ def test_neighbours_are_looked_for_in_the_same_group_and_direction():
         [-1, -1, -1, -1, -1],
         [2, 2, -1, -1, -1],
     ]
+
+
+@pytest.mark.parametrize(("function", "step"), [(last_before, -1), (first_after, 1)])
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=30))
+def test_the_nearest_chosen_segment_is_found_as_by_looking(function, step, segments):
+    chosen, forward, begins = (np.array([s[i] for s in segments], bool) for i in range(3))
+    starts = np.maximum.accumulate(np.where(begins, np.arange(len(segments)), 0)) if segments else np.zeros(0, int)
+
+    def nearest(at: int, direction: bool) -> int:
+        other = at + step
+        while 0 <= other < len(segments) and starts[other] == starts[at]:
+            if chosen[other] and forward[other] == direction:
+                return other
+            other += step
+        return -1
+
+    own, other = function(chosen, forward, starts)
+    assert own.tolist() == [nearest(at, bool(forward[at])) for at in range(len(segments))]
+    assert other.tolist() == [nearest(at, not forward[at]) for at in range(len(segments))]

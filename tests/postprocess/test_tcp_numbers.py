@@ -1,6 +1,5 @@
 """Sequence and acknowledgement numbers: known answers, an analyser's rules on any order of flags, tshark's verdict."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +148,7 @@ SEGMENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(segments=SEGMENTS, version=st.sampled_from([4, 6]), seed=st.integers(0, 2**64 - 1))
 def test_an_analyser_misses_nothing(segments: list[Segment], version: int, seed: int):
@@ -204,11 +204,13 @@ def test_a_running_value_is_a_walk_between_two_bounds(steps: list[tuple[int, int
     assert clamped_running_value(least, most, group).tolist() == walked
 
 
+@pytest.mark.referee("tshark")
 def test_tshark_misses_nothing_in_disorderly_streams(tmp_path: Path):
     trace, _ = repair(disorderly_streams(WELL_KNOWN[:400], segments=50, seed=3))
     assert_nothing_missed(trace, tmp_path)
 
 
+@pytest.mark.referee("tshark")
 @pytest.mark.parametrize(
     "name", ["p0_caida-small.pcapng", "p1_isp-2007.pcap", "p2_iot-sentinel.pcap", "p3_apt29-ad.pcap"]
 )
@@ -219,9 +221,8 @@ def test_tshark_misses_nothing_in_real_packets_with_rebuilt_numbers(
     assert_nothing_missed(repair(trace, except_rules=broken_conventions(trace))[0], tmp_path)
 
 
+@pytest.mark.referee("tshark")
 def test_tshark_finds_the_sample_as_orderly_as_it_was(sample_capture: Path, tmp_path: Path):
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark, which is not installed")
     trace, _ = repair(read_trace(sample_capture, limit=10_000))
     write_trace(trace, tmp_path / "out.pcap", snaplen=128)
     ours, real = tcp_notes(tmp_path / "out.pcap"), tcp_notes(sample_capture, packets=10_000)
@@ -231,8 +232,6 @@ def test_tshark_finds_the_sample_as_orderly_as_it_was(sample_capture: Path, tmp_
 
 
 def assert_nothing_missed(trace: Trace, folder: Path) -> None:
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark, which is not installed")
     write_trace(trace, folder / "out.pcap", snaplen=128)
     counts = tcp_notes(folder / "out.pcap").counts
     assert {note: counts.get(note, 0) for note in ("lost_segment", "ack_lost_segment")} == {

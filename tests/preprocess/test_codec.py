@@ -172,6 +172,7 @@ def test_whatever_a_generator_emits_decodes_to_a_valid_table(style, table, seed)
     assert_valid(codec.decode(random_encoded(codec, 40, seed), seed=seed), table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("table", (packet_series(60), packet_series(60, mixed=True), flow_series(60)), ids="pmf")
 @given(seed=st.integers(0, 2**32))
@@ -356,6 +357,7 @@ def test_a_public_codec_does_not_depend_on_the_data(style, table):
         Codec.fit([table], public=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("capture", ("p1_isp-2007.pcap.gz", "p4_ipv6-web.pcap.gz", "n3_enterprise-v9.csv.gz"))
 def test_real_traces_come_back(development_traces, style, capture):

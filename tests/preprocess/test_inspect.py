@@ -58,6 +58,7 @@ def test_real_traces(development_traces):
     json.dumps([isp, iot, enterprise])
 
 
+@pytest.mark.slow
 def test_files_read_in_passing_give_the_same_facts(development_traces, sample_capture):
     export = development_traces / "export"
     for files in (
@@ -79,6 +80,7 @@ def test_files_read_in_passing_give_the_same_facts(development_traces, sample_ca
         describe_files(development_traces / "odd" / "qinq-tcpdump.pcap")
 
 
+@pytest.mark.slow
 def test_compressed_captures_are_bounded_in_passing(tmp_path):
     bomb = tmp_path / "bomb.pcap.gz"
     header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
@@ -89,6 +91,7 @@ def test_compressed_captures_are_bounded_in_passing(tmp_path):
         describe_files(bomb, max_bytes=1 << 27)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_captures_length(sample_capture):
     """The same packets ten times as often, through a pipe: megabytes of the reading process at its highest."""
     program = (

@@ -59,6 +59,7 @@ def test_services_of_a_kind_are_near_one_another(model, port, like, unlike):
     assert distance(like) < distance(unlike)
 
 
+@pytest.mark.slow
 def test_what_is_built_twice_is_the_same_bytes(tmp_path):
     for name in ("first", "second"):
         build().save(tmp_path / name)
@@ -69,6 +70,7 @@ def test_what_is_built_twice_is_the_same_bytes(tmp_path):
     assert again.sha256 == build().sha256
 
 
+@pytest.mark.slow
 def test_what_ships_is_built_from_the_tables_and_the_sample_in_the_repository(model, sample_capture):
     again = build([sample_capture])
     assert again.details == model.details, "tables, sample or settings changed: build the shipped model again"
@@ -97,6 +99,7 @@ def test_missing_changed_or_misshapen_models_are_refused(tmp_path, model):
         IP2Vec(np.zeros((10, 3), np.float32), np.zeros((256, 3), np.float32))
 
 
+@pytest.mark.slow
 def test_ports_that_are_frequent_in_traffic_get_vectors_of_their_own(tmp_path):
     rows = [f"10.0.0.{i},10.0.1.1,{50000 + i},45678,TCP,{1_600_000_000_000_000 + i},0.5,3,180" for i in range(40)]
     traffic = tmp_path / "flows.csv"

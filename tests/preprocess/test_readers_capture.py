@@ -273,6 +273,7 @@ def test_file_without_packets_among_others_is_noted(tmp_path):
     assert trace.sources[1].notes == ("the file holds no usable records",)
 
 
+@pytest.mark.slow
 def test_every_odd_file_is_a_trace_or_one_line(development_traces):
     read_ones = 0
     for folder in ("odd", "export", "export/dat"):
@@ -296,6 +297,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     which=st.sampled_from(sorted(SMALL)),
@@ -323,6 +325,7 @@ def packed(content: bytes, kind: str) -> bytes:
     return {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[kind](content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd"])
 def test_compressed_captures_and_their_bound(read, kind):
     content = pcap([ETHER / UDP_PACKET] * 2000)
@@ -338,6 +341,7 @@ def test_compressed_captures_and_their_bound(read, kind):
         assert any("truncated" in note for note in cut.sources[0].notes)
 
 
+@pytest.mark.slow
 def test_standard_input(tmp_path):
     content = gzip.compress(pcap([ETHER / UDP_PACKET] * 3))
     program = "from preprocess import read_trace; t = read_trace('-'); print(len(t), t.sources[0].path)"
@@ -365,6 +369,7 @@ def test_inner_packets_of_scapys_tunnels(read):
     assert trace.sources[0].notes == ("5 packets are tunnels, what is in them was read",)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged_tunnels_and_wrappers_never_crash(tmp_path_factory, data):
@@ -385,6 +390,7 @@ def test_damaged_tunnels_and_wrappers_never_crash(tmp_path_factory, data):
         assert "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_every_odd_file_gives_records_or_one_line(development_traces):
     records = {}
     for path in sorted((development_traces / "odd").iterdir()):

@@ -274,6 +274,7 @@ SEEDS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(SEEDS), st.data())
 def test_damaged_texts_never_crash(tmp_path_factory, lines, data):

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
@@ -176,6 +175,7 @@ def test_broken_messages_give_what_is_whole(read):
     assert len(read(good + bytes(500), good)) == 3  # zeros fill packets up
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_messages_never_crash(tmp_path_factory, data):
@@ -249,7 +249,7 @@ def test_enterprise_export_gives_nfdumps_records(development_traces):
     assert len(every) == 28_103 and int(every["bytes"].max()) == int(ours["bytes"].max())
 
 
-@pytest.mark.skipif(not which("nfdump"), reason="needs nfdump, which is not installed")
+@pytest.mark.referee("nfdump")
 def test_nfcapd_file_agrees_with_the_export(development_traces):
     stored = read_trace(development_traces / "n3_enterprise-v9.nfcapd.gz")
     assert stored.sources[0].format == "nfcapd" and len(stored) == 24_652
@@ -265,7 +265,7 @@ def test_nfcapd_without_nfdump_is_one_line(development_traces, monkeypatch):
         read_trace(development_traces / "n3_enterprise-v9.nfcapd.gz")
 
 
-@pytest.mark.skipif(not which("nfdump"), reason="needs nfdump, which is not installed")
+@pytest.mark.referee("nfdump")
 def test_damaged_nfcapd_file_is_one_line(tmp_path):
     (tmp_path / "nfcapd.1").write_bytes(b"\x0c\xa5" + bytes(range(200)))
     with pytest.raises(InputError, match="nfdump cannot read") as error:
@@ -299,7 +299,7 @@ def collect(path: Path, folder: Path) -> Path:
     return max(folder.iterdir(), key=lambda file: file.stat().st_size)
 
 
-@pytest.mark.skipif(not (which("nfcapd") and which("nfdump")), reason="needs nfcapd, which is not installed")
+@pytest.mark.referee("nfcapd", "nfdump")
 @pytest.mark.parametrize("name", ["v5-port9500.pcap", "v9-router-148KB.pcap.gz", "v9-cisco-custom.pcap"])
 def test_collector_agrees(development_traces, tmp_path, name):
     theirs = read_trace(collect(development_traces / "export" / name, tmp_path))
@@ -319,7 +319,7 @@ ELSEWHERE = {"v5-port9500.pcap", "v9-router-148KB.pcap.gz", "v9-router-1.4MB.pca
 NOT_REPLAYED = {"ipfix-cisco-mpls-ipv6.pcap", "bad-exatel-malformed_6.pcap"}  # not UDP in IPv4 without options
 
 
-@pytest.mark.skipif(not (which("nfcapd") and which("nfdump")), reason="needs nfcapd, which is not installed")
+@pytest.mark.referee("nfcapd", "nfdump")
 def test_collector_agrees_on_every_other_capture(development_traces, tmp_path):
     paths = [path for path in sorted((development_traces / "export").iterdir()) if ".pcap" in path.suffixes]
     paths = [path for path in paths if path.name not in ELSEWHERE | NOT_REPLAYED]

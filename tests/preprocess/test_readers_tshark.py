@@ -1,6 +1,5 @@
 """tshark as the referee: every packet's columns agree with its dissection of the outermost IP header."""
 
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from netshare.preprocess import read_trace
 from netshare.preprocess.addresses import format_addresses, parse_addresses
 
-pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="needs tshark, which is not installed")
+pytestmark = pytest.mark.referee("tshark")
 
 FIELD_LIST = (
     "frame.time_epoch frame.protocols ip.src ip.dst ip.len ip.ttl ip.dsfield ip.id ip.flags.rb ip.flags.df ip.flags.mf "

@@ -40,6 +40,7 @@ def capture(seed: int, records: int, order: str, header_length: int, longest: in
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "header_length"), [("<", 16), (">", 16), ("<", 24)])
 @pytest.mark.parametrize(("longest", "spread"), [(200, 1000), (60, 300_000), (3000, 10)])
 def test_many_places_at_once_find_what_the_plain_walk_finds(order, header_length, longest, spread):
@@ -57,6 +58,7 @@ def test_many_places_at_once_find_what_the_plain_walk_finds(order, header_length
 BASE = bytes(capture(2, 8000, "<", 16, 160, 1000))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(24, len(BASE) - 1), st.integers(0, 255)), max_size=30), st.integers(24, 5000))
 def test_damaged_records_end_the_file_where_the_plain_walk_ends(mutations, cut):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_spans_stay_with_their_service_where_they_can():
     assert (fitted % 10 == metadata["dst_port"]).mean() > 0.97
 
 
+@pytest.mark.slow
 @given(st.integers(1, 60), st.integers(0, 2**20))
 @settings(max_examples=200, deadline=None)
 def test_every_span_fits_and_those_that_did_keep_to_what_was_drawn(n, seed):

@@ -51,7 +51,7 @@ class TraceView:
     @cached_property
     def flow_of_record(self) -> np.ndarray:
         """int64[n_records]: the flow of each record."""
-        return flow_of_record(self.flows)
+        return self.flows.of_record
 
     @cached_property
     def is_tcp(self) -> np.ndarray:
@@ -78,13 +78,6 @@ class TraceView:
     def rate(self, weights: np.ndarray | None = None) -> np.ndarray:
         """float64[TIME_BINS]: records in each time bin, each counted as often as float64[n_records] says."""
         return np.bincount(self.time_bin, weights, minlength=len(self.frame.edges) - 1).astype(np.float64)
-
-
-def flow_of_record(flows: Flows) -> np.ndarray:
-    """int64[n_records]: the flow of each record, in the trace's order."""
-    flow = np.empty(len(flows.order), np.int64)
-    flow[flows.order] = np.repeat(np.arange(len(flows)), flows.lengths)
-    return flow
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,9 @@ class DoppelGANger(Generator):
         self.critics = nn.ModuleDict({name: judge for name, (judge, _) in self.judges.items()})
         self._average = self._generators
 
-    def fake_series(self, n: int, horizon: int, random: Random | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def fake_series(
+        self, n: int, horizon: int, random: Random | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2] (None where metadata
         are trained alone); `random` is the training's own where not given."""
         networks, random, device = self._generators, random or self.random, self.device

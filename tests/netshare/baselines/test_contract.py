@@ -34,6 +34,7 @@ def trained(method: Method, data: Encoded, steps: int = STEPS):
     return trained_for(method.create, data, steps)
 
 
+@pytest.mark.slow
 @every_method
 def test_fits_a_real_trace_and_samples_a_valid_one_again(method, sample_capture):
     trace = read_trace([str(sample_capture)], limit=400).sorted_by_time()
@@ -51,6 +52,7 @@ def test_fits_a_real_trace_and_samples_a_valid_one_again(method, sample_capture)
     assert len(made) >= 50
 
 
+@pytest.mark.slow
 @every_method
 def test_samples_are_valid_repeatable_and_as_many_as_asked(method):
     generator = trained(method, random_series(60))
@@ -80,6 +82,7 @@ def test_measurements_follow_given_metadata(method):
     assert_valid(Encoded(data.metadata[:17], measurements, offsets, SCHEMA), 17)
 
 
+@pytest.mark.slow
 @every_method
 def test_an_interrupted_training_ends_in_the_same_weights(method, tmp_path: Path):
     assert_interruption_changes_nothing(method.create, STEPS, tmp_path)

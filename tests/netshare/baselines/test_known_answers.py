@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 
 from netshare.baselines.bayesian_network import _tree, mutual_information
@@ -52,6 +53,7 @@ def test_the_likelihood_of_baum_welch_never_falls():
     assert all(after <= before + 1e-3 for before, after in pairwise(losses))
 
 
+@pytest.mark.slow
 def test_ar_recovers_slope_and_noise_of_an_autoregressive_process():
     random = np.random.default_rng(0)
     values = np.full((100, 30), 0.5)
@@ -90,6 +92,7 @@ def test_mutual_information_of_independent_addresses_is_about_none():
     assert abs(mutual_information(x, y)) < 0.05  # without the correction 5.1 of the possible 6.7
 
 
+@pytest.mark.slow
 def test_mode_specific_normalisation_finds_the_modes_and_round_trips():
     random = np.random.default_rng(0)
     values = np.concatenate([random.normal(0.2, 0.02, 3000), random.normal(0.8, 0.05, 1000)])

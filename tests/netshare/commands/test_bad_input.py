@@ -12,7 +12,7 @@ from netshare.postprocess import write_trace
 from netshare.preprocess import Trace, make_trace, read_trace
 from netshare.preprocess.flows import five_tuple_keys, number_by_first_appearance
 
-pytestmark = pytest.mark.parametrize("kind", ["autoregressive", "doppelganger"])
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("kind", ["autoregressive", "doppelganger"])]
 SETTINGS = {
     "autoregressive": {"epochs": 2, "metadata_state": 32, "record_state": 32},
     "doppelganger": {"batch_size": 16, "critic_units": 32, "critic_layers": 2},

@@ -17,6 +17,7 @@ from tests.netshare.conftest import QUICK
 from tests.postprocess.tshark import complaints
 
 
+@pytest.mark.referee("tshark")
 def test_a_run_leaves_a_valid_capture_flow_records_and_a_report(quick_run):
     synthetic = read_trace(quick_run / "synthetic" / "synthetic.pcap")
     assert complaints(quick_run / "synthetic" / "synthetic.pcap") == []
@@ -220,6 +221,7 @@ def test_convert_reads_anything_and_writes_anything(sample_netflow, tmp_path, ca
     assert main(["convert", str(sample_netflow), str(tmp_path / "out.xyz")]) == 2
 
 
+@pytest.mark.referee("tshark")
 def test_conversations_are_learnt_in_both_directions(sample_capture, tmp_path):
     value = QUICK | {"input": {"files": [str(sample_capture)], "limit": 1500}, "chunks": {"count": 1}}
     value |= {"fields": {"flow_key": "bidirectional"}, "evaluate": {"enabled": False}}

@@ -11,6 +11,8 @@ from netshare.comparison.table import HEADS, mean_emd
 from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("row-bootstrap", "independent-columns", "ctgan")
 
 

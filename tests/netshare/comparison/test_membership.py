@@ -9,6 +9,8 @@ from netshare.comparison.membership import LEAST, membership
 from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory, sample_capture):

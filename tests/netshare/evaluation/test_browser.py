@@ -15,7 +15,10 @@ from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium, which is not installed")
+pytestmark = [
+    pytest.mark.referee,
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium, which is not installed"),
+]
 
 # Clicks heads and writes what came of it into the page's title and a hidden element, for --dump-dom to show.
 PROBE = """

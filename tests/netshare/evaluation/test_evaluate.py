@@ -42,6 +42,7 @@ def test_an_isp_trace_stands_at_its_floor_and_shuffled_columns_do_not(isp_packet
     assert row(torn, "length", "JSD").ratio < 1.6  # marginals are kept
 
 
+@pytest.mark.slow
 def test_netflow_records_stand_at_their_floor(netflow_records: Trace) -> None:
     train, holdout, other = thirds(netflow_records)
     report = evaluate(train, other, holdout, resampling=Resampling(bootstrap=1), tasks=None)
@@ -50,6 +51,7 @@ def test_netflow_records_stand_at_their_floor(netflow_records: Trace) -> None:
     assert row(torn, "repeats", "difference").ratio > 3
 
 
+@pytest.mark.slow
 def test_a_copy_is_close_and_caught() -> None:
     train, holdout = split_by_flow(packet_trace(1000), 0.5, 0)
     report = evaluate(train, train, holdout)
@@ -58,6 +60,7 @@ def test_a_copy_is_close_and_caught() -> None:
     assert "five-tuples" in report.verdict()[1].sentence
 
 
+@pytest.mark.slow
 def test_traces_of_unequal_size_are_compared_over_equally_many_flows() -> None:
     train, holdout, other = thirds(packet_trace(3000))
     report = evaluate(train, packet_trace(100, seed=5), holdout)
@@ -67,6 +70,7 @@ def test_traces_of_unequal_size_are_compared_over_equally_many_flows() -> None:
     assert other is not None
 
 
+@pytest.mark.slow
 def test_without_a_holdout_the_training_trace_is_halved_even_if_it_was_split_before() -> None:
     train, _ = split_by_flow(packet_trace(1000), 0.5, 0)
     report = evaluate(train, packet_trace(500, seed=2), seed=0)
@@ -75,6 +79,7 @@ def test_without_a_holdout_the_training_trace_is_halved_even_if_it_was_split_bef
     assert "holdout" not in report.consistency
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report() -> None:
     train, holdout, other = thirds(packet_trace(300))
     first, again = (evaluate(train, other, holdout, seed=4).to_json() for _ in range(2))
@@ -93,6 +98,7 @@ def test_label_codes_are_compared_by_their_text() -> None:
     assert report.copying[-1].share == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["packet", "flow"])
 @pytest.mark.parametrize("rows", [1, 2])
 def test_tiny_traces_give_a_report(kind: str, rows: int) -> None:
@@ -104,6 +110,7 @@ def test_tiny_traces_give_a_report(kind: str, rows: int) -> None:
         assert to_html(report).startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_one_flow_and_constant_fields_and_no_tcp_give_a_report() -> None:
     trace = packet_trace(200)
     constant = {name: np.full_like(values, values[0]) for name, values in trace.columns.items() if name != "time"}

@@ -12,6 +12,8 @@ from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace
 from tests.netshare.evaluation.test_series_report import series
 
+pytestmark = pytest.mark.slow
+
 Path = tuple[str, ...]
 
 # a figure's interval is named after it, `X_interval` beside `X` (a mapping beside a mapping), but for these older names

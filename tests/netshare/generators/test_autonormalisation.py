@@ -22,6 +22,7 @@ def outcome():
     } | {"real": compare(held, train)}
 
 
+@pytest.mark.slow
 def test_the_measure_finds_real_series_whole(outcome):
     assert outcome["real"]["deciles"] == 20
     assert outcome["real"]["distance"] < 0.15

@@ -67,6 +67,7 @@ def learnt() -> tuple[AutoregressiveGenerator, Encoded]:
     return generator, generator.sample(3000, seed=2)
 
 
+@pytest.mark.slow
 def test_training_stops_by_itself_on_held_back_flows(learnt):
     generator, _ = learnt
     assert generator.done

@@ -48,6 +48,7 @@ def trained(build: Build, data: Encoded, steps: int = STEPS, **arguments) -> Gen
     return trained_for(build, data, steps, **arguments)
 
 
+@pytest.mark.slow
 def test_samples_are_valid_and_as_many_as_asked(build):
     generator = trained(build, random_series(60))
     for n in (0, 1, 137):
@@ -138,6 +139,7 @@ def test_retrained_metadata_leave_the_other_networks_bit_by_bit(build, tmp_path:
         assert all(map(np.array_equal, undisturbed.sample_measurements(data.metadata, seed=4, **given), first))
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_in_the_same_weights(build, tmp_path: Path):
     assert_interruption_changes_nothing(build, STEPS, tmp_path)
 

@@ -93,6 +93,7 @@ def test_busy_hosts_stay_where_one_was_seen_once_and_none_twice():
     assert np.isin(made, real[:400]).mean() > 0.97
 
 
+@pytest.mark.slow
 def test_versions_have_their_own_hosts():
     gate = Column("version", "version", "categorical", 2)
     gated = tuple(

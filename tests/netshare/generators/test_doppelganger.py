@@ -233,6 +233,7 @@ def class_means(data: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array([m.mean() for m in masks]), np.array([data.lengths[m].mean() for m in masks]), np.array(levels)
 
 
+@pytest.mark.slow
 def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     real = toy(1000)
     settings = DoppelGANgerSettings(critic_units=100, lstm_units=64, metadata_units=64, average_decay=0.99)
@@ -245,6 +246,7 @@ def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     assert np.all(np.abs(levels - real_levels) < 0.15), levels
 
 
+@pytest.mark.slow
 def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
     real = toy(500)
     settings = DoppelGANgerSettings(critic_units=50, lstm_units=16, metadata_units=64, average_decay=0.99)

@@ -4,6 +4,7 @@ left to chance in what they add up to."""
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from netshare.generators.autoregressive.generator import AutoregressiveGenerator
@@ -75,6 +76,7 @@ def test_only_the_rows_asked_for_get_numbers():
     assert source.batch(0).numbers(1).shape == (0,)
 
 
+@pytest.mark.slow
 def test_a_sample_strays_less_from_the_model_than_independent_draws():
     schema = Schema(
         (Column("a", "a", "categorical", 4), Column("b", "b", "categorical", 3)),

@@ -59,6 +59,7 @@ def test_batch_sizes_suffice_and_are_few(most):
     assert len(np.unique(sizes[sizes >= MIN_ROWS])) <= 30
 
 
+@pytest.mark.slow
 def test_threads_change_nothing():
     generator = hardly_trained()
     metadata = generator.sample_metadata(2 * BLOCK_SERIES + 100, seed=1)

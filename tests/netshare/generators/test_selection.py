@@ -66,6 +66,7 @@ def test_too_few_series_are_all_learnt_from():
     assert len(selection.learning) == 100 and not selection.due(100)
 
 
+@pytest.mark.slow
 def test_a_killed_training_keeps_the_same_checkpoint(tmp_path):
     data, plan = series(400), TrainingPlan(name="model", steps=80, seed=3, checkpoint_steps=1, log_every=1)
 

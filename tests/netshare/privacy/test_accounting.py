@@ -30,6 +30,7 @@ def test_the_gaussian_mechanism_has_the_published_deltas():
     assert gaussian_noise_for(1.0, 1e-5) < math.sqrt(2 * math.log(1.25e5))  # the classical bound, 4.84
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.8, 2.0, 20.0])
 @pytest.mark.parametrize("steps", [1, 16])
 def test_without_sampling_both_accountants_agree_with_the_closed_form(noise, steps):
@@ -41,6 +42,7 @@ def test_without_sampling_both_accountants_agree_with_the_closed_form(noise, ste
     assert exact <= epsilon_of(mechanism, 1e-5, "rdp") <= 1.4 * exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, reference", [("prv", PRVAccountant), ("rdp", RDPAccountant)])
 def test_training_costs_what_opacus_says(name, reference):
     accountant = reference()
@@ -49,6 +51,7 @@ def test_training_costs_what_opacus_says(name, reference):
     assert ours == pytest.approx(accountant.get_epsilon(delta=1e-5), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_another_sampling_scheme_costs_another_epsilon():
     poisson = epsilon_of([Mechanism("training", 1.25, 0.0256, 2000)], 1e-5)
     assert epsilon_of([Mechanism("training", 1.25, 1.0, 2000)], 1e-5, "rdp") > 50 * poisson  # no sampling
@@ -56,6 +59,7 @@ def test_another_sampling_scheme_costs_another_epsilon():
     assert epsilon_of([Mechanism("training", 1.25, 0.0512, 2000)], 1e-5) > 1.5 * poisson
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate, noise", [(0.3, 0.8), (0.05, 1.2)])
 def test_one_step_is_the_worse_of_a_unit_removed_and_a_unit_added(rate, noise):
     def delta(epsilon, towards_more):

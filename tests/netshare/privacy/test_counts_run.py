@@ -17,6 +17,8 @@ from netshare.privacy.noise import SeededRandomness
 from netshare.privacy.units import UnitBounds
 from netshare.runs.pipeline import run
 
+pytestmark = pytest.mark.slow
+
 TINY = {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}
 
 

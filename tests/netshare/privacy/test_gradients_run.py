@@ -15,6 +15,8 @@ from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import group_flows
 from netshare.runs.pipeline import run
 
+pytestmark = pytest.mark.slow
+
 NEVER_SAME = {"seconds", "peak_memory_bytes", "finished", "time", "outputs", "fingerprint"}
 PRIVATE_DATA = ("trace/", "chunks/000/", "chunks/001/", "chunks/002/")  # the encoded input itself: never released
 PRIVATE_OUTPUT = ("models/000/", "models/001/", "models/002/", "generated/", "synthetic/")  # charged in the ledger

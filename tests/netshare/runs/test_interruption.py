@@ -13,6 +13,8 @@ import pytest
 
 from tests.netshare.conftest import QUICK
 
+pytestmark = pytest.mark.slow
+
 SLOW = {"generator": {"autoregressive": {"epochs": 15, "patience": 15, "metadata_state": 64, "record_state": 32}}}
 
 

@@ -10,6 +10,8 @@ import netshare
 from netshare.commands.main import main
 from netshare.preprocess.timeseries import read_series
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "preset": "timeseries",
     "series": {"key": "link", "order": "day"},

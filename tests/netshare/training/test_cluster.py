@@ -13,6 +13,8 @@ import pytest
 
 from tests.netshare.conftest import QUICK
 
+pytestmark = pytest.mark.slow
+
 RAY = Path(sys.executable).parent / "ray"
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -60,6 +60,7 @@ def test_the_score_sees_values_memory_and_lengths():
         assert score(held, worse) > 0.2
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_best_score_and_repeats(tmp_path):
     data = waves(60)
     found = run_trials(CHOICE, data, folder=tmp_path / "first", seed=3)
@@ -95,6 +96,7 @@ def test_a_model_is_not_built_before_the_choice():
         DoppelGANger(waves(2).schema, AUTO)
 
 
+@pytest.mark.slow
 def test_a_run_tunes_once_and_generates_with_it(sample_capture, tmp_path, capsys):
     config = {
         "input": {"files": [str(sample_capture)], "limit": 1500},

@@ -14,7 +14,7 @@ Names are imported when first used, so that light commands and helper processes 
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return metadata.version("netshare-traces")
+        return import_module("netshare.version").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'netshare' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -34,11 +34,12 @@ from typing import IO, Any
 
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
+from netshare.version import DISTRIBUTION
 
 FORMAT = 2  # of run folders; 1 had no reference beside the chunks, and did not say its number
 MANIFEST = "manifest.json"
 STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
-RECORDED_VERSIONS = ("netshare-traces", "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
+RECORDED_VERSIONS = (DISTRIBUTION, "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
 
 
 class RunFolder:

@@ -21,7 +21,7 @@ from netshare.preprocess.errors import FieldError
 from netshare.preprocess.hashing import GOLDEN_GAMMA
 from netshare.preprocess.trace import PACKET_COLUMNS, Trace
 
-_SEGMENTS_PER_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
+SEGMENTS_PER_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
 _MAX_BLOCKS = 1 << 15
 _TCP_COLUMNS = frozenset(PACKET_COLUMNS) - {"ttl", "tos", "ip_id", "icmp_type", "icmp_code", "vlan", "epoch"}
 
@@ -67,7 +67,7 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
         raise FieldError("only a packet trace can become packets; this is a flow trace")
     rows = len(trace)
     short = sum(
-        _shorter_than_headers(trace, slice(at, at + _SEGMENTS_PER_BLOCK)) for at in range(0, rows, _SEGMENTS_PER_BLOCK)
+        _shorter_than_headers(trace, slice(at, at + SEGMENTS_PER_BLOCK)) for at in range(0, rows, SEGMENTS_PER_BLOCK)
     )
     if short:
         raise FieldError(f"{short} packets are shorter than their headers; call repair() on the trace first")
@@ -111,7 +111,7 @@ def _shorter_than_headers(trace: Trace, rows: slice) -> int:
 def _whole_conversations(trace: Trace) -> Iterator[np.ndarray]:
     """Rows of TCP segments in blocks (int64, ascending within a block), every conversation in one block as a whole."""
     rows = np.flatnonzero(trace["protocol"] == TCP)
-    count = min(len(rows) // _SEGMENTS_PER_BLOCK, _MAX_BLOCKS)
+    count = min(len(rows) // SEGMENTS_PER_BLOCK, _MAX_BLOCKS)
     if count < 2:
         if len(rows):
             yield rows

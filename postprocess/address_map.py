@@ -4,10 +4,10 @@
 
 The map is prefix-preserving as Crypto-PAn's is (Xu, Fan, Ammar and Moon, Prefix-preserving IP address anonymization,
 ICNP 2002): each bit is flipped or not by a pseudo-random function of the bits before it, so two addresses that share a
-prefix of k bits, and no more, still do. What has to give way to the target prefix are the leading bits: networks of d
-bits are numbered anew in the room that the prefixes leave, with the smallest d for which it suffices, and below d
-everything is preserved exactly. The map is one-to-one and depends on the seed and on the addresses of the trace. It is
-no encryption: the pseudo-random function is a fast mixer, made for synthetic addresses.
+prefix of k bits, and no more, still do. The leading bits, however, must become those of a target prefix. So networks of
+d bits are numbered anew within the target prefixes, for the smallest d for which these have enough room, and shared
+prefixes longer than d bits are preserved exactly. The map is one-to-one and depends on the seed and on the addresses of
+the trace. It is no encryption: the pseudo-random function is a fast mixer, made for synthetic addresses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from netshare.preprocess.trace import Trace
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
 
 _WIDTH = {4: 32, 6: 128}
-_MAX_DISTANCE = 1 << 16  # addresses tried around one that must not be emitted
+_MAX_DISTANCE = 1 << 16  # how far from an address that must not be emitted a free one is looked for
 _U64 = np.uint64
 _ONES = _U64(0xFFFFFFFFFFFFFFFF)
 _LOOPBACK_4, _BROADCAST_4 = _U64(127), _U64(0xFFFFFFFF)
@@ -94,7 +94,7 @@ def _map(
     forbidden: np.ndarray,
     seed: int,
 ) -> Halves:
-    """The images of distinct addresses of one version."""
+    """The addresses that distinct addresses of one version are mapped to, in the same order."""
     width = _WIDTH[version]
     if not networks:
         example = "10.0.0.0/8" if version == 4 else "2001:db8::/32"
@@ -129,7 +129,8 @@ def _map(
 
 
 def _flip(hi: np.ndarray, lo: np.ndarray, width: int, seed: int) -> Halves:
-    """Crypto-PAn's form: bit i of the result is bit i of the address, flipped by a function of the bits before it."""
+    """The addresses with each of their first `width` bits flipped or not, as a pseudo-random function of the bits before
+    it decides (the form of Crypto-PAn)."""
     out_hi, out_lo = hi.copy(), lo.copy()
     start = _mix(np.array([seed % 2**64], _U64))
     for bit in range(width):
@@ -145,8 +146,8 @@ def _flip(hi: np.ndarray, lo: np.ndarray, width: int, seed: int) -> Halves:
 def _depth(
     hi: np.ndarray, lo: np.ndarray, width: int, networks: Sequence[IPv4Network | IPv6Network]
 ) -> tuple[int, np.ndarray]:
-    """The shortest length for which the prefixes have room for all networks of that length that sorted addresses lie
-    in, and how many fit into each prefix."""
+    """The shortest network length d at which the prefixes have room for all networks that the addresses (ascending) lie
+    in, and how many networks of d bits each prefix holds (int64[n_prefixes])."""
     shared = _common_bits(hi[1:] ^ hi[:-1], lo[1:] ^ lo[:-1])
     for depth in range(width + 1):
         needed = 1 + int(np.count_nonzero(shared < depth))
@@ -158,8 +159,10 @@ def _depth(
 
 
 def _avoid(hi: np.ndarray, lo: np.ndarray, room: np.ndarray, forbidden: np.ndarray) -> Halves:
-    """Distinct addresses with those that are forbidden moved to the nearest free one within `room` low bits: what it
-    shares with its neighbours is then as long as can be."""
+    """Distinct addresses, those that are forbidden replaced by the nearest free address.
+
+    Only the lowest `room` bits of an address change; the nearest address is the one that shares the longest prefix.
+    """
     keys = _keys(hi, lo)
     open_rows = np.flatnonzero(np.isin(keys, forbidden))
     if not len(open_rows):
@@ -197,7 +200,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def _denied(deny: Sequence[str] | Halves) -> np.ndarray:
-    """Sorted keys."""
+    """The keys of the denied addresses, ascending."""
     if len(deny) == 2 and isinstance(deny[0], np.ndarray):
         return np.unique(_keys(np.asarray(deny[0], _U64), np.asarray(deny[1], _U64)))
     texts = [str(text) for text in deny]
@@ -208,7 +211,7 @@ def _denied(deny: Sequence[str] | Halves) -> np.ndarray:
 
 
 def _keys(hi: np.ndarray, lo: np.ndarray) -> np.ndarray:
-    """16 bytes each, which sort as the 128-bit numbers do."""
+    """S16[n]: addresses as 16 bytes each, which sort in the order of the 128-bit numbers."""
     return np.ascontiguousarray(np.stack([hi, lo], axis=1).astype(">u8")).view("S16").ravel()
 
 

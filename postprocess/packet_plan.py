@@ -1,5 +1,8 @@
-"""What packets need to know of the rest of their trace before they can be written: TCP numbers and options, echo numbers,
-the datagrams that fragments belong to, and which of two ports is a service."""
+"""The plan of a trace's packets: header values that depend on other packets, computed before any packet is written.
+
+These are TCP sequence and acknowledgement numbers and options, ICMP echo numbers, the lengths of datagrams that fragments
+belong to, and which of a connection's two ports is the service.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from netshare.preprocess.errors import FieldError
 from netshare.preprocess.hashing import GOLDEN_GAMMA
 from netshare.preprocess.trace import PACKET_COLUMNS, Trace
 
-_SEGMENTS_PER_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
+SEGMENTS_PER_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
 _MAX_BLOCKS = 1 << 15
 _TCP_COLUMNS = frozenset(PACKET_COLUMNS) - {"ttl", "tos", "ip_id", "icmp_type", "icmp_code", "vlan", "epoch"}
 
 
 @dataclass(frozen=True)
 class PacketPlan:
-    """What packets need to know of the rest of the trace: one entry a row of the trace it was planned for."""
+    """Header values that depend on other packets; each array has one entry a row of the trace."""
 
     sequence: np.ndarray  # uint32, TCP
     acknowledgement: np.ndarray  # uint32, TCP
@@ -51,7 +54,11 @@ class PacketPlan:
 
 
 def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
-    """Compute what spans packets; `trace` is in the order in which its packets will be written.
+    """The plan of a packet trace, whose rows are in the order in which the packets will be written.
+
+    Args:
+        trace: packet trace, valid (`netshare.postprocess.repair`).
+        seed: decides where TCP numbers and timestamps begin.
 
     Raises:
         FieldError: packets are shorter than their headers (`repair` makes them valid).
@@ -60,7 +67,7 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
         raise FieldError("only a packet trace can become packets; this is a flow trace")
     rows = len(trace)
     short = sum(
-        _shorter_than_headers(trace, slice(at, at + _SEGMENTS_PER_BLOCK)) for at in range(0, rows, _SEGMENTS_PER_BLOCK)
+        _shorter_than_headers(trace, slice(at, at + SEGMENTS_PER_BLOCK)) for at in range(0, rows, SEGMENTS_PER_BLOCK)
     )
     if short:
         raise FieldError(f"{short} packets are shorter than their headers; call repair() on the trace first")
@@ -102,9 +109,9 @@ def _shorter_than_headers(trace: Trace, rows: slice) -> int:
 
 
 def _whole_conversations(trace: Trace) -> Iterator[np.ndarray]:
-    """Ascending rows of TCP segments, some conversations with all of their segments at a time."""
+    """Rows of TCP segments in blocks (int64, ascending within a block), every conversation in one block as a whole."""
     rows = np.flatnonzero(trace["protocol"] == TCP)
-    count = min(len(rows) // _SEGMENTS_PER_BLOCK, _MAX_BLOCKS)
+    count = min(len(rows) // SEGMENTS_PER_BLOCK, _MAX_BLOCKS)
     if count < 2:
         if len(rows):
             yield rows
@@ -121,7 +128,7 @@ def _whole_conversations(trace: Trace) -> Iterator[np.ndarray]:
 
 
 def _rows(trace: Trace, rows: np.ndarray) -> Trace:
-    """Some rows; columns that do not matter to TCP are 0."""
+    """Some rows of a trace; columns that TCP numbers do not depend on are 0, which saves copying them."""
     nothing = np.zeros(1, np.uint8)
     columns = {name: values.take(rows) if name in _TCP_COLUMNS else np.broadcast_to(nothing, len(rows))
                for name, values in trace.columns.items() if name in PACKET_COLUMNS}  # fmt: skip

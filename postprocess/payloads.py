@@ -1,7 +1,7 @@
 """Deterministic payloads that protocol analysers accept.
 
-A synthetic packet has no content of its own, only a length. Zeros are the default, and most of Wireshark's dissectors
-take them as unremarkable data; where a port's or protocol's dissector would call zeros malformed, the tables of
+A synthetic packet has a length, but no content that was learnt. Its payload (here: its *body*) is zeros by default, which
+most of Wireshark's dissectors accept. Where the dissector of a port or protocol would call zeros malformed, the tables of
 `netshare.postprocess.payload_tables` give another beginning or filling, and the smallest length at which it holds. Bodies
 depend on nothing but port or protocol and length, so they carry no information about the real trace.
 """
@@ -17,7 +17,7 @@ from netshare.postprocess.checksums import fill_sums
 from netshare.postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
 from netshare.preprocess.ragged import positions_within
 
-START_BYTES = 64  # bytes of a body that may differ from its filling
+START_BYTES = 64  # how many bytes at the beginning of a body may differ from its filling
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def body_numbers(
 ) -> np.ndarray:
     """int16[n]: index into `BODIES` of each packet's payload (0: zeros).
 
-    As in Wireshark, a TCP connection's `service_port` decides where it is known (not 0) and has an entry; else the lower
-    one of the two ports that has one.
+    As in Wireshark, the `service_port` of a TCP connection decides if it is known (not 0) and has an entry in the table;
+    otherwise the lower one of the two ports that has an entry.
     """
     numbers = _PROTOCOL[protocol]
     for transport, table in ((rules.TCP, _TCP), (rules.UDP, _UDP), (rules.UDPLITE, _UDP)):
@@ -88,7 +88,7 @@ def body_numbers(
 
 
 def has_two_bodies(protocol: np.ndarray, src_port: np.ndarray, dst_port: np.ndarray) -> np.ndarray:
-    """bool[n]: TCP packets both of whose ports have an entry, so that `body_numbers` asks for the service port."""
+    """bool[n]: TCP packets whose ports both have an entry, so that their body depends on the service port."""
     return (protocol == rules.TCP) & (_TCP[src_port] > 0) & (_TCP[dst_port] > 0)
 
 
@@ -142,7 +142,7 @@ def write_bodies(
 
 
 def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray, room: np.ndarray) -> None:
-    """Write 16-bit big-endian values at byte positions, each as far as the bytes from there on (`room`) take it."""
+    """Write 16-bit big-endian values at byte positions; of each no more bytes than its `room`."""
     first, second = room > 0, room > 1
     buffer[position[first]] = (values[first] >> 8) & 0xFF
     buffer[position[second] + 1] = values[second] & 0xFF

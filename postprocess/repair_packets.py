@@ -33,9 +33,9 @@ _LAYOUT_COLUMNS = {"tcp": ("tcp_flags", "tcp_window", "tcp_header_length"), "icm
 def assign_identifications(columns: Columns, *, seed: int = 0) -> np.ndarray:
     """uint16[n]: IPv4 identifications, a counter for each source address that starts at a hash of address and `seed`.
 
-    A fragment shares the number of the packet before it from its source, if that has more fragments to come and ends at
-    or before where this one starts; any other packet counts up, so that no two fragments of a datagram overlap. IPv6
-    packets have 0.
+    A fragment has the identification of the packet before it from the same source, if that packet has the flag "more
+    fragments" and ends where or before this fragment starts. Any other packet takes the next number, so that no two
+    fragments of a datagram overlap. IPv6 packets have 0.
     """
     source = mix(columns["src_lo"] + np.uint64(seed) + mix(columns["src_hi"] + columns["ip_version"]))
     order = np.argsort(source, kind="stable")

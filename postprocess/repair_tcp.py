@@ -24,7 +24,8 @@ _LARGEST_WINDOW = 65_535  # RFC 9293, 3.1: 16 bits
 
 
 def _order(columns: Columns) -> np.ndarray:
-    """Flags decide where a connection begins and ends, and so which other flags are wrong: repeated until none is."""
+    """Mend SYNs and FINs. A mended flag may move the borders of connections and make another flag wrong, so this is
+    repeated until nothing is wrong."""
     wrong = np.zeros(len(columns["time"]), dtype=bool)
     for _ in range(_MAX_ROUNDS):
         rows = np.concatenate([_move_early_fins(columns), _answer_syns(columns)])
@@ -35,8 +36,10 @@ def _order(columns: Columns) -> np.ndarray:
 
 
 def _move_early_fins(columns: Columns) -> np.ndarray:
-    """Rows with a FIN that data follows; they lose it. And the last rows of their sides, which get it if their side has no
-    other FIN and no reset there: the side does close the connection, only later."""
+    """Move FINs that come before data of their side to the side's last segment; the rows that were changed.
+
+    The last segment gets no FIN if it is a reset or a SYN, or if the side has another FIN after its data.
+    """
     found = find_conversations(columns)
     every = np.ones(len(found), dtype=bool)
     fin, data = found.has(TCP_FIN), (found.payload > 0) & ~found.has(TCP_SYN | TCP_FIN)
@@ -52,8 +55,11 @@ def _move_early_fins(columns: Columns) -> np.ndarray:
 
 
 def _answer_syns(columns: Columns) -> np.ndarray:
-    """Rows that are the first from the side which a SYN was sent to, and neither SYN and ACK nor a reset; they become a
-    SYN and ACK. And rows with a SYN and ACK from the side that sent the SYN; they become an ACK."""
+    """Make the answer to a SYN a SYN with ACK; the rows that were changed.
+
+    The first segment from the side that a SYN was sent to becomes a SYN with ACK, unless it is a reset. A SYN with ACK
+    from the side that sent the SYN becomes an ACK.
+    """
     found = find_connections(columns)
     first = found.starts == np.arange(len(found))
     handshake = found.flags & _HANDSHAKE

@@ -25,16 +25,16 @@ _PER_CONNECTION = np.uint64(0xD1B54A32D192ED03)
 
 @dataclass(frozen=True)
 class Segments:
-    """The TCP segments of a trace, those of a group (a conversation, or a connection) together in the order of their rows.
+    """The TCP segments of a trace in groups: conversations, or connections.
 
-    All arrays are aligned:
+    Segments of a group lie together, in the order of their rows. A *position* is an index into these arrays:
         rows: int64[n], rows of the trace.
         starts: int64[n], position of the first segment of each segment's group.
-        forward: bool[n], which of the two directions it takes.
+        forward: bool[n], which of the two directions the segment takes.
         flags: int64[n], TCP flags.
-        payload: int64[n] (bytes). 0 for fragments: analysers see those only where the datagram is complete.
-        whole: bool[n], the segment is not in fragments.
-        source, destination: uint64[n], hashes of its two ends.
+        payload: int64[n], bytes; 0 for fragments, which analysers see only where the whole datagram is in the trace.
+        whole: bool[n], the segment is not a fragment.
+        source, destination: uint64[n], hashes of the segment's two ends (address, port, protocol).
     """
 
     rows: np.ndarray
@@ -54,7 +54,7 @@ class Segments:
         return (self.flags & flags) > 0
 
     def whole_groups(self, positions: np.ndarray) -> Segments:
-        """The segments at ascending positions, which are those of whole groups."""
+        """The segments at `positions` (int64[k], ascending), which must be all segments of some of the groups."""
         among = np.zeros(len(self), dtype=np.int64)
         among[positions] = np.arange(len(positions))
         taken = {field.name: getattr(self, field.name)[positions] for field in fields(Segments)}
@@ -63,11 +63,12 @@ class Segments:
 
 @dataclass(frozen=True)
 class Connections(Segments):
-    """Segments by connection.
+    """The TCP segments of a trace by connection.
 
-    number: int64[n], number of the connection, counting from 0.
-    occurrence: int64[n], number of the connection within its conversation.
-    previous: int64[n], position of the segment before in the same direction and connection, -1 for the first.
+    number: int64[n], number of the segment's connection, from 0 on.
+    occurrence: int64[n], number of the connection within its conversation, from 0 on.
+    previous: int64[n], position of the last segment before in the same connection and direction; -1 where there is none.
+    previous_opposite: int64[n], the same in the other direction.
     """
 
     number: np.ndarray
@@ -76,20 +77,22 @@ class Connections(Segments):
     previous_opposite: np.ndarray
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums over the segments before each one in its connection, of its own direction and of the other: int64[n]."""
+        """Sums of `values` (int64[n]) over the segments before each one in its connection: int64[n] over those in its
+        own direction, and int64[n] over those in the other."""
         along = self._sums(np.where(self.forward, values, 0))
         against = self._sums(np.where(self.forward, 0, values))
         return np.where(self.forward, along, against), np.where(self.forward, against, along)
 
     def sides(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each segment, is any segment of its connection `chosen`, in its own direction and in the other: bool[n]."""
+        """Whether any segment of each segment's connection is `chosen` (bool[n]): bool[n] for those in its own
+        direction, and bool[n] for those in the other."""
         side = self.number * 2 + self.forward
         found = np.zeros(int(side[-1] | 1) + 1 if len(self) else 0, dtype=bool)
         found[side[chosen]] = True
         return found[side], found[side ^ 1]
 
     def initial(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """uint64[n]: where the sequence numbers of each segment's direction begin, and those of the other direction."""
+        """Initial sequence numbers: uint64[n] of each segment's own direction, and uint64[n] of the other."""
         renewed = self.occurrence.astype(np.uint64) * _PER_CONNECTION
         own = mix(self.source + mix(self.destination + renewed) + np.uint64(seed))
         return own, mix(self.destination + mix(self.source + renewed) + np.uint64(seed))
@@ -124,10 +127,11 @@ def find_conversations(trace: Trace | Mapping[str, np.ndarray]) -> Segments:
 def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     """The TCP segments of a trace by connection.
 
-    A SYN without ACK begins a new connection where the one before it was closed by a FIN or reset since its own SYN, or
-    where nothing was sent for longer than the maximum segment lifetime; any other SYN opens its side of the connection,
-    or repeats the SYN that did. One that follows another of its side is a repetition even after a reset: this is how
-    stacks try a closed port again. A side of which nothing was seen or acknowledged before joins what there is.
+    A SYN without ACK begins a new connection if the conversation's last one has been closed by a FIN or a reset, or if
+    nothing was sent for longer than the maximum segment lifetime. There are two exceptions. A SYN that follows a SYN of
+    its own side is a repetition, even after a reset: this is how stacks try a closed port again. And the first SYN of a
+    side that has sent nothing, and of whom nothing was acknowledged, joins the connection that there is. Every other SYN
+    opens its side of the connection or repeats the SYN that did.
     """
     found = find_conversations(trace)
     position = np.arange(len(found))
@@ -146,15 +150,17 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
 
 
 def payload_of(trace: Trace | Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int64 and bool: bytes after the TCP header of these rows, 0 in fragments; and which rows are no fragments."""
+    """Bytes after the TCP header of these rows (int64[n], 0 for fragments), and which rows are no fragments (bool[n])."""
     headers = rules.ip_header_length(trace["ip_version"][rows]) + trace["tcp_header_length"][rows]
     whole = (trace["ip_flags"][rows] & rules.IP_MORE_FRAGMENTS) == 0
     return np.where(whole, np.maximum(trace["length"][rows].astype(np.int64) - headers, 0), 0), whole
 
 
 def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -> np.ndarray:
-    """uint16[n of the trace]: the port of the side that is called, as the last SYN of each TCP segment's connection tells;
-    0 where there was none, and for other protocols."""
+    """uint16[n_records]: the service's port of each row of the trace: the one that the connection's last SYN was sent to.
+
+    0 where no SYN came before, and for rows that are not TCP.
+    """
     position, syn = np.arange(len(found)), found.has(rules.TCP_SYN)
     latest = np.maximum.accumulate(np.where(syn, position, -1))
     known = latest >= found.starts
@@ -165,15 +171,22 @@ def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -
 
 
 def groups_with(chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """bool[n]: segments in whose group one is `chosen`."""
+    """bool[n]: segments of groups in which any segment is `chosen` (bool[n]); `starts` as in `Segments`."""
     found = np.zeros(len(starts), dtype=bool)
     found[starts[chosen]] = True
     return found[starts]
 
 
 def last_before(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of the last `chosen` segment before each one in its group, in its own direction and in the other; -1
-    where there is none: int64[n]."""
+    """The position of the last `chosen` segment before each one in its group, -1 where there is none.
+
+    Args:
+        chosen: bool[n].
+        forward, starts: as in `Segments`.
+
+    Returns:
+        int64[n] in the segment's own direction, and int64[n] in the other.
+    """
     position = np.arange(len(chosen))
     found = []
     for direction in (forward, ~forward):
@@ -184,7 +197,7 @@ def last_before(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> 
 
 
 def first_after(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `last_before`, of the first `chosen` segment after each one; -1 where there is none: int64[n]."""
+    """As `last_before`, but the position of the first `chosen` segment after each one."""
     position, count = np.arange(len(chosen)), len(chosen)
     found = []
     for direction in (forward, ~forward):
@@ -197,7 +210,7 @@ def first_after(chosen: np.ndarray, forward: np.ndarray, starts: np.ndarray) -> 
 
 
 def _opens(found: Segments, time: np.ndarray) -> np.ndarray:
-    """bool[n]: a SYN with which a conversation begins another connection."""
+    """bool[n]: segments of conversations that are a SYN which begins another connection; `time` in ns, int64[n]."""
     position = np.arange(len(found))
     opens = np.zeros(len(found), dtype=bool)
     opening = found.has(rules.TCP_SYN) & ~found.has(rules.TCP_ACK)
@@ -209,7 +222,7 @@ def _opens(found: Segments, time: np.ndarray) -> np.ndarray:
 
 
 def _begins_anew(found: Segments, opening: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """bool[n]: at each segment, the connection that a conversation had before is over, and its sender took part in it."""
+    """bool[n]: segments before which the conversation's last connection is over, and whose sender took part in it."""
     syn, closing = found.has(rules.TCP_SYN), found.has(rules.TCP_FIN | rules.TCP_RST)
     own, _ = last_before(np.ones(len(found), dtype=bool), found.forward, found.starts)
     _, other_opening = last_before(opening, found.forward, found.starts)

@@ -16,7 +16,7 @@ from netshare.preprocess.trace import Trace
 
 MAX_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
 MAX_ACK_DELAY_NS = 5 * 10**8  # RFC 9293, 3.8.6.3: an acknowledgement is delayed by less than half a second
-UNSEEN_BYTES = 2 * 1460  # acknowledged at a time where the other direction is not in the trace: two full segments
+UNSEEN_BYTES = 2 * 1460  # that an acknowledgement adds where the other direction is not in the trace: two full segments
 _MODULO = np.uint64(0xFFFFFFFF)
 _UNBOUNDED = 1 << 60
 _CLOCK_SHIFT = 10
@@ -24,15 +24,20 @@ _CONTROL = rules.TCP_SYN | rules.TCP_FIN | rules.TCP_RST
 
 
 def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence and acknowledgement numbers of every row of a trace in time order, whose connections are `found`.
+    """Sequence and acknowledgement numbers of every row of a trace.
 
     Sequence numbers begin at a hash of five-tuple, connection and `seed`, and grow by the payload, by one for SYN and by
-    one for FIN. A SYN or FIN that is repeated has the number that it had before.
+    one for FIN. A repeated SYN or FIN has the number that it had before.
 
-    An acknowledgement names the end of a segment of the other direction that lies before it in the trace. Where several
-    acknowledgements follow each other, each takes in some of the segments before it, as a receiver sends them, instead
-    of the first one all of them; but no segment waits longer than a second. Where the other direction is not in the
-    trace, acknowledgements grow as if it were. Without the ACK flag the number is 0.
+    An acknowledgement is the number after some segment of the other direction that comes before it in the trace. Where
+    several acknowledgements follow one another, the segments before them are shared out among them, as a receiver
+    acknowledges segments one after the other; but no segment waits longer than a second. Where the other direction is
+    not in the trace, every acknowledgement grows by `UNSEEN_BYTES`. Without the ACK flag the number is 0.
+
+    Args:
+        trace: packet trace in time order.
+        found: its connections.
+        seed: another seed gives other initial numbers.
 
     Returns:
         sequence uint32[n] and acknowledgement uint32[n]; zeros for rows that are not TCP, and for fragments other than
@@ -57,8 +62,11 @@ def tcp_numbers(trace: Trace, found: Connections, *, seed: int = 0) -> tuple[np.
 
 
 def empty_acknowledgements(trace: Trace, found: Connections) -> np.ndarray:
-    """bool[len(found)]: bare acknowledgements that have nothing to acknowledge which their side has not acknowledged
-    before, in whatever way the others are numbered: duplicates, window updates, keep-alive probes and their answers."""
+    """bool[len(found)]: segments without payload that acknowledge nothing new.
+
+    Such are duplicate acknowledgements, window updates, keep-alive probes and their answers. No assignment of numbers to
+    the other acknowledgements would leave them something to acknowledge.
+    """
     if not len(found):
         return np.zeros(0, dtype=bool)
     opened, opened_opposite = found.sides(found.has(rules.TCP_SYN) & (found.previous < 0))
@@ -67,12 +75,13 @@ def empty_acknowledgements(trace: Trace, found: Connections) -> np.ndarray:
 
 
 def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Sequence numbers that each segment takes up, those that its side has taken up before, and how far before the next
-    expected number it begins: above 0 where it repeats a FIN, or a SYN in midstream. A byte that is sent into a closed
-    window probes it, and takes up nothing (RFC 9293, 3.8.6.1).
+    """How many sequence numbers segments consume.
+
+    A byte that is sent into a closed window is a probe and consumes nothing (RFC 9293, 3.8.6.1).
 
     Returns:
-        int64[n], int64[n] and int64[n].
+        consumed int64[n], by each segment; sent int64[n], by all segments of its side before it; back int64[n], how far
+        before the next expected number it begins: more than 0 where it repeats a FIN, or a SYN in midstream.
     """
     syn = found.has(rules.TCP_SYN)
     closed = (found.previous >= 0) & (found.previous_opposite >= 0) & (window[found.previous_opposite] == 0)
@@ -88,7 +97,8 @@ def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tup
 
 
 def _repeats(found: Connections, fin: np.ndarray, payload: np.ndarray, data: np.ndarray) -> np.ndarray:
-    """bool[n]: a FIN after a FIN of the same side, with the same payload or none, and no data between."""
+    """bool[n]: FINs that repeat one: a FIN of the same side came before, with the same payload or this one has none, and
+    no data came in between."""
     repeated = np.zeros(len(found), dtype=bool)
     fins = np.bincount((found.number * 2 + found.forward)[fin], minlength=2 * int(found.number[-1]) + 2)
     rows = np.flatnonzero((fins.reshape(-1, 2).max(axis=1) > 1)[found.number])
@@ -103,13 +113,17 @@ def _repeats(found: Connections, fin: np.ndarray, payload: np.ndarray, data: np.
 def _acknowledged(
     found: Connections, time: np.ndarray, consumed: np.ndarray, sent: np.ndarray, opened_opposite: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each segment acknowledges, in numbers since the other direction's beginning, and whether it is a bare
-    acknowledgement that adds nothing to the one before it: int64[n], bool[n].
+    """What each segment acknowledges.
 
-    Acknowledged is a `count` of the other direction's segments, at most those `seen` so far and at least those `due`. It
-    grows by one with each bare acknowledgement as far as possible: from one to the next,
-    `count - bare` becomes `min(seen - bare, max(wanted - bare, itself))`, where `bare` counts those acknowledgements. What
-    is `wanted` leaves something to acknowledge for all that follow in the same burst, a running minimum from its end.
+    A segment acknowledges the first `count` segments of the other direction that consume numbers: at most those `seen`
+    before it in the trace, and at least those that are `due`. A bare acknowledgement is one without payload or control
+    flags; `bare` counts them. As far as possible each of them adds one to `count`, and none in a burst is left without
+    a new segment to acknowledge: `wanted` is the largest count which allows that. Hence, from one segment of a side to
+    its next one, `count - bare` becomes `min(seen - bare, max(wanted - bare, count - bare))`.
+
+    Returns:
+        int64[n], acknowledged numbers since the other direction's beginning; bool[n], bare acknowledgements that add
+        nothing to the one before.
     """
     ack, moves = found.has(rules.TCP_ACK), consumed > 0
     pure = ack & (found.payload == 0) & ~found.has(_CONTROL)
@@ -133,10 +147,10 @@ def _acknowledged(
 
 
 def clamped_running_value(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """int64[n]: x[i] = min(most[i], max(least[i], x[i - 1])) along each group, x[i] = least[i] at its first.
+    """int64[n]: x with x[i] = min(most[i], max(least[i], x[i - 1])) within each group, and x[i] = least[i] at its first.
 
-    Such steps compose to steps of the same form, so that runs of doubled length are joined until none is left (a
-    parallel prefix scan).
+    It is a parallel prefix scan: two such steps in succession are one step of the same form, so that steps are combined
+    to runs of twice the length until each run reaches back to the beginning of its group.
 
     Args:
         least, most: int64[n], `least <= most`.
@@ -164,22 +178,22 @@ def clamped_running_value(least: np.ndarray, most: np.ndarray, group: np.ndarray
 
 
 def _bursts(group: np.ndarray, clock: np.ndarray) -> np.ndarray:
-    """int64[n]: number of the burst of each segment; a burst ends where its group does, or before a pause in which a
-    receiver would have acknowledged everything."""
+    """int64[n]: the number of each segment's burst. A burst ends at the end of its group, and before a pause so long that
+    a receiver would have acknowledged everything by then."""
     begins = np.ones(len(group), dtype=bool)
     begins[1:] = (group[1:] != group[:-1]) | (np.diff(clock) >= MAX_ACK_DELAY_NS >> _CLOCK_SHIFT)
     return np.cumsum(begins)
 
 
 def _minimum_from_end(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """int64[n]: the least of each value and those after it in its group (ascending numbers)."""
+    """int64[n]: the minimum of each value and all values after it in its group; groups are numbered in ascending order."""
     step = group * (int(np.ptp(values)) + 1 if len(values) else 1)
     return np.minimum.accumulate((values + step)[::-1])[::-1] - step
 
 
 def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
-    """int64[n]: how many of the other direction's segments must be acknowledged by now: those a second old, and its SYN;
-    any number where nothing of it was seen yet."""
+    """int64[n]: how many of the other direction's segments each segment must acknowledge: those sent a second or more
+    before, and the SYN. Where nothing from the other direction has been seen there is no bound (`-_UNBOUNDED`)."""
     until = np.maximum(np.searchsorted(clock, clock - (MAX_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
     least = np.zeros(len(found), dtype=np.int64)
     for direction in (found.forward, ~found.forward):
@@ -191,7 +205,8 @@ def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposi
 
 
 def _clock(found: Connections, time: np.ndarray) -> np.ndarray:
-    """int64[n] (1,024 ns): a time that never goes back, in which connections follow each other without overlap."""
+    """int64[n], in units of 1,024 ns: times that ascend over all segments, one connection after the other, as needed for
+    binary search; within a connection differences are those of the real times."""
     elapsed = np.maximum(time - time[found.starts], 0) >> _CLOCK_SHIFT
     begins = np.flatnonzero(found.starts == np.arange(len(found)))
     spans = np.maximum.reduceat(elapsed, begins) + (MAX_DELAY_NS >> _CLOCK_SHIFT) + 1
@@ -199,7 +214,10 @@ def _clock(found: Connections, time: np.ndarray) -> np.ndarray:
 
 
 def _ends(found: Connections, moves: np.ndarray, ends: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """int64[n]: where the `count`-th moving segment of the other direction ends; what is unseen counts UNSEEN_BYTES."""
+    """int64[n]: the end of the `count`-th segment of the other direction among those that consume numbers (`moves`).
+
+    Where the trace has no such segment, every one counts `UNSEEN_BYTES`.
+    """
     acknowledged = count * UNSEEN_BYTES
     for direction in (found.forward, ~found.forward):
         chosen = moves & ~direction
@@ -218,10 +236,11 @@ def _within(found: Connections, positions: np.ndarray, index: np.ndarray) -> np.
 
 
 def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.ndarray:
-    """uint64[n]: 1 for keep-alive probes, which repeat the last number sent (RFC 9293, 3.8.4).
+    """uint64[n]: 1 for keep-alive probes, whose number is one less than the next expected one (RFC 9293, 3.8.4).
 
-    A bare acknowledgement that says nothing new, a second or more after whatever did, is a probe or its answer: an
-    answer where the segment before it is a probe from the other side. Nobody probes a connection that is being closed.
+    A bare acknowledgement that acknowledges nothing new, a second or more after the last segment that did something, is
+    a probe or the answer to one: the answer if the segment before it is a probe of the other side. Connections that are
+    being closed have no probes.
     """
     position = np.arange(len(found))
     news = np.maximum.accumulate(np.where(stalled, found.starts, position))
@@ -237,7 +256,7 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
 
 
 def _refuses(found: Connections, ack: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
-    """bool[n]: a reset that answers a SYN where nothing else is said; its number is 0 (RFC 9293, 3.5.2)."""
+    """bool[n]: resets that refuse a connection, from sides that send nothing else; their number is 0 (RFC 9293, 3.5.2)."""
     speaks, _ = found.sides(~found.has(rules.TCP_RST) | (found.payload > 0))
     _, is_answered = found.sides(ack)
     return ack & opened_opposite & ~speaks & ~is_answered

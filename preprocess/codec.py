@@ -8,11 +8,11 @@ Decoding any encoded arrays of the codec's schema gives a valid table: its colum
 trace's columns, IPv4 addresses have 32 bits, and every series ends within its chunk.
 
 Times of a decoded series agree with one another. `span` is at most what is left of the chunk after `start`, and 0 for a
-single record. The interarrival times are changed so that they add up to `span` exactly, and are equal where all of
-them are 0 (`netshare.preprocess.fields.times`). In the style "autoregressive", spans are first redistributed among the
-series, so that series with long interarrival times get the long spans (`netshare.preprocess.spans`). All times are
-multiples of `resolution`, the greatest common divisor of the times that the codec was fitted on: a capture with
-microsecond timestamps gives a synthetic one with microsecond timestamps.
+single record. The interarrival times are changed so that they add up to `span` exactly; where all generated ones are 0,
+they become equal (`netshare.preprocess.fields.times`). In the style "autoregressive", spans are first redistributed
+among the series, so that series with long interarrival times get the long spans (`netshare.preprocess.spans`). All
+times are multiples of `resolution`, the greatest common divisor of the times that the codec was fitted on: a capture
+with microsecond timestamps gives a synthetic one with microsecond timestamps.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
     encoded = codec.encode(series)            # what a generator learns from
     synthetic = codec.decode(drawn, seed=1)   # what it made, as series again
 
-Whole numbers are counted in units of their greatest common divisor, from their least value on (hourly times stay whole
-hours). Measurements whose level differs much between series are *auto-normalised*: the middle and the half range of
-each series become metadata (see `netshare.preprocess.fields.autonorm`), the half range relative to the middle where nothing is
-negative. With `fold` S, an encoded record stands for S records of a series, which is what lets a model that writes one
-record after another see far back (the batched generation of the DoppelGANger paper, 4.1.2).
+Integers are encoded as multiples of their greatest common divisor above their least value, so that hourly times stay
+whole hours. Measurements whose level differs much between series are *auto-normalised*
+(`netshare.preprocess.fields.autonorm`): the middle and the half range of each series become metadata, the half range as a
+share of the middle if no value is negative. With `fold` S, an encoded record stands for S records of a series
+(`netshare.preprocess.timeseries.folding`; the batched generation of the DoppelGANger paper, 4.1.2).
 """
 
 from __future__ import annotations

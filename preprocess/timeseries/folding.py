@@ -1,7 +1,8 @@
-"""Several records of a series in one encoded record, and back.
+"""Folding: several successive records of a series in one encoded record, and back.
 
-A season in one encoded record, a week of days say, is learnt at once instead of being remembered from record to record;
-long series become short enough for a recurrent net to see their beginning from their end.
+A generator that produces a whole season at once, such as the seven days of a week, need not remember it from record to
+record. And long series become so short in encoded records that a recurrent network can relate their end to their
+beginning.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ SERIES_SAMPLED = 500
 
 
 def best_fold(series: TimeSeries) -> int:
-    """Records in an encoded record: the season of series that have one, else what makes at most 100 of the longest."""
+    """How many records an encoded record shall hold: a season of the series if they have one, otherwise as few as leave
+    the longest series with at most 100 encoded records."""
     longest = int(series.lengths.max())
     season = _season(series)
     if season and longest / season <= 2 * MAX_ENCODED_RECORDS:
@@ -62,7 +64,8 @@ def unfold_records(
 
 
 def _season(series: TimeSeries) -> int | None:
-    """The lag up to 31 at which the autocorrelation of numbers stands out most, None if at none."""
+    """The season: the lag of at most 31 records whose autocorrelation exceeds that of its neighbours most; None if no lag
+    stands out by `MIN_PROMINENCE`. Of about equal lags the shortest counts, since multiples of a season stand out too."""
     clearest, season = MIN_PROMINENCE, None
     longest = min(LONGEST_SEASON, int(series.lengths.max()) // MIN_SEASONS)
     long = np.flatnonzero(series.lengths >= MIN_SEASONS * 2)
@@ -81,7 +84,7 @@ def _season(series: TimeSeries) -> int | None:
             clearest, season = (
                 best,
                 int(inner[np.argmax(stands_out >= SEASON_TOLERANCE * best)]),
-            )  # a season, not twice it
+            )
     return season
 
 

@@ -1,6 +1,6 @@
-"""The column that orders the records of a series, as a start and steps, and back.
+"""The column that orders the records of a series, as the value of the first record and the steps between records.
 
-Steps that are all alike, a row a day say, are a constant and cost a model nothing.
+Where all steps are equal, as with one row a day, they are a constant, which takes no column of the encoded arrays.
 """
 
 from __future__ import annotations
@@ -44,8 +44,16 @@ def order_numbers(name: str, values: pd.Series, path: str) -> tuple[np.ndarray, 
 def order_columns(
     name: str, numbers: np.ndarray, offsets: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The metadata column of starts and the measurement column of steps; a first record, which has none before it, is
-    given the step of the second, or in a series of one record the usual one, so that even steps are a constant."""
+    """The order column as metadata and as a measurement, each a dictionary with one column.
+
+    The metadata hold the first record's value, the measurement the step from the record before. A first record gets the
+    step of the second one, or in a series of one record the median of all steps, so that equal steps stay a constant.
+
+    Args:
+        name: of the order column.
+        numbers: int64[n_records] or float64[n_records], ascending within each series.
+        offsets: int64[n_series + 1].
+    """
     steps = np.diff(numbers, prepend=numbers[:1])
     first, single = offsets[:-1], np.diff(offsets) == 1
     within = np.delete(steps, first)

@@ -53,16 +53,17 @@ def read_series(
         source: a file, a pattern, a folder or a list of these; several files are read as one table.
         key: the column that names a series; its values are not learnt. In the long form it is needed.
         order: the column that orders the records of a series (long form only).
-        metadata: columns that are said once a series; in the long form by default those that never change within one.
-        measurements: columns said once a record; in the wide form the names before the numbers. By default the rest.
-        types: column -> `categorical`, `integer` or `continuous`, where its content would say otherwise.
+        metadata: columns with one value a series; by default, in the long form, those that never change within a series.
+        measurements: columns with one value a record; by default the rest. In the wide form these are the names without
+            their numbers.
+        types: column -> `categorical`, `integer` or `continuous`, where the kind that its content suggests is wrong.
         ignore: columns to leave out.
         layout: `long` or `wide`; by default long if there is a key and no list or numbered columns, else wide.
         limit: read no more rows than this.
         max_bytes: how many bytes a compressed file may unpack to.
 
     Raises:
-        InputError: a file cannot be read, is empty, or does not hold what is said of it.
+        InputError: a file cannot be read, is empty, or does not fit the arguments.
         ConfigError: the arguments contradict one another.
     """
     files = list_files(source)

@@ -24,7 +24,7 @@ from netshare.preprocess.ragged import Ragged, offsets_of
 
 ColumnKind = Literal["categorical", "integer", "continuous"]
 Form = Literal["long", "wide", "list", "arrays"]
-START, STEP = ".start", ".step"
+START, STEP = ".start", ".step"  # ends of the names of what becomes of an order column
 _KEY = b"netshare-series"
 
 

@@ -5,7 +5,7 @@
     data_gen_flag   float[n, T]     1 where the series has a record, 0 behind its end
 
 A discrete output takes `dim` columns (one-hot), a continuous one `dim` numbers in [0, 1] (ZERO_ONE) or [-1, 1]
-(MINUSONE_ONE). Which outputs there are is said by a JSON file beside the arrays, `data_train.fields.json`:
+(MINUSONE_ONE). A JSON file beside the arrays describes the outputs, `data_train.fields.json`:
 
     {"features": [{"name": "views", "type": "continuous", "dim": 1, "normalization": "ZERO_ONE"}],
      "attributes": [{"name": "domain", "type": "discrete", "dim": 2, "values": ["de", "en"]}]}
@@ -45,15 +45,17 @@ def read_three_arrays(path: Path) -> TimeSeries:
             descriptions are missing or do not fit the arrays.
     """
     feature, attribute, flags = _load(path)
-    said = _descriptions(path)
+    descriptions = _descriptions(path)
     exists = flags > 0.5
     lengths = exists.sum(axis=1)
     if not np.array_equal(exists, np.arange(exists.shape[1]) < lengths[:, None]):
         row = int(np.flatnonzero((exists != (np.arange(exists.shape[1]) < lengths[:, None])).any(axis=1))[0])
         raise InputError(f"{path}: data_gen_flag of series {row} is 1 behind a 0; a series may end only once")
     some = np.flatnonzero(lengths)
-    metadata, kinds, categories = _columns(attribute[some], said["attributes"], "attribute", path)
-    values, more_kinds, more_categories = _columns(feature[some][exists[some]], said["features"], "feature", path)
+    metadata, kinds, categories = _columns(attribute[some], descriptions["attributes"], "attribute", path)
+    values, more_kinds, more_categories = _columns(
+        feature[some][exists[some]], descriptions["features"], "feature", path
+    )
     notes = [f"{len(lengths) - len(some):,} series without a record are left out"] if len(some) < len(lengths) else []
     return TimeSeries(
         metadata,
@@ -61,7 +63,7 @@ def read_three_arrays(path: Path) -> TimeSeries:
         offsets_of(lengths[some]),
         kinds | more_kinds,
         categories | more_categories,
-        Layout(form="arrays", file_format="npz", descriptions=said),
+        Layout(form="arrays", file_format="npz", descriptions=descriptions),
         tuple(notes),
     )
 
@@ -100,19 +102,19 @@ def _load(path: Path) -> list[np.ndarray]:
 def _descriptions(path: Path) -> dict[str, Any]:
     beside = descriptions_path(path)
     try:
-        said = json.loads(beside.read_text())
+        found = json.loads(beside.read_text())
     except FileNotFoundError:
         raise InputError(
             f"{path}: what its columns mean must stand in {beside.name} beside it, as {_EXAMPLE}; pickle files are not read"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{beside}: cannot be read as JSON ({error})") from None
-    if not isinstance(said, dict) or not all(isinstance(said.get(part), list) for part in ("features", "attributes")):
+    if not isinstance(found, dict) or not all(isinstance(found.get(part), list) for part in ("features", "attributes")):
         raise InputError(f"{beside}: expected {_EXAMPLE}")
     for part in ("features", "attributes"):
-        for i, output in enumerate(said[part]):
+        for i, output in enumerate(found[part]):
             _check_output(output, f"{beside}: {part}[{i}]")
-    return said
+    return found
 
 
 def _check_output(output: Any, where: str) -> None:

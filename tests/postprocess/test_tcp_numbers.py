@@ -243,7 +243,7 @@ def assert_nothing_missed(trace: Trace, folder: Path) -> None:
 def test_numbers_do_not_depend_on_how_many_conversations_are_planned_at_a_time(monkeypatch: pytest.MonkeyPatch):
     trace, _ = repair(disorderly_streams(np.arange(8000, 8100), segments=30, seed=5))
     whole = plan_packets(trace)
-    monkeypatch.setattr(packet_plan, "_SEGMENTS_PER_BLOCK", 200)
+    monkeypatch.setattr(packet_plan, "SEGMENTS_PER_BLOCK", 200)
     assert len(list(packet_plan._whole_conversations(trace))) > 3
     parts = plan_packets(trace)
     for name in ("sequence", "acknowledgement", "service"):

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from netshare.preprocess.readers.contents import Stream
-from netshare.preprocess.readers.erf import scan_erf
-from netshare.preprocess.readers.frames import Frames, distinct
+from netshare.preprocess.readers.frames import distinct
 from netshare.preprocess.readers.ip import decode_packets
 from netshare.preprocess.readers.link import LINK_NAMES, network_layer
-from netshare.preprocess.readers.pcap import scan_pcap
-from netshare.preprocess.readers.pcapng import scan_pcapng
+from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.tunnels import decapsulate
-from netshare.preprocess.readers.window import Window
 from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
 _MARGIN = 1.05
 _MOST_TIMES = 1000  # a file of a few packets before something else is not worth more memory
 
-_SCANS: dict[str, Callable[[Window, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
-    "pcap": scan_pcap,
-    "pcapng": scan_pcapng,
-    "erf": scan_erf,
-}
+
+def capture_reader(
+    name: str, scan: ScanFrames, *, magics: tuple[bytes, ...] = (), recognises: Callable[[bytes], bool] | None = None
+) -> Reader:
+    """The reader of a capture format, of which only its frames have to be found; see `Reader`."""
+    return Reader(name, "packet", partial(read_capture, name, scan), magics, recognises, scan)
 
 
-def scan_capture(
-    window: Window, capture_format: str, notes: list[str], details: dict[str, Any]
-) -> Generator[Frames, None, None]:
-    """Batches of a capture's frames, in the window's buffer at that time; `notes` and `details` receive what the file's
-    format tells of itself."""
-    return _SCANS[capture_format](window, notes, details)
-
-
-def read_capture(stream: Stream, limit: int | None = None, *, inner: bool = False) -> Trace:
-    """The packets of a pcap, pcapng or ERF file, in file order, as a trace of one source. See `capture_batches`."""
+def read_capture(name: str, scan: ScanFrames, stream: Stream, options: ReadOptions) -> Trace:
+    """The packets of a capture, in file order, as a trace of one source. See `capture_batches`."""
     columns = _Columns(stream.size)
-    batches = capture_batches(stream, limit, inner=inner)
+    batches = capture_batches(name, scan, stream, options)
     while True:
         try:
             columns.add(*next(batches))
@@ -49,28 +40,35 @@ def read_capture(stream: Stream, limit: int | None = None, *, inner: bool = Fals
 
 
 def capture_batches(
-    stream: Stream, limit: int | None = None, *, inner: bool = False
+    name: str, scan: ScanFrames, stream: Stream, options: ReadOptions
 ) -> Generator[tuple[dict[str, np.ndarray], int], None, Source]:
-    """Packet columns of a pcap, pcapng or ERF file (all but `epoch`) some thousands of packets at a time, and how many
-    bytes of the file have been read for them; returns what is known of the source in the end.
+    """Packet columns of a capture (all but `epoch`) some thousands of packets at a time, and how many bytes of the file
+    have been read for them; returns the source in the end.
 
-    With `inner`, a tunnel is replaced by the packet in it. What is no IP packet, or cut within its IP header, is
-    counted by reason in the source's `skipped`; with a limit, reading ends after that many packets.
+    What is no IP packet, or cut within its IP header, is counted by reason in the source's `skipped`.
+
+    Args:
+        name: of the capture's format.
+        scan: finds its frames.
+        stream: the open file.
+        options: with `decapsulate`, a tunnel is replaced by the packet in it; with a `limit`, reading ends after that
+            many packets.
     """
+    limit = options.limit
     notes = stream.notes
     details: dict[str, Any] = {}
     skipped: dict[str, int] = {}
     link_types: list[int] = []
     records = cut_frames = cut_transport = opened = 0
     window = stream.window()
-    with closing(scan_capture(window, stream.format, notes, details)) as batches:
+    with closing(scan(window, notes, details)) as batches:
         for frames in batches:
             buffer = window.buffer
             packets = decode_packets(buffer, frames, network_layer(buffer, frames))
             if limit is not None and records + len(packets.rows) > limit:
                 frames = frames.first(int(packets.rows[limit - records - 1]) + 1)
                 packets = decode_packets(buffer, frames, network_layer(buffer, frames))
-            if inner:
+            if options.decapsulate:
                 packets, tunnels = decapsulate(buffer, frames, packets)
                 opened += tunnels
             records += len(packets.rows)
@@ -92,7 +90,7 @@ def capture_batches(
     details.update(link_type_numbers=link_types, frames_cut=cut_frames)
     return Source(
         path=stream.name,
-        format=stream.format,
+        format=name,
         records=records,
         link_type=", ".join(dict.fromkeys(LINK_NAMES.get(value, str(value)) for value in link_types)) or None,
         skipped=skipped,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import Frames, gather
 from netshare.preprocess.readers.link_wrappers import ERF, ERF_HEADER
 from netshare.preprocess.readers.pcap import BATCH
@@ -19,9 +20,9 @@ _CHECKED = 4  # records by which a file is known
 _EARLIEST, _LATEST = 631_152_000, 2_524_608_000  # the years 1990 and 2050
 
 
-def is_erf(buffer: np.ndarray) -> bool:
+def is_erf(head: bytes) -> bool:
     """Whether the first records have types, lengths and times of ERF; there is no magic number."""
-    at = 0
+    buffer, at = np.frombuffer(head, np.uint8), 0
     for _ in range(_CHECKED):
         if at == len(buffer) and at:
             return True
@@ -95,3 +96,6 @@ def _frames(buffer: np.ndarray, offset: np.ndarray) -> Frames:
         time=header["seconds"].astype(np.int64) * 1_000_000_000 + fraction,
         link_type=np.full(len(offset), ERF, np.int32),
     )
+
+
+ERF_FILE = capture_reader("erf", scan_erf, recognises=is_erf)

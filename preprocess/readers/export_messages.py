@@ -19,6 +19,7 @@ import numpy as np
 
 from netshare.preprocess.readers.export_elements import V5_RECORD, Field, Template
 
+NetflowExports = Literal["auto"] | bool  # see `read_trace`, as of the next
 LateTemplates = Literal["auto"] | bool
 TemplateKey = tuple[str, int, int, int]  # exporter, version, domain, template id
 
@@ -35,6 +36,16 @@ BROKEN_TEMPLATE = "broken templates"
 NO_TEMPLATE = "data sets whose template never came"
 EARLY = "data sets sent before their template, in a stream that began before the capture"
 UNKNOWN_VERSION = "packets that are no NetFlow v5, v9 or IPFIX"
+
+
+@dataclass
+class KnownTemplates:
+    """Templates that the files of one call share, and the files whose data still lack theirs, with what was known
+    when they were read. `late_templates`: see `read_trace`."""
+
+    late_templates: LateTemplates = "auto"
+    templates: dict[TemplateKey, Template] = field(default_factory=dict)
+    unsettled: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
 
 
 @dataclass

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from netshare.preprocess.errors import InputError
-from netshare.preprocess.readers.contents import READABLE, Contents, NotATraceError
+from netshare.preprocess.readers.contents import READABLE, Contents, NotATraceError, Stream
 from netshare.preprocess.readers.flow_datasets import (
     UGR16_COLUMNS,
     cic_missing,
@@ -43,16 +43,19 @@ from netshare.preprocess.readers.flow_dialects import (
 )
 from netshare.preprocess.readers.flow_mapping import check_mapping, from_mapping, kind_of
 from netshare.preprocess.readers.flow_tables import (
+    CsvLayout,
     Head,
     TextTable,
+    json_names,
     parse_csv,
     parse_json_lines,
-    parse_parquet_texts,
     read_head,
 )
+from netshare.preprocess.readers.reader import Reader, ReadOptions
 from netshare.preprocess.trace import Source, Trace, make_trace
 
-_SHOWN = 120
+_SHOWN = 120  # characters of a header in messages
+_LOOKED_AT = 1 << 16  # bytes by which a text is known
 _LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they are read as UNSW-NB15's raw files"
 
 
@@ -125,46 +128,65 @@ DIALECTS = (
 )  # fmt: skip
 
 
-def read_flow_csv(
-    path: str, contents: Contents, limit: int | None = None, columns: Mapping[str, str] | None = None
-) -> Trace:
-    """The records of a CSV, of JSON lines or (with `columns`) of a Parquet file, in file order, as one source.
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so is text: no zero byte in its first 64 KiB, and not only white space."""
+    start = head[:_LOOKED_AT]
+    return b"\x00" not in start and bool(start.strip())
+
+
+def is_known_table(head: bytes) -> bool:
+    """Whether a file that begins so is a text with the columns of a dialect."""
+    if not is_text(head):
+        return False
+    if head.startswith(b"{"):
+        return _dialect_of(json_names(head)) is not None
+    begin = read_head(np.frombuffer(head, np.uint8))
+    return _without_header(begin) is not None or _dialect_of(_lowered(begin.header)) is not None
+
+
+def read_text(stream: Stream, options: ReadOptions) -> Trace:
+    """The flow records of a text file; see `read_text_table`."""
+    return read_text_table(stream.name, stream.contents(), options)
+
+
+def read_text_table(path: str, contents: Contents, options: ReadOptions) -> Trace:
+    """The records of a CSV or of JSON lines, in file order, as one source.
 
     Args:
         path: for messages.
         contents: the file.
-        limit: no more than this many records.
-        columns: which column is which, for a layout of the user's own; see `flow_mapping`.
+        options: `columns` says which column is which, for a layout of the user's own; see `flow_mapping`.
 
     Raises:
         NotATraceError: the header is of no known layout.
         InputError: columns of the layout or of the mapping are missing, or the file cannot be parsed.
     """
-    if contents.format != "csv" or contents.buffer[:1].tobytes() == b"{":
-        parse = parse_parquet_texts if contents.format == "parquet" else parse_json_lines
-        table = parse(path, contents.buffer)
-        header, delimiter = list(table.texts), None
-        dialect = _dialect(path, header, str(header), columns)
-        dialect = replace(dialect, name=dialect.name.replace("-csv", "-json"))
+    if contents.buffer[:1].tobytes() == b"{":
+        return trace_of_table(path, contents, parse_json_lines(path, contents.buffer), options)
+    head = read_head(contents.buffer)
+    if options.columns is None:
+        head, dialect, note = _recognise(path, head)
+        contents = replace(contents, notes=(*contents.notes, *note))
     else:
-        head = read_head(contents.buffer)
-        if columns is None:
-            head, dialect, note = _recognise(path, head)
-            contents = replace(contents, notes=(*contents.notes, *note))
-        else:
-            dialect = _dialect(path, [name.lower() for name in head.header], "", columns)
-        header, delimiter = head.header, head.delimiter
-        names = [name.strip().lower() for name in header]
-        twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
-        if twice:
-            raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
-        wanted = None if dialect.others is None else {*dialect.required, *dialect.others}
-        table = parse_csv(
-            path, contents.buffer, names, delimiter, head.lines, wanted, _integers(dialect, names, head.first_row)
-        )
-        header = list(table.texts) if len(table.texts) > len(header) else header
-    details: dict[str, object] = {"header": header, "delimiter": delimiter}
-    return _trace(path, contents, dialect, table, limit, details, kind_of(columns or {}))
+        dialect = _mapped(path, _lowered(head.header), options.columns)
+    names = _lowered(head.header)
+    twice = sorted({name for name in names if names.count(name) > 1 and name in dialect.required})
+    if twice:
+        raise InputError(f"{path}: the columns {', '.join(twice)} stand twice in the header, keep one of each")
+    wanted = None if dialect.others is None else {*dialect.required, *dialect.others}
+    layout = CsvLayout(tuple(names), head.delimiter, head.lines, wanted, _integers(dialect, names, head.first_row))
+    table = parse_csv(path, contents.buffer, layout)
+    header = list(table.texts) if len(table.texts) > len(head.header) else head.header
+    return _trace(path, contents, dialect, table, options, {"header": header, "delimiter": head.delimiter})
+
+
+def trace_of_table(path: str, contents: Contents, table: TextTable, options: ReadOptions) -> Trace:
+    """The records of a table whose columns have names of their own: JSON lines or Parquet."""
+    header = list(table.texts)
+    mapping = options.columns
+    dialect = _dialect(path, header, str(header)) if mapping is None else _mapped(path, header, mapping)
+    dialect = replace(dialect, name=dialect.name.replace("-csv", "-json"))
+    return _trace(path, contents, dialect, table, options, {"header": header, "delimiter": None})
 
 
 def _trace(
@@ -172,9 +194,8 @@ def _trace(
     contents: Contents,
     dialect: Dialect,
     table: TextTable,
-    limit: int | None,
+    options: ReadOptions,
     details: dict[str, object],
-    kind: str,
 ) -> Trace:
     """The usable rows of a table, converted; the others are counted."""
     flows = dialect.convert(table.texts)
@@ -184,7 +205,7 @@ def _trace(
         if count := int(np.count_nonzero(bad & usable)):
             skipped[reason] = count
         usable &= ~bad
-    index = np.flatnonzero(usable)[:limit]
+    index = np.flatnonzero(usable)[: options.limit]
     source = Source(
         path=path,
         format=dialect.name,
@@ -193,9 +214,7 @@ def _trace(
         notes=contents.notes,
         details={**details, **flows.details},
     )
-    made = make_trace(
-        "packet" if kind == "packet" else "flow", flows.columns, categories=flows.categories, sources=[source]
-    )
+    made = make_trace(kind_of(options.columns or {}), flows.columns, categories=flows.categories, sources=[source])
     return made if len(index) == table.rows else made.take(index)
 
 
@@ -205,24 +224,48 @@ def _integers(dialect: Dialect, names: list[str], row: list[str]) -> tuple[str, 
     return tuple(name for name in dialect.integers if cells.get(name, "").isdigit())
 
 
+def _lowered(names: list[str]) -> list[str]:
+    return [name.strip().lower() for name in names]
+
+
 def _recognise(path: str, head: Head) -> tuple[Head, Dialect, tuple[str, ...]]:
     """The dialect of a text, and its header as it should be."""
+    found = _without_header(head)
+    if found is not None:
+        return found
+    return head, _dialect(path, _lowered(head.header), head.delimiter.join(head.header)), ()
+
+
+def _without_header(head: Head) -> tuple[Head, Dialect, tuple[str, ...]] | None:
+    """The dialect of a text that is known by a row of values, as `_recognise` gives it."""
     for row, lines in ((head.header, 0), (head.first_row, head.lines)):
         if lines == 0 and is_ugr16(row):
             return replace(head, header=list(UGR16_COLUMNS), lines=0), _UGR16, ()
         fitted = unsw_columns(row)
         if fitted and not (lines and "stime" in (name.lower() for name in head.header)):
             return replace(head, header=fitted, lines=lines), _UNSW, (_LEFT_OUT_HEADER,) if lines else ()
-    names = [name.strip().lower() for name in head.header]
-    return head, _dialect(path, names, head.delimiter.join(head.header), None), ()
+    return None
 
 
-def _dialect(path: str, names: list[str], shown: str, columns: Mapping[str, str] | None) -> Dialect:
-    """The dialect with these column names (in lower case)."""
-    if columns is not None:
-        check_mapping(path, columns, names)
-        return Dialect("mapped", (), (), lambda texts: from_mapping(texts, columns))
-    dialect = next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
+def _mapped(path: str, names: list[str], columns: Mapping[str, str]) -> Dialect:
+    """The dialect that the user's mapping makes of a table with these column names (in lower case)."""
+    check_mapping(path, columns, names)
+    return Dialect("mapped", (), (), lambda texts: from_mapping(texts, columns))
+
+
+def _dialect_of(names: list[str]) -> Dialect | None:
+    """The first dialect that is known by some of these column names (in lower case)."""
+    return next((d for d in DIALECTS if all(name in names for name in d.known_by)), None)
+
+
+def _dialect(path: str, names: list[str], shown: str) -> Dialect:
+    """The dialect with these column names (in lower case).
+
+    Raises:
+        NotATraceError: there is none.
+        InputError: columns that it needs are missing.
+    """
+    dialect = _dialect_of(names)
     if dialect is None:
         near = _nearly(names)
         raise NotATraceError(
@@ -250,3 +293,6 @@ def _nearly(names: list[str]) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+TEXT_TABLE = Reader("csv", None, read=read_text, recognises=is_known_table)

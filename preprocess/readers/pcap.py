@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import Frames, gather
 from netshare.preprocess.readers.record_starts import find_records
 from netshare.preprocess.readers.window import Window
@@ -116,3 +117,6 @@ def _note_end(notes: list[str], left: int, header_length: int, start: int, done:
         notes.append(f"truncated: the last record, at offset {start}, is cut, {done} whole records read")
     elif left:
         notes.append(f"truncated: {left} bytes of a record header at the end, {done} whole records read")
+
+
+PCAP = capture_reader("pcap", scan_pcap, magics=tuple(PCAP_MAGICS))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
 from netshare.preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
 from netshare.preprocess.readers.window import Window
@@ -215,3 +216,6 @@ def _read_interface(data: memoryview, position: int, length: int, order: str) ->
             offset_seconds = max(-_LAST_SECOND, min(_LAST_SECOND, offset_seconds))
         at += 4 + size + (-size % 4)
     return _Interface(link_type, snap_length, ticks_per_second, offset_seconds)
+
+
+PCAPNG = capture_reader("pcapng", scan_pcapng, magics=(PCAPNG_MAGIC,))

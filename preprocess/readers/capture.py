@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.layouts.ethernet import LINK_NAMES
 from netshare.preprocess.readers.contents import Stream
 from netshare.preprocess.readers.frames import distinct
 from netshare.preprocess.readers.ip import decode_packets
-from netshare.preprocess.readers.link import LINK_NAMES, network_layer
+from netshare.preprocess.readers.link import network_layer
 from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.tunnels import decapsulate
 from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace

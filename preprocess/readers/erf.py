@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import ERF_HEADER
+from netshare.preprocess.layouts.ethernet import LINKTYPE_ERF
 from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import Frames, gather
-from netshare.preprocess.readers.link_wrappers import ERF, ERF_HEADER
 from netshare.preprocess.readers.pcap import BATCH
 from netshare.preprocess.readers.window import Window
 
@@ -94,7 +95,7 @@ def _frames(buffer: np.ndarray, offset: np.ndarray) -> Frames:
         captured=captured,
         wire=np.maximum(header["wire"].astype(np.int64) + _HEADER, captured),
         time=header["seconds"].astype(np.int64) * 1_000_000_000 + fraction,
-        link_type=np.full(len(offset), ERF, np.int32),
+        link_type=np.full(len(offset), LINKTYPE_ERF, np.int32),
     )
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from netshare.preprocess.protocols import ICMP, ICMPV6
-from netshare.preprocess.readers.export_elements import (
+from netshare.preprocess.layouts.exports import (
     BOOT_TIME,
     QUANTITIES,
     SAMPLING,
@@ -20,6 +19,7 @@ from netshare.preprocess.readers.export_elements import (
     VARIABLE_LENGTH,
     Template,
 )
+from netshare.preprocess.protocols import ICMP, ICMPV6
 from netshare.preprocess.readers.export_messages import CUT_PACKET, Exports
 from netshare.preprocess.readers.frames import gather
 

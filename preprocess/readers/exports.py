@@ -14,6 +14,8 @@ from contextlib import closing
 import numpy as np
 
 from netshare.preprocess.addresses import format_addresses
+from netshare.preprocess.layouts.exports import FORMAT_NAMES
+from netshare.preprocess.layouts.transport import UDP_HEADER
 from netshare.preprocess.protocols import UDP
 from netshare.preprocess.readers.contents import Contents, Stream
 from netshare.preprocess.readers.export_messages import Exports, add_packet, is_export
@@ -25,9 +27,7 @@ from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.window import Window
 from netshare.preprocess.trace import Source, Trace, make_trace
 
-_UDP_HEADER = 8
 _LOOKED_AT = 2000  # packets by which a capture is judged
-_NAMES = {5: "netflow-v5", 9: "netflow-v9", 10: "ipfix"}
 _NOT_UDP = "packets that are no UDP"
 _NO_EXPORTER = ""  # a file of payloads does not tell who sent them
 
@@ -79,7 +79,7 @@ def read_exports(stream: Stream, options: ReadOptions, scan: ScanFrames | None =
     kept = records if limit is None else min(records, limit)
     source = Source(
         path=path,
-        format=_NAMES[versions[0]] if len(versions) == 1 else "netflow-export",
+        format=FORMAT_NAMES[versions[0]] if len(versions) == 1 else "netflow-export",
         records=kept,
         skipped=exports.skipped,
         notes=tuple(notes),
@@ -109,12 +109,17 @@ def _udp_payloads(buffer: np.ndarray, frames: Frames) -> tuple[np.ndarray, np.nd
     packets = decode_packets(buffer, frames, network_layer(buffer, frames))
     columns = packets.columns
     is_udp = (columns["protocol"] == UDP) & (columns["fragment_offset"] == 0)
-    is_udp &= packets.end - packets.transport >= _UDP_HEADER
+    is_udp &= packets.end - packets.transport >= UDP_HEADER.itemsize
     others = dict(packets.skipped)
     if count := int(np.count_nonzero(~is_udp)):
         others[_NOT_UDP] = count
     version, hi, lo = (columns[name][is_udp] for name in ("ip_version", "src_hi", "src_lo"))
-    return packets.transport[is_udp] + _UDP_HEADER, packets.end[is_udp], format_addresses(version, hi, lo), others
+    return (
+        packets.transport[is_udp] + UDP_HEADER.itemsize,
+        packets.end[is_udp],
+        format_addresses(version, hi, lo),
+        others,
+    )
 
 
 def _begins_with_export(head: bytes) -> bool:

@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import pcap_record_header
 from netshare.preprocess.readers.frames import gather
 
 _WALKED = 256  # records walked one by one before the chain is followed in many places
@@ -75,7 +76,7 @@ def _enter(
     A header is likely where its time is near that of the record at `known`, its lengths are possible, and a header with
     such a time follows the record.
     """
-    layout = np.dtype([(name, order + "u4") for name in ("seconds", "fraction", "captured", "wire")])
+    layout = pcap_record_header(order)
     seconds = int(gather(buffer, np.array([known]), layout)["seconds"][0])
     width = min(4 * mean + header_length, _APART)
     places = np.arange(after + _APART, stop - width, _APART)

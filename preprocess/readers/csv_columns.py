@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
+
 _UNIT_BELOW = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))  # of times since 1970: the years up to 5138
 _TCP_FLAG_LETTERS = 8  # CWR ECE URG ACK PSH RST SYN FIN, as nfdump prints them; older ones leave out the first two
 _LARGEST = 2**63 - 1
@@ -105,7 +106,7 @@ def time_unit(texts: pa.Array) -> str:
 
 def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """int64 ns of decimal numbers in the given unit, exact where the texts are plain decimals."""
-    factor = NANOSECONDS[unit]
+    factor = UNIT_NS[unit]
     digits = {"s": 9, "ms": 6, "us": 3, "ns": 0}[unit]
     exact = None if texts.type == pa.int64() else cast_all(texts, pa.decimal128(19 + digits, digits))
     if exact is not None and len(exact):

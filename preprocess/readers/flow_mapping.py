@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from netshare.preprocess.errors import InputError
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
 from netshare.preprocess.readers.csv_columns import (
-    NANOSECONDS,
     abbreviated_counts,
     any_ports,
     counts,
@@ -26,7 +26,7 @@ from netshare.preprocess.readers.csv_columns import (
     nanoseconds,
     tcp_flags,
 )
-from netshare.preprocess.readers.flow_dialects import UNSET, FlowColumns, put_five_tuple, zero_where_unset
+from netshare.preprocess.readers.flow_columns import UNSET, FlowColumns, put_addresses, put_protocol, zero_where_unset
 from netshare.preprocess.trace import CATEGORY_COLUMNS, PACKET_COLUMNS, Kind
 
 _TIMES = ("time", "end", "duration")
@@ -73,8 +73,8 @@ def from_mapping(texts: dict[str, pa.Array], columns: Mapping[str, str]) -> Flow
     units = {ours: _split_unit(theirs)[1] for ours, theirs in columns.items()}
     source = {ours: _split_unit(theirs)[0] for ours, theirs in columns.items()}
     protocol = named.get("protocol", pa.array(["0"] * len(named["time"]), pa.string()))
-    addresses = {source["src"]: named["src"], source["dst"]: named["dst"], "protocol of the mapping": protocol}
-    put_five_tuple(flows, addresses, source["src"], source["dst"], None, None, "protocol of the mapping")
+    put_addresses(flows, {source[end]: named[end] for end in _ADDRESSES}, source["src"], source["dst"])
+    put_protocol(flows, protocol, "protocol of the mapping")
     flows.put("time", _times(named["time"], units["time"]), source["time"])
     if "duration" in named:
         duration = nanoseconds(zero_where_unset(named["duration"]), units["duration"] or "s")
@@ -107,7 +107,7 @@ def from_mapping(texts: dict[str, pa.Array], columns: Mapping[str, str]) -> Flow
 def _split_unit(value: str) -> tuple[str, str | None]:
     """A column's name, in lower case, and its unit."""
     name, colon, unit = value.rpartition(":")
-    if colon and unit in NANOSECONDS:
+    if colon and unit in UNIT_NS:
         return name.strip().lower(), unit
     return value.strip().lower(), None
 

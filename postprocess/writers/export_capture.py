@@ -27,14 +27,14 @@ EXPORTER = 0xC0000201  # 192.0.2.1
 COLLECTOR = 0xC0000202
 COLLECTOR_PORT = {V5: 2055, V9: 2055, IPFIX: 4739}  # NetFlow's usual one; IANA's for IPFIX
 _EXPORTER_PORT = 50_000
-_GAP = 1000  # ns between datagrams of one second
+_DATAGRAM_GAP_NS = 1000  # ns between datagrams of one second
 
 
 def write_export_capture(trace: Trace, path: Path, version: int) -> tuple[str, ...]:
     """Write a flow trace as export packets; returns what they do not hold, one line each.
 
     Args:
-        path: a pcapng file where the name says so, else pcap; compressed where it ends in `.gz`.
+        path: a pcapng file where its name ends so, else pcap; compressed where it ends in `.gz`.
         version: 5, 9 or 10 (IPFIX).
 
     Raises:
@@ -71,7 +71,7 @@ def _datagrams(exports: Exports) -> Trace:
     new = np.append(True, exports.time[1:] != exports.time[:-1])
     within = number - np.maximum.accumulate(np.where(new, number, 0))
     columns = {
-        "time": exports.time * 1_000_000_000 + within * _GAP,
+        "time": exports.time * 1_000_000_000 + within * _DATAGRAM_GAP_NS,
         "length": IPV4.itemsize + UDP_HEADER.itemsize + exports.lengths,
         "ip_id": number & 0xFFFF,
         **{name: np.full(rows, value) for name, value in constant.items()},

@@ -37,14 +37,14 @@ BATCH_MESSAGES = 1000
 TEMPLATE_EVERY = 64
 SOURCE_ID = 1
 _MAX_PAYLOAD = 1400  # of a datagram, so that it passes an Ethernet link whole
-_WINDOW = 2**31  # ms between restarts of a v5 or v9 exporter; no record lasts longer
-_UP_BEFORE = 60_000  # ms that the exporter has been up before the first record
-_MS = 1_000_000
+_RESTART_MS = 2**31  # ms between restarts of a v5 or v9 exporter; no record lasts longer
+_FIRST_UPTIME_MS = 60_000  # ms that the exporter has been up before the first record
+_MS_NS = 1_000_000
 _LAST_SECOND = 2**32 - 1  # of the export time in the header
-_MOST_32 = 2**32 - 1
+_MAX_UINT32 = 2**32 - 1
 _TEMPLATE_ID = {4: 256, 6: 257}
 _TEMPLATES = 0  # in `Exports.ip_version`: a message of templates
-_V5_MOST_RECORDS = 30
+_V5_MAX_RECORDS = 30
 
 # The fields of v9 and IPFIX templates: the quantity whose first element is written, its column, its bytes.
 _ADDRESSES = {4: (("src4", "src4", 4), ("dst4", "dst4", 4)), 6: (("src6", "src6", 16), ("dst6", "dst6", 16))}
@@ -109,7 +109,7 @@ class Exports:
         return sizes if self.version == V5 else sizes + -sizes % 4
 
     def template_set(self) -> bytes:
-        """The set that tells the layout of all records; empty for v5."""
+        """The set of templates, the layouts of all records; empty for v5."""
         if self.version == V5:
             return b""
         templates = b"".join(self._template(ip_version) for ip_version in (4, 6))
@@ -140,9 +140,9 @@ def plan_exports(trace: Trace, version: int) -> Exports:
     if len(trace) and (trace["time"].min() < 0 or _ends(trace).max() // 1000 >= _LAST_SECOND):
         raise FieldError("export packets hold times from 1970 to 2106 only; shift the column time first")
     reverse = _has_reverse(trace, version)
-    starts = trace["time"] // _MS
-    base = int(starts.min()) // 1000 * 1000 - _UP_BEFORE if len(trace) else 0
-    window = (starts - base) // _WINDOW
+    starts = trace["time"] // _MS_NS
+    base = int(starts.min()) // 1000 * 1000 - _FIRST_UPTIME_MS if len(trace) else 0
+    window = (starts - base) // _RESTART_MS
     parts = [
         _cut(np.flatnonzero(trace["ip_version"] == of), window, of, _records_per_message(version, of, reverse))
         for of in ((4,) if version == V5 else (4, 6))
@@ -156,7 +156,7 @@ def plan_exports(trace: Trace, version: int) -> Exports:
     order = np.argsort(rows[first], kind="stable")
     first, count, ip_version, latest = first[order], count[order], ip_version[order], latest[order]
     time = np.maximum.accumulate(-(-latest // 1000)) if len(first) else latest
-    boot = base + window[rows[first]] * _WINDOW
+    boot = base + window[rows[first]] * _RESTART_MS
     time = np.maximum.accumulate(np.maximum(time, -(-boot // 1000))) if len(first) else time
     if version != V5:
         at = np.arange(0, len(first), TEMPLATE_EVERY) if len(first) else np.zeros(1, np.int64)
@@ -205,12 +205,12 @@ def _losses(trace: Trace, version: int) -> list[str]:
     if version == V5:
         if six := int(np.count_nonzero(trace["ip_version"] == 6)):
             lossy.append(f"{six} IPv6 records are left out: {name} holds IPv4 only")
-        large = (trace["packets"] > _MOST_32) | (trace["bytes"] > _MOST_32)
+        large = (trace["packets"] > _MAX_UINT32) | (trace["bytes"] > _MAX_UINT32)
         if large.any():
             lossy.append(f"packets or bytes of {int(large.sum())} records are cut to 2^32 - 1, the most {name} holds")
-    if version != IPFIX and (trace["duration"] // _MS >= _WINDOW).any():
+    if version != IPFIX and (trace["duration"] // _MS_NS >= _RESTART_MS).any():
         lossy.append("durations are cut to 24 days")
-    if (trace["time"] % _MS > 0).any() or (trace["duration"] % _MS > 0).any():
+    if (trace["time"] % _MS_NS > 0).any() or (trace["duration"] % _MS_NS > 0).any():
         lossy.append("times and durations are cut to milliseconds")
     if "tcp_flags" in trace and (trace["tcp_flags"] > 0xFF).any():
         lossy.append("tcp_flags: the bit NS has no place")
@@ -237,12 +237,12 @@ def _holds_something(trace: Trace, name: str) -> bool:
 
 def _ends(trace: Trace) -> np.ndarray:
     """int64[n]: milliseconds since 1970 when each record ends (its duration, not its end, is cut to milliseconds)."""
-    return trace["time"] // _MS + trace["duration"] // _MS
+    return trace["time"] // _MS_NS + trace["duration"] // _MS_NS
 
 
 def _records_per_message(version: int, ip_version: int, reverse: bool) -> int:
     if version == V5:
-        return _V5_MOST_RECORDS
+        return _V5_MAX_RECORDS
     return (_MAX_PAYLOAD - HEADER_LENGTH[version] - SET_HEADER.itemsize - 3) // _record_type(
         version, ip_version, reverse
     ).itemsize
@@ -284,13 +284,13 @@ def _headers(exports: Exports, part: slice, lengths: np.ndarray) -> np.ndarray:
     """The headers of some messages, in the layout of their version."""
     header = np.zeros(len(lengths), MESSAGE_HEADERS[exports.version])
     header["version"], header["seconds"] = exports.version, exports.time[part]
-    header["sequence"] = exports.sequence[part] & _MOST_32
+    header["sequence"] = exports.sequence[part] & _MAX_UINT32
     if exports.version == IPFIX:
         header["length"] = lengths
     else:
         is_template = exports.ip_version[part] == _TEMPLATES
         header["count"] = np.where(is_template, len(_TEMPLATE_ID), exports.count[part])
-        header["uptime"] = (exports.time[part] * 1000 - exports.boot[part]) & _MOST_32
+        header["uptime"] = (exports.time[part] * 1000 - exports.boot[part]) & _MAX_UINT32
     if exports.version != V5:
         header["domain"] = SOURCE_ID
     return header
@@ -312,17 +312,17 @@ def _records(exports: Exports, messages: np.ndarray, ip_version: int) -> np.ndar
         elif name in ("src6", "dst6"):
             made[name][:, 0], made[name][:, 1] = trace[f"{name[:3]}_hi"][index], trace[f"{name[:3]}_lo"][index]
         elif name in ("packets", "bytes"):
-            made[name] = np.minimum(trace[name][index], _MOST_32) if narrow else trace[name][index]
+            made[name] = np.minimum(trace[name][index], _MAX_UINT32) if narrow else trace[name][index]
         elif name == "icmp":  # type * 256 + code, which collectors take from here and not from the port
             made[name] = np.where(np.isin(trace["protocol"][index], (ICMP, ICMPV6)), trace["dst_port"][index], 0)
         elif name == "tcp_flags" and name in trace:
             made[name] = trace[name][index] & 0xFF
         elif name in trace:
             made[name] = trace[name][index]
-    start, duration = trace["time"][index] // _MS, trace["duration"][index] // _MS
+    start, duration = trace["time"][index] // _MS_NS, trace["duration"][index] // _MS_NS
     if exports.version != IPFIX:
         start = start - np.repeat(exports.boot[messages], len(position))
-        duration = np.minimum(duration, _WINDOW - 1)
+        duration = np.minimum(duration, _RESTART_MS - 1)
     valid = within.ravel()
     made["start"], made["end"] = np.where(valid, start, 0), np.where(valid, start + duration, 0)
     made[~valid] = np.zeros(1, made.dtype)

@@ -1,4 +1,4 @@
-"""Columns of a flow trace as columns of text: each in the form in which its layout says it is written."""
+"""Columns of a flow trace as columns of text: each in the form that its layout declares."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Write a packet trace as a pcapng capture: one section, one interface, an enhanced packet block for each packet.
 
 The file format is https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html. Times are 64-bit counts of
-nanoseconds (microseconds if asked for), which the interface block says in its option `if_tsresol`.
+nanoseconds (microseconds if asked for), as the option `if_tsresol` of the interface block states.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def write_trace(
 
 
 def format_of(path: Path, source: Source | None = None, named: str | None = None) -> str:
-    """The format in which `write_trace` would write: the one that is named, else what the suffix says.
+    """The format in which `write_trace` would write: the one that is named, else that of the suffix.
 
     Raises:
         InputError: no known suffix or format.

@@ -39,7 +39,7 @@ PCAP_VERSION = (2, 4)
 
 
 def pcap_file_header(order: str) -> np.dtype:
-    """The header of a pcap file. The upper 16 bits of `link_type` tell of frame check sequences."""
+    """The header of a pcap file. The upper 16 bits of `link_type` are about frame check sequences."""
     words = ("magic", "u4"), ("major", "u2"), ("minor", "u2"), ("zone", "u4"), ("accuracy", "u4")
     return np.dtype([(name, order + kind) for name, kind in (*words, ("snap_length", "u4"), ("link_type", "u4"))])
 

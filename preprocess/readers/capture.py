@@ -18,8 +18,8 @@ from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.tunnels import decapsulate
 from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
-_MARGIN = 1.05
-_MOST_TIMES = 1000  # a file of a few packets before something else is not worth more memory
+_SIZE_MARGIN = 1.05
+_MAX_GROWTH = 1000  # a file of a few packets before something else is not worth more memory
 
 
 def capture_reader(
@@ -112,7 +112,7 @@ class _Columns:
         """More packets; `read` bytes of the file have been read by now."""
         rows = self._rows + len(columns["time"])
         if rows > len(self._columns["time"]):
-            likely = 0 if self._size is None else int(rows * min(self._size / read, _MOST_TIMES) * _MARGIN)
+            likely = 0 if self._size is None else int(rows * min(self._size / read, _MAX_GROWTH) * _SIZE_MARGIN)
             self._make_room(max(likely, 2 * self._rows, rows))
         for name, values in columns.items():
             self._columns[name][self._rows : rows] = values

@@ -25,9 +25,9 @@ READABLE = (
 )
 MAXIMUM_BYTES = 4 << 30
 STANDARD_INPUT = Path("-")
-_CHUNK = 1 << 20
-_HEAD = 1 << 20  # bytes by which a format is known
-_LAYERS = 3  # a .gz in a .gz happens; endless nesting is an attack
+_BLOCK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 20  # bytes by which a format is known
+_MAX_COMPRESSION_LAYERS = 3  # a .gz in a .gz happens; endless nesting is an attack
 
 
 class NotATraceError(InputError):
@@ -79,7 +79,7 @@ class Stream:
             return Contents(np.frombuffer(mapped, np.uint8), tuple(self.notes))
         self._source.most = self._max_bytes
         plain = bytearray(self.head.data)
-        while block := self._source.read(_CHUNK):
+        while block := self._source.read(_BLOCK_BYTES):
             plain += block
         return Contents(np.frombuffer(plain, np.uint8), tuple(self.notes))
 
@@ -106,12 +106,12 @@ def open_stream(path: Path, max_bytes: int = MAXIMUM_BYTES, *, bounded_input: bo
             stack.enter_context(file)
         source = Source(name, file.readinto, max_bytes if size is None and bounded_input else None)
         mapped: _File | None = file
-        for _ in range(_LAYERS):
+        for _ in range(_MAX_COMPRESSION_LAYERS):
             kind = next((kind for start, kind in COMPRESSED.items() if source.peek(6).startswith(start)), None)
             if kind is None:
                 break
             source, size, mapped = decompressed(name, kind, source, notes, max_bytes), None, None
-        head = np.frombuffer(source.read(_HEAD), np.uint8)
+        head = np.frombuffer(source.read(_HEAD_BYTES), np.uint8)
         if not len(head):
             raise InputError(f"{name}: {source.why_empty}, expected {READABLE}")
         yield Stream(name, head, notes, size, source, mapped, max_bytes)

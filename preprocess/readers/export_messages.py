@@ -4,8 +4,8 @@ RFC 3954 (v9), RFC 7011 (IPFIX), Cisco's table of the v5 format. A template is k
 version, the source or observation-domain id, and its own id: routers number theirs alike. What is looped over here is
 packets and sets, never records.
 
-Data that come before their template are kept until it comes. If the exporter's stream began before the capture (its
-sequence numbers tell), they may have followed an earlier template under the same id, which nobody has: collectors drop
+Data that come before their template are kept until it comes. If the exporter's stream began before the capture (which
+its sequence numbers show), they may have followed an earlier template under the same id, which nobody has: collectors drop
 them, and so does `late_templates="auto"`.
 """
 
@@ -37,11 +37,11 @@ NetflowExports = Literal["auto"] | bool  # see `read_trace`, as of the next
 LateTemplates = Literal["auto"] | bool
 TemplateKey = tuple[str, int, int, int]  # exporter, version, domain, template id
 
-_MOST_V5_RECORDS = 64  # 30 by the table, some send more
-_MOST_FIELDS = 2048
+_MAX_V5_RECORDS = 64  # 30 by the table, some send more
+_MAX_FIELDS = 2048
 _HEADERS = {version: as_struct(layout) for version, layout in MESSAGE_HEADERS.items()}
 _SET = as_struct(SET_HEADER)
-_BEGINNING = 128  # a stream whose first sequence number is below has just begun
+_MAX_FIRST_SEQUENCE = 128  # a stream whose first sequence number is below has just begun
 
 CUT_PACKET = "export packets cut before their end"
 BROKEN_SET = "broken sets, with what follows them in their export packet"
@@ -67,7 +67,7 @@ class Exports:
 
     One entry a message: `version`, `domain`, `exporter`, `export_time` (ns), `uptime` (ms, -1 where the version has
     none). One entry a data set, in `sets`: (start, end) in the buffer, its message, its template. `templates` are
-    those known at the end; `waiting` the sets that found none. `began` tells of each exporter, version and domain
+    those known at the end; `waiting` the sets that found none. `began`: of each exporter, version and domain,
     whether its stream began here.
     """
 
@@ -116,7 +116,7 @@ def is_export(buffer: np.ndarray, start: int, end: int) -> bool:
     if version == IPFIX:
         return count >= 16 and (count <= size or count < 2048)
     if version == V5:
-        return size >= 24 and 1 <= count <= _MOST_V5_RECORDS and data[start + 8 : start + 12] != b"\0\0\0\0"
+        return size >= 24 and 1 <= count <= _MAX_V5_RECORDS and data[start + 8 : start + 12] != b"\0\0\0\0"
     if version != V9 or size < 24:
         return False
     number, length = struct.unpack_from(">HH", data, start + 20)
@@ -177,7 +177,7 @@ def _add_ipfix(exports: Exports, buffer: np.ndarray, start: int, end: int, expor
 
 
 def _add_message(exports: Exports, stream: tuple[str, int, int], sequence: int, time: int, uptime: int) -> int:
-    exports.began.setdefault(stream, sequence < _BEGINNING)
+    exports.began.setdefault(stream, sequence < _MAX_FIRST_SEQUENCE)
     exporter, version, domain = stream
     exports.version.append(version)
     exports.domain.append(domain)
@@ -232,7 +232,7 @@ def _learn_templates(exports: Exports, data: memoryview, at: int, end: int, mess
             scope, option = struct.unpack_from(">HH", data, at + 2)
             count = (scope + option) // 4
         at += head if count else 4  # a withdrawal has no count of scopes
-        if count > _MOST_FIELDS:
+        if count > _MAX_FIELDS:
             return False
         fields: list[Field] = []
         for _ in range(count):

@@ -1,6 +1,6 @@
 """Raw NetFlow v5, v9 and IPFIX: a capture of export packets, or a file of their payloads, as a flow trace.
 
-    read_trace("export.pcap")                           # told by content: most packets are export packets
+    read_trace("export.pcap")                           # known by content: most packets are export packets
     read_trace("mixed.pcap", netflow_exports=True)      # the records, whatever else was captured
     read_trace(["templates.dat", "data.dat"])           # templates of one file serve the others
 
@@ -27,9 +27,9 @@ from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.window import Window
 from netshare.preprocess.trace import Source, Trace, make_trace
 
-_LOOKED_AT = 2000  # packets by which a capture is judged
+_SAMPLE_PACKETS = 2000  # packets by which a capture is judged
 _NOT_UDP = "packets that are no UDP"
-_NO_EXPORTER = ""  # a file of payloads does not tell who sent them
+_NO_EXPORTER = ""  # a file of payloads does not name who sent them
 
 
 def holds_exports(head: np.ndarray, scan: ScanFrames) -> bool:
@@ -38,7 +38,7 @@ def holds_exports(head: np.ndarray, scan: ScanFrames) -> bool:
         frames = next(batches, None)
     if frames is None:
         return False
-    frames = frames.first(_LOOKED_AT)
+    frames = frames.first(_SAMPLE_PACKETS)
     starts, ends, _, _ = _udp_payloads(head, frames)
     if 2 * len(starts) <= len(frames):
         return False

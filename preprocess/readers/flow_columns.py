@@ -1,4 +1,4 @@
-"""Columns of texts as columns of a trace: each parsed by the form in which its layout says it is written."""
+"""Columns of texts as columns of a trace: each parsed in the form that its layout declares."""
 
 from __future__ import annotations
 

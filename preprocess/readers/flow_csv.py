@@ -27,14 +27,14 @@ from netshare.preprocess.readers.flow_tables import (
 from netshare.preprocess.readers.reader import Reader, ReadOptions
 from netshare.preprocess.trace import Source, Trace, make_trace
 
-_SHOWN = 120  # characters of a header in messages
-_LOOKED_AT = 1 << 16  # bytes by which a text is known
+_MESSAGE_CHARACTERS = 120  # characters of a header in messages
+_SAMPLE_BYTES = 1 << 16  # bytes by which a text is known
 _LEFT_OUT_HEADER = "the header line does not fit the rows and is left out, they are read as UNSW-NB15's raw files"
 
 
 def is_text(head: bytes) -> bool:
     """Whether a file that begins so is text: no zero byte in its first 64 KiB, and not only white space."""
-    start = head[:_LOOKED_AT]
+    start = head[:_SAMPLE_BYTES]
     return b"\x00" not in start and bool(start.strip())
 
 
@@ -205,7 +205,7 @@ def _nearly(names: list[str]) -> str:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[:_MESSAGE_CHARACTERS] + "..."
 
 
 TEXT_TABLE = Reader("csv", None, read=read_text, recognises=is_known_table)

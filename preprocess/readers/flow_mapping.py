@@ -1,4 +1,4 @@
-"""Any table as a trace: the user says which column is which.
+"""Any table as a trace: the user names its columns.
 
     read_trace("odd.csv", columns={"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"})
 
@@ -6,7 +6,7 @@ Keys are canonical: `time` (start), `end`, `duration`, `src`, `dst` (addresses),
 `packets`, `bytes`, `packets_rev`, `bytes_rev`, `tcp_flags`, `tos`, `label`, `attack_type`. With `length` the rows are
 packets, and their other columns (`ttl`, `ip_id`, `tcp_window` ...) have their names in `netshare.preprocess.trace`. After a
 colon stands the unit of a time or duration: s, ms, us or ns. Without one, times are texts in UTC or numbers whose
-unit is told by magnitude, and durations seconds.
+unit follows from their magnitude, and durations seconds.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from netshare.preprocess.errors import InputError
 
 _HEADER_BYTES = 1 << 16
-_CHECKED_AT_ONCE = 1 << 20
+_UTF8_CHECK_BYTES = 1 << 20
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
-_BLOCK = 1 << 24
+_BLOCK_BYTES = 1 << 24
 
 
 @dataclass
@@ -128,7 +128,7 @@ def _rows(text: pa.Buffer, layout: CsvLayout) -> tuple[pa.Table, dict[str, int]]
 
     # A header may name a column twice that nobody needs: what is not the first gets a name of its own.
     names = [name if layout.names.index(name) == at else f"{name}#{at}" for at, name in enumerate(layout.names)]
-    read = pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=layout.lines, block_size=_BLOCK)
+    read = pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=layout.lines, block_size=_BLOCK_BYTES)
     parse = pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=leave_out)
     convert = pa_csv.ConvertOptions(
         column_types={name: pa.int64() if name in layout.integers else pa.string() for name in names},
@@ -163,7 +163,7 @@ def parse_json_lines(path: str, buffer: np.ndarray) -> TextTable:
     Raises:
         InputError: the lines cannot be parsed.
     """
-    read = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK)
+    read = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
     try:
         table = pa_json.read_json(pa.BufferReader(_as_utf8(buffer)), read)
         while any(pa.types.is_struct(kind) for kind in table.schema.types):
@@ -230,8 +230,8 @@ def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
     """The text as UTF-8; what is none is taken as Latin-1."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
-            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
+        for start in range(0, len(buffer), _UTF8_CHECK_BYTES):
+            decoder.decode(buffer.data[start : start + _UTF8_CHECK_BYTES])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())

@@ -160,8 +160,8 @@ def _decode_ipv6(
     """Fill the rows' columns, walking the extension headers; returns where their upper layers begin."""
     header = gather(buffer, offset, IPV6)
     payload = header["payload_length"].astype(np.int64)
-    unsaid = (payload == 0) & (header["next_header"] != NO_NEXT_HEADER)  # a jumbogram, or segmentation offload
-    length = np.where(unsaid, wire, payload + IPV6.itemsize)
+    is_unknown = (payload == 0) & (header["next_header"] != NO_NEXT_HEADER)  # a jumbogram, or segmentation offload
+    length = np.where(is_unknown, wire, payload + IPV6.itemsize)
     columns["length"][rows] = length
     columns["tos"][rows] = header["version_class_flow"] >> 20 & 0xFF
     columns["ttl"][rows] = header["hop_limit"]

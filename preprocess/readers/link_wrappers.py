@@ -1,8 +1,8 @@
 """Link types that wrap another: ERF, macOS' PKTAP, and radio headers of 802.11 with the 802.11 header itself.
 
 ERF types of Endace's record format: Ethernet, HDLC, raw IP. Of 802.11 (IEEE 802.11-2020, 9.3.2), data frames in the
-clear are walked through to their 802.2 header; management, control, encrypted and aggregated (A-MSDU) frames are not
-IP to us.
+clear are walked through to their 802.2 header; management, control, encrypted and aggregated (A-MSDU) frames are
+not read as IP.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _erf(buffer: np.ndarray, offset: np.ndarray, end: np.ndarray) -> tuple[np.nd
 
 
 def _radiotap_padding(buffer: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Whether the radio header's flags tell of padding behind the 802.11 header (flag 0x20)."""
+    """Whether by the radio header's flags there is padding after the 802.11 header (flag 0x20)."""
     present = gather(buffer, offset, _RADIOTAP)["present"]
     at = offset + _RADIOTAP.itemsize
     more = np.flatnonzero(present >> 31)

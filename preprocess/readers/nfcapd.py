@@ -22,7 +22,7 @@ from netshare.preprocess.trace import Trace
 
 _COLUMNS = "ts td sa da sp dp pr flg stos ipkt ibyt opkt obyt"  # nfdump's CSV names
 _FORMAT = "fmt:%tsr,%td,%sa,%da,%sp,%dp,%pr,%flg,%stos,%ipkt,%ibyt,%opkt,%obyt"
-_SECONDS = 3600
+_TIMEOUT_SECONDS = 3600
 
 
 def read_nfcapd(stream: Stream, options: ReadOptions) -> Trace:
@@ -44,7 +44,7 @@ def read_nfcapd(stream: Stream, options: ReadOptions) -> Trace:
         command = [program, "-r", plain.name, "-q", "-N", "-6", "-o", _FORMAT]
         command += [] if limit is None else ["-c", str(limit)]
         try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InputError(f"{path}: nfdump could not read this nfcapd file ({error})") from None
     messages = done.stderr.decode(errors="replace").replace(plain.name, Path(path).name).strip().splitlines()

@@ -33,15 +33,15 @@ from netshare.preprocess.readers.pcap import BATCH
 from netshare.preprocess.readers.window import Window
 
 _PACKET_BLOCKS = (ENHANCED_PACKET_BLOCK, SIMPLE_PACKET_BLOCK, OBSOLETE_PACKET_BLOCK)
-_SMALLEST = {
+_MIN_BLOCK_BYTES = {
     SECTION_BLOCK: 28,
     INTERFACE_BLOCK: 20,
     ENHANCED_PACKET_BLOCK: 32,
     OBSOLETE_PACKET_BLOCK: 32,
     SIMPLE_PACKET_BLOCK: 16,
 }
-_LARGEST_BLOCK = 256 << 20  # bytes; a packet has no more than 128 MiB, whatever its link type
-_MOST_INTERFACES = 65_536
+_MAX_BLOCK_BYTES = 256 << 20  # bytes; a packet has no more than 128 MiB, whatever its link type
+_MAX_INTERFACES = 65_536
 _LAST_SECOND = 9_223_372_035  # the last whole second that int64 nanoseconds hold
 
 
@@ -91,12 +91,12 @@ def scan_pcapng(window: Window, notes: list[str], details: dict[str, Any]) -> Ge
                 if order is None:
                     problem = f"broken: a section header at offset {window.before + position} without byte-order magic"
                     break
-                if position + _SMALLEST[SECTION_BLOCK] > size:
-                    wanted = _SMALLEST[SECTION_BLOCK]
+                if position + _MIN_BLOCK_BYTES[SECTION_BLOCK] > size:
+                    wanted = _MIN_BLOCK_BYTES[SECTION_BLOCK]
                     break
                 header_at = struct.Struct(order + "II").unpack_from
             block_type, length = header_at(data, position)
-            if length < _SMALLEST.get(block_type, 12) or length % 4 or length > _LARGEST_BLOCK:
+            if length < _MIN_BLOCK_BYTES.get(block_type, 12) or length % 4 or length > _MAX_BLOCK_BYTES:
                 problem = f"broken: a block at offset {window.before + position} has the length {length}"
                 break
             if position + length > size:
@@ -112,8 +112,8 @@ def scan_pcapng(window: Window, notes: list[str], details: dict[str, Any]) -> Ge
                 interface = _read_interface(data, position, length, section.order)
                 section.interfaces.append(interface)
                 interfaces += 1
-                if len(section.interfaces) > _MOST_INTERFACES:
-                    problem = f"broken: a section of more than {_MOST_INTERFACES} interfaces"
+                if len(section.interfaces) > _MAX_INTERFACES:
+                    problem = f"broken: a section of more than {_MAX_INTERFACES} interfaces"
                     break
                 snap_length = max(snap_length, interface.snap_length)
                 resolution = max(resolution, interface.ticks_per_second)

@@ -27,8 +27,8 @@ from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.readers.registry import recognise
 from netshare.preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
 
-_PATTERN = frozenset("*?[")
-_REASONS_SHOWN = 4
+_PATTERN_CHARACTERS = frozenset("*?[")
+_MESSAGE_REASONS = 4
 _NO_RECORDS = "the file holds no usable records"
 
 
@@ -187,7 +187,7 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
         if not files:
             raise InputError(f"{path}: the folder holds no files, expected {READABLE}")
         return [(file, True) for file in files]
-    if path.exists() or not _PATTERN & set(str(entry)):
+    if path.exists() or not _PATTERN_CHARACTERS & set(str(entry)):
         return [(path, False)]
     matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
     found = [(match, False) for match in matches if match.is_file()]
@@ -301,8 +301,8 @@ def _nothing_usable(sources: Sequence[Source], kind: Kind) -> str:
     reasons = skipped_of(sources)
     notes = [note for source in sources for note in source.notes if note != _NO_RECORDS]
     most = sorted(reasons.items(), key=lambda item: -item[1])
-    shown = [f"{count} skipped: {reason}" for reason, count in most[:_REASONS_SHOWN]]
-    if len(most) > _REASONS_SHOWN:
-        shown.append(f"{sum(count for _, count in most[_REASONS_SHOWN:])} skipped for other reasons")
+    shown = [f"{count} skipped: {reason}" for reason, count in most[:_MESSAGE_REASONS]]
+    if len(most) > _MESSAGE_REASONS:
+        shown.append(f"{sum(count for _, count in most[_MESSAGE_REASONS:])} skipped for other reasons")
     shown += notes[:1]
     return f"{where}: no usable {what} ({'; '.join(shown) or _NO_RECORDS}), give a trace that holds IP {what}"

@@ -18,8 +18,8 @@ from netshare.preprocess.readers.frames import Frames
 from netshare.preprocess.readers.window import Window
 from netshare.preprocess.trace import Kind, Trace
 
-# Batches of a capture's frames, each in the window's buffer at that time. The list receives notes, the dict what the
-# file's format tells of itself.
+# Batches of a capture's frames, each in the window's buffer at that time. The list receives notes, the dict facts
+# about the file.
 ScanFrames = Callable[[Window, list[str], dict[str, Any]], Generator[Frames, None, None]]
 
 

@@ -35,7 +35,7 @@ def recognise(name: str, head: np.ndarray, *, as_table: bool = False) -> Reader:
     Args:
         name: of the file, for messages.
         head: uint8[size], its first megabyte, or all of it.
-        as_table: whether any text is a table, as it is where the user says which column is which. Without, a text whose
+        as_table: whether any text is a table, as it is where the user names its columns. Without, a text whose
             columns no built-in dialect has is offered to plugins first.
 
     Raises:
@@ -54,7 +54,7 @@ def recognise(name: str, head: np.ndarray, *, as_table: bool = False) -> Reader:
     if other:
         raise NotATraceError(f"{name}: not a trace but {other}")
     if is_text(start):
-        return TEXT_TABLE  # which says what its header lacks
+        return TEXT_TABLE  # whose error names what the header lacks
     shown = " ".join(f"{byte:02x}" for byte in start[:8])
     raise NotATraceError(f"{name}: not a trace (the file begins with the bytes {shown}), expected {READABLE}")
 

@@ -18,9 +18,9 @@ from netshare.preprocess.readers.frames import Frames, gather
 from netshare.preprocess.readers.ip import Packets, decode_packets
 from netshare.preprocess.readers.link import ANY_IP, ETHERNET_FRAME, PPP_FRAME, NetworkLayer, walk
 
-_LAYERS = 8  # an inner packet is smaller than its outer: this bounds what a crafted one can cost
+_MAX_TUNNEL_LAYERS = 8  # an inner packet is smaller than its outer: this bounds what a crafted one can cost
 _NONE = 0
-_GRE_PPP, _ERSPAN_2, _ERSPAN_3 = 0x880B, 0x88BE, 0x22EB  # what GRE's type field says beside EtherTypes
+_GRE_PPP, _ERSPAN_2, _ERSPAN_3 = 0x880B, 0x88BE, 0x22EB  # of GRE's type field, beside EtherTypes
 _VXLAN, _GENEVE, _GTP_U, _TEREDO = (4789, 8472), (6081,), (2152,), (3544,)
 
 _GRE_HEADER = np.dtype([("flags", ">u2"), ("type", ">u2")])
@@ -42,7 +42,7 @@ def decapsulate(buffer: np.ndarray, frames: Frames, packets: Packets) -> tuple[P
     transport, end = packets.transport.copy(), packets.end.copy()
     rows, opened = np.arange(len(packets.rows)), np.zeros(len(packets.rows), dtype=bool)
     cut = packets.cut_transport
-    for _ in range(_LAYERS):
+    for _ in range(_MAX_TUNNEL_LAYERS):
         here = {name: values[rows] for name, values in columns.items()}
         protocol, offset = _inner(buffer, here, transport[rows], end[rows])
         found = protocol != _NONE
@@ -139,7 +139,8 @@ def _geneve(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.nda
 
 
 def _gtp_u(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Version 1, message 255: user data. Extension headers tell their length in fours of bytes, and the next one."""
+    """Version 1, message 255: user data. An extension header holds its length, in units of four bytes, and whether another
+    one follows."""
     header = gather(buffer, at, _GTP_HEADER)
     flags = header["flags"]
     is_data = (flags >> 5 == 1) & (flags & 0x10 != 0) & (header["message"] == 0xFF)

@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from netshare.postprocess.writers.flow_columns import Columns
-from netshare.postprocess.writers.flow_layouts import FLOW_LAYOUTS, Layout
+from netshare.postprocess.writers.flow_layouts import FLOW_LAYOUTS, FileStyle, Layout
+from netshare.postprocess.writers.flow_losses import losses
 from netshare.postprocess.writers.output import atomic_output
 from netshare.preprocess.layouts.flow_forms import UNIT_NS
-from netshare.preprocess.layouts.flow_tables import ZEEK_PROTOCOLS
 from netshare.preprocess.trace import Source, Trace
 
 BATCH_RECORDS = 200_000
@@ -48,20 +48,20 @@ def write_flow_csv(trace: Trace, path: Path, *, layout_name: str, source: Source
     details: dict[str, Any] = {} if mimicked is None else mimicked.details
     header = _header(trace, layout, details)
     delimiter = details.get("delimiter", layout.table.delimiter)
-    if layout_name == "zeek-json":
+    if layout.style is FileStyle.JSON_LINES:
         lines = _json_lines(trace, layout, header)
     else:
         lines = _delimited(trace, layout, header, delimiter, details)
     with atomic_output(path) as out:
-        if layout_name == "zeek-tsv":
+        if layout.style is FileStyle.ZEEK_LOG:
             out.write(_zeek_head(trace, header))
-        elif layout.table.has_header and layout_name != "zeek-json":
+        elif layout.style is FileStyle.DELIMITED and layout.table.has_header:
             out.write((delimiter.join(header) + "\n").encode())
         for block in lines:
             out.write(block)
-        if layout_name == "zeek-tsv":
+        if layout.style is FileStyle.ZEEK_LOG:
             out.write(b"#close\t" + _zeek_date(trace["time"][-1:]))
-    return _losses(trace, [name.strip().lower() for name in header], details, layout_name, layout)
+    return losses(trace, layout, [name.strip().lower() for name in header], details)
 
 
 def _header(trace: Trace, layout: Layout, details: dict[str, Any]) -> list[str]:
@@ -138,36 +138,3 @@ def _zeek_date(time: np.ndarray) -> bytes:
     seconds = np.append(time, 0)[0] // UNIT_NS["s"]
     text = str(np.datetime64(int(seconds), "s"))
     return (text.replace("T", "-").replace(":", "-") + "\n").encode()
-
-
-def _losses(trace: Trace, keys: list[str], details: dict[str, Any], layout_name: str, layout: Layout) -> list[str]:
-    held = layout.held
-    if layout_name == "netshare-csv" and "label" not in keys:
-        held = {**held, "label": "type", "attack_type": "label"}
-    losses = [
-        f"{name}: {layout_name} has no column for it"
-        for name in trace
-        if name in held and held[name] not in keys and np.any(trace[name])
-    ]
-    losses += [f"{name}: {layout_name} has no column for it" for name in trace if name not in held and name != "epoch"]
-    unit = details.get("time_unit", "us") if layout_name == "netshare-csv" else "s"
-    step = UNIT_NS.get(unit, 1000) if unit != "s" else layout.table.time_step
-    moment = trace["time"] + trace["duration"] if layout_name == "ugr16-csv" else trace["time"]
-    if (moment % step > 0).any():
-        losses.append(f"times are cut to steps of {step} nanoseconds")
-    if (trace["duration"] % layout.table.duration_step > 0).any():
-        losses.append(f"durations are cut to steps of {layout.table.duration_step} nanoseconds")
-    if layout_name.startswith("zeek") and (other := ~np.isin(trace["protocol"], list(ZEEK_PROTOCOLS))).any():
-        losses.append(f"protocol of {int(other.sum())} records: Zeek names TCP, UDP and ICMP only")
-    short = layout_name in ("cidds-csv", "ugr16-csv")
-    if short and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0x3F).any():
-        losses.append(f"tcp_flags: {layout_name} has no place for NS, CWR and ECE")
-    if layout_name == "nfdump-csv" and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0xFF).any():
-        losses.append("tcp_flags: nfdump-csv has no place for NS")
-    if layout_name == "zeek-json" and (trace["time"] % 1000 > 0).any():
-        losses.append("times are numbers, which most JSON readers (ours too) keep to a microsecond")
-    if layout_name == "cicflowmeter-csv":
-        losses.append("bytes: those of IP packets, where CICFlowMeter counts payloads")
-    if len(trace) and (trace["epoch"] != trace["epoch"][0]).any():
-        losses.append("epoch: the layout does not say which input a record belongs to")
-    return losses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,14 @@ from netshare.preprocess.trace import FIVE_TUPLE, Trace
 _FIXED_COLUMNS = ("time", "duration", *FIVE_TUPLE)  # what every layout holds
 
 
+class FileStyle(Enum):
+    """What a file of records is."""
+
+    DELIMITED = auto()  # a header line, if the table has one, and a line a record
+    ZEEK_LOG = auto()  # the same between Zeek's lines that begin with `#`
+    JSON_LINES = auto()  # an object a record, without what is unset
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a layout is written.
@@ -51,12 +60,16 @@ class Layout:
             `first_row`, the number of the trace's first record in the file.
         mimics: whether the header, delimiter and forms of a source in this layout are followed.
         extra: columns that are written after the header where the trace holds something for them.
+        style: what the file is.
+        caveats: further things of a trace that are not kept, one line each.
     """
 
     table: FlowTable
     more: Callable[[Trace, dict[str, Any]], Columns] | None = None
     mimics: bool = True
     extra: tuple[str, ...] = ()
+    style: FileStyle = FileStyle.DELIMITED
+    caveats: Callable[[Trace], list[str]] | None = None
 
     def columns(self, trace: Trace, details: dict[str, Any]) -> Columns:
         """The layout's columns of a trace, by their names in lower case."""
@@ -132,6 +145,16 @@ def _cicflowmeter(trace: Trace, details: dict[str, Any]) -> Columns:
     return {**made, "flow id": pc.binary_join_element_wise(*made.values(), *numbers, "-")}
 
 
+def _cicflowmeter_caveats(trace: Trace) -> list[str]:
+    return ["bytes: those of IP packets, where CICFlowMeter counts payloads"]
+
+
+def _json_caveats(trace: Trace) -> list[str]:
+    if not (trace["time"] % UNIT_NS["us"] > 0).any():
+        return []
+    return ["times are numbers, which most JSON readers (ours too) keep to a microsecond"]
+
+
 def _argus(trace: Trace, details: dict[str, Any]) -> Columns:
     both = pa.array(values_or_zeros(trace, "packets_rev") > 0)
     return {"dir": pc.if_else(both, "  <->", "   ->")}
@@ -150,11 +173,17 @@ FLOW_LAYOUTS: dict[str, Layout] = {
     "cidds-csv": Layout(CIDDS, _cidds),
     "ugr16-csv": Layout(UGR16),
     "zeek-csv": Layout(ZEEK),
-    "zeek-tsv": Layout(_ZEEK_LOG, _zeek_log, extra=_ZEEK_LABELS),
+    "zeek-tsv": Layout(_ZEEK_LOG, _zeek_log, extra=_ZEEK_LABELS, style=FileStyle.ZEEK_LOG),
     # The publishers' files of these have columns that a trace does not know: their headers are not followed.
     "nfdump-short-csv": Layout(NFDUMP_SHORT, _nfdump_short, mimics=False),
     "ton-iot-csv": Layout(TON_IOT, mimics=False),
-    "cicflowmeter-csv": Layout(CICFLOWMETER, _cicflowmeter, mimics=False),
+    "cicflowmeter-csv": Layout(CICFLOWMETER, _cicflowmeter, mimics=False, caveats=_cicflowmeter_caveats),
     "argus-csv": Layout(ARGUS, _argus, mimics=False),
-    "zeek-json": Layout(replace(_ZEEK_LOG, name="zeek-json"), _zeek_log, extra=_ZEEK_LABELS),
+    "zeek-json": Layout(
+        replace(_ZEEK_LOG, name="zeek-json"),
+        _zeek_log,
+        extra=_ZEEK_LABELS,
+        style=FileStyle.JSON_LINES,
+        caveats=_json_caveats,
+    ),
 }

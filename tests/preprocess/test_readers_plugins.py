@@ -129,3 +129,18 @@ def test_what_is_built_in_is_read_without_plugins(install: Install, tmp_path: Pa
 
 def test_names_of_built_in_readers_are_distinct() -> None:
     assert len({reader.name for reader in BUILT_IN}) == len(BUILT_IN)
+
+
+def test_the_documented_example_reads_what_it_describes(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    code = guide.partition("# sensor_traces.py\n")[2].partition("```")[0]
+    (tmp_path / "site" / "sensor_traces.py").write_text(code)
+    install("sensor = sensor_traces:SENSOR")
+    path = tmp_path / "sensor.bin"
+    path.write_bytes(b"SNS1" + np.array([[1000, 0x0A000001, 0x0A000002, 60], [1001, 1, 2, 70]], ">u4").tobytes())
+    trace = read_trace(path)
+    sys.modules.pop("sensor_traces")
+    assert trace.kind == "flow" and trace["bytes"].tolist() == [60, 70]
+    assert trace["src_lo"][0] == 0x0A000001 and trace["time"].tolist() == [1000 * 10**9, 1001 * 10**9]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netshare.evaluation.render.html import STYLE
+from netshare.evaluation.render.html_style import STYLE
 
 
 def standalone(svg: str) -> str:

@@ -2,44 +2,87 @@
 
     import netshare
 
-    config = netshare.load_config({"input": "trace.pcap"})
-    result = netshare.run(config)
-    result.outputs, result.report
+    synthesizer = netshare.Synthesizer().fit("campus.pcap")
+    synthesizer.sample(1_000).to_pandas()
+    synthesizer.report("held-back.pcap").summary()
 
-`netshare.evaluate` compares any traces; `netshare.generate` makes more data from a finished run. Reading and writing
-traces, without models, is `netshare.preprocess.read_trace` and `netshare.postprocess.write_trace`.
+`netshare.run` does the same from a config, in a run folder that can be resumed; `netshare.evaluate` compares any traces;
+`netshare.read_trace`, `write_trace` and `convert` read and write them without models.
 
 Names are imported when first used, so that light commands and helper processes do not load torch.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netshare.config.schema import Config, load_config
-    from netshare.evaluation import evaluate
+    from netshare.config.load import load_config
+    from netshare.config.schema import Config
+    from netshare.console import Console
+    from netshare.evaluation import Report, evaluate
+    from netshare.postprocess import write_trace
+    from netshare.postprocess.convert import convert
+    from netshare.preprocess import Trace, read_trace
     from netshare.preprocess.errors import NetshareError
-    from netshare.recipe.reweighting import retrain_metadata
-    from netshare.run.pipeline import generate, run
-    from netshare.run.stages import RunResult
-
-__all__ = ["Config", "NetshareError", "RunResult", "evaluate", "generate", "load_config", "retrain_metadata", "run"]
+    from netshare.preprocess.timeseries import TimeSeries, read_series
+    from netshare.run.pipeline import RunResult, generate, run
+    from netshare.run.retraining import retrain_metadata
+    from netshare.sample_files import sample_path
+    from netshare.synthesizer import Synthesizer
 
 _HOMES = {
     "Config": "netshare.config.schema",
+    "Console": "netshare.console",
     "NetshareError": "netshare.preprocess.errors",
-    "RunResult": "netshare.run.stages",
-    "evaluate": "netshare.evaluation.evaluate",
+    "Report": "netshare.evaluation",
+    "RunResult": "netshare.run.pipeline",
+    "Synthesizer": "netshare.synthesizer",
+    "TimeSeries": "netshare.preprocess.timeseries",
+    "Trace": "netshare.preprocess",
+    "convert": "netshare.postprocess.convert",
+    "evaluate": "netshare.evaluation",
     "generate": "netshare.run.pipeline",
-    "load_config": "netshare.config.schema",
-    "retrain_metadata": "netshare.recipe.reweighting",
+    "load_config": "netshare.config.load",
+    "read_series": "netshare.preprocess.timeseries",
+    "read_trace": "netshare.preprocess",
+    "retrain_metadata": "netshare.run.retraining",
     "run": "netshare.run.pipeline",
+    "sample_path": "netshare.sample_files",
+    "write_trace": "netshare.postprocess",
 }
+
+__all__ = [
+    "Config",
+    "Console",
+    "NetshareError",
+    "Report",
+    "RunResult",
+    "Synthesizer",
+    "TimeSeries",
+    "Trace",
+    "__version__",
+    "convert",
+    "evaluate",
+    "generate",
+    "load_config",
+    "read_series",
+    "read_trace",
+    "retrain_metadata",
+    "run",
+    "sample_path",
+    "write_trace",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("netshare-traces")
     if name not in _HOMES:
         raise AttributeError(f"module 'netshare' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

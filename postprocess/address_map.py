@@ -12,7 +12,7 @@ no encryption: the pseudo-random function is a fast mixer, made for synthetic ad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
@@ -21,12 +21,13 @@ import numpy as np
 from netshare.postprocess.rules import is_multicast
 from netshare.preprocess.addresses import parse_addresses
 from netshare.preprocess.errors import FieldError
+from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 from netshare.preprocess.trace import Trace
 
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
 
 _WIDTH = {4: 32, 6: 128}
-_FARTHEST = 1 << 16  # addresses tried around one that must not be emitted
+_MAX_DISTANCE = 1 << 16  # addresses tried around one that must not be emitted
 _U64 = np.uint64
 _ONES = _U64(0xFFFFFFFFFFFFFFFF)
 _LOOPBACK_4, _BROADCAST_4 = _U64(127), _U64(0xFFFFFFFF)
@@ -78,8 +79,9 @@ def address_map(
     return replace(trace, columns=columns)
 
 
-def addresses_of(trace: Trace) -> Halves:
-    """All distinct addresses of a trace: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the address)."""
+def addresses_of(trace: Trace | Mapping[str, np.ndarray]) -> Halves:
+    """All distinct addresses of a trace or of its columns: uint64[n] upper and uint64[n] lower halves (of IPv4: 0, the
+    address)."""
     sides = [np.concatenate([trace[f"{side}_{half}"] for side in ("src", "dst")]) for half in ("hi", "lo")]
     return _halves(np.unique(_keys(sides[0], sides[1])))
 
@@ -163,7 +165,7 @@ def _avoid(hi: np.ndarray, lo: np.ndarray, room: np.ndarray, forbidden: np.ndarr
     if not len(open_rows):
         return hi, lo
     taken = np.union1d(keys, forbidden)
-    for step in range(1, _FARTHEST):
+    for step in range(1, _MAX_DISTANCE):
         possible = room[open_rows] >= step.bit_length()
         wanted = _keys(hi[open_rows], lo[open_rows] ^ _U64(step))  # distinct, as the addresses are
         free = possible & ~_contains(taken, wanted)
@@ -256,8 +258,5 @@ def _leading_zeros(values: np.ndarray) -> np.ndarray:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
-    mixed = values + _U64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> _U64(30))) * _U64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> _U64(27))) * _U64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> _U64(31))
+    """uint64[n]: the next number of SplitMix64 after each of uint64[n]."""
+    return mix64(values + GOLDEN_GAMMA)

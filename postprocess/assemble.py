@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.preprocess.chunks import ChunkPlan
+from netshare.preprocess.ragged import sums_since_first
 from netshare.preprocess.series import METADATA_OF_FLOW, SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace, make_trace
 
@@ -31,8 +32,7 @@ def assemble(tables: Mapping[int, SeriesTable], plan: ChunkPlan) -> Trace:
 
 def _columns(table: SeriesTable, chunk_start: int) -> dict[str, np.ndarray]:
     series = table.series_of_record
-    elapsed = np.cumsum(table.measurements["interarrival"])
-    elapsed -= np.repeat(elapsed[table.offsets[:-1]], table.lengths)
+    elapsed = sums_since_first(table.measurements["interarrival"], table.offsets)
     columns = {name: table.metadata[name][series] for name in METADATA_OF_FLOW}
     columns |= {name: table.metadata[name][series] for name in CATEGORY_COLUMNS if name in table.metadata}
     columns["time"] = chunk_start + table.metadata["start"][series] + elapsed

@@ -8,8 +8,8 @@ Packets become flow records where the format holds those; the reverse is what mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,8 @@ from netshare.postprocess.repair import CONVENTIONS
 from netshare.postprocess.writers.write import format_of, kinds_of
 from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.errors import InputError
+from netshare.preprocess.outputs import check_output
+from netshare.preprocess.readers import list_files
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES
 
 _MADE_UP = (
@@ -29,50 +31,87 @@ _MADE_UP = (
 _REAL = (*CONVENTIONS, "message_length")
 
 
+@dataclass(frozen=True)
+class CaptureOptions:
+    """How a capture is written, as `netshare.postprocess.write_trace` takes it; None stands for its defaults.
+
+    Attributes:
+        link_type: link layer.
+        nanoseconds: whether times are in nanoseconds instead of microseconds.
+        snaplen: captured bytes a packet, at most.
+    """
+
+    link_type: Literal["ethernet", "raw"] | None = None
+    nanoseconds: bool | None = None
+    snaplen: int | None = None
+
+
+@dataclass(frozen=True)
+class FlowTimeouts:
+    """Seconds after which a flow record ends where packets become flow records: of the whole flow, and without a packet."""
+
+    active: float = ACTIVE_TIMEOUT
+    inactive: float = INACTIVE_TIMEOUT
+
+
 def convert(
-    inputs: Sequence[str],
-    output: Path,
+    inputs: str | Path | Sequence[str | Path] | Trace,
+    output: str | Path,
     *,
     to: str | None = None,
     limit: int | None = None,
-    link_type: Literal["ethernet", "raw"] | None = None,
-    nanoseconds: bool | None = None,
-    snaplen: int | None = None,
-    active_timeout: float = ACTIVE_TIMEOUT,
-    inactive_timeout: float = INACTIVE_TIMEOUT,
     max_bytes: int = MAXIMUM_BYTES,
+    capture: CaptureOptions = CaptureOptions(),
+    timeouts: FlowTimeouts = FlowTimeouts(),
+    force: bool = False,
+    announce: Callable[[str], None] | None = None,
 ) -> WriteReport:
     """Read traces, merge them, and write them in another format.
 
     Args:
-        inputs: files, patterns or folders, as `netshare.preprocess.read_trace` takes them.
+        inputs: files, patterns or folders, as `netshare.preprocess.read_trace` takes them; or a trace.
         output: its suffix names the format, unless `to` does.
         to: one of `netshare.postprocess.writers.write.FORMATS`.
         limit: read no more than so many records.
-        link_type, nanoseconds, snaplen: of a capture, as `netshare.postprocess.write_trace` takes them.
-        active_timeout, inactive_timeout: seconds after which a flow record ends, where packets become flow records.
         max_bytes: how many bytes compressed inputs, or standard input, may hold.
+        capture: how a capture is written.
+        timeouts: when flow records end, where packets become flow records.
+        force: replace the output where it exists; an input is never replaced.
+        announce: takes, before anything is written, one line for each thing that the output changes or makes up.
 
     Returns:
-        What was written, and line by line what of the input it does not hold.
+        What was written, and line by line what of the input it does not hold; what was announced comes first.
 
     Raises:
-        InputError: an input cannot be read, the format is unknown, or flow records are asked to become packets.
+        InputError: an input cannot be read, the output is an input or exists, the format is unknown, or flow records are
+            asked to become packets.
         FieldError: the format cannot hold the trace's times.
         NetshareError: the output cannot be written, or needs a program that is not installed.
     """
-    format_of(output, None, to)  # an unknown format is said before anything is read
-    trace = read_trace(list(inputs), limit=limit, max_bytes=max_bytes)
-    chosen = format_of(output, trace.sources[0] if trace.sources else None, to)
-    trace, changes = _fit(trace, chosen, output, active_timeout, inactive_timeout)
-    report = write_trace(trace, output, format=chosen, link_type=link_type, nanoseconds=nanoseconds, snaplen=snaplen)
+    target = Path(output)
+    format_of(target, None, to)  # an unknown format is refused before anything is read
+    files = [] if isinstance(inputs, Trace) else list_files(inputs)
+    check_output(target, inputs=files, force=force)
+    trace = inputs if isinstance(inputs, Trace) else read_trace(inputs, limit=limit, max_bytes=max_bytes)
+    chosen = format_of(target, trace.sources[0] if trace.sources else None, to)
+    trace, changes = _fit(trace, chosen, target, timeouts)
+    for line in changes:
+        if announce is not None:
+            announce(line)
+    check_output(target, inputs=files, force=force)  # reading may have taken long
+    report = write_trace(
+        trace,
+        target,
+        format=chosen,
+        link_type=capture.link_type,
+        nanoseconds=capture.nanoseconds,
+        snaplen=capture.snaplen,
+    )
     return replace(report, lossy=(*changes, *report.lossy))
 
 
-def _fit(
-    trace: Trace, format: str, output: Path, active_timeout: float, inactive_timeout: float
-) -> tuple[Trace, list[str]]:
-    """The trace as the format holds it, and what was changed."""
+def _fit(trace: Trace, format: str, output: Path, timeouts: FlowTimeouts) -> tuple[Trace, list[str]]:
+    """The trace as the format holds it, and what was changed or made up."""
     kinds = kinds_of(format)
     if trace.kind == "flow":
         if "flow" not in kinds:
@@ -82,14 +121,14 @@ def _fit(
             )
         return trace, []
     if "packet" not in kinds:
-        flows = flows_from_packets(trace, active_timeout=active_timeout, inactive_timeout=inactive_timeout)
+        flows = flows_from_packets(trace, active_timeout=timeouts.active, inactive_timeout=timeouts.inactive)
         return flows, [f"{len(trace)} packets are summed up as {len(flows)} flow records"]
     if format == "parquet":
         return trace, []
-    repaired, said = repair(trace, except_rules=_REAL, assign_ip_id=False)
+    repaired, repairs = repair(trace, except_rules=_REAL, assign_ip_id=False)
     changes = [
-        f"{counts['before'] - counts['after']} packets are changed: {said.explanations[rule]}"
-        for rule, counts in said.rules.items()
+        f"{counts['before'] - counts['after']} packets are changed: {repairs.explanations[rule]}"
+        for rule, counts in repairs.rules.items()
         if counts["before"] > counts["after"]
     ]
     return repaired, [_MADE_UP, *changes]

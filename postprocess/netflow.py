@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from netshare.preprocess.protocols import ICMP, ICMPV6
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.trace import FIVE_TUPLE, Trace, make_trace
 
 ACTIVE_TIMEOUT = 1800.0  # seconds, Cisco's default
@@ -66,9 +67,8 @@ def _split_active(time: np.ndarray, first: np.ndarray, timeout: int) -> np.ndarr
     the timeout take a pass a piece.
     """
     first = first.copy()
-    position = np.arange(len(time))
     while True:
-        start = np.maximum.accumulate(np.where(first, position, 0))
+        start = run_starts(first)
         late = time - time[start] > timeout
         cut = late & ~np.append(False, late[:-1] & (start[1:] == start[:-1]))
         if not cut.any():

@@ -15,12 +15,12 @@ from netshare.postprocess.tcp_connections import find_connections, service_ports
 from netshare.postprocess.tcp_numbers import tcp_numbers
 from netshare.postprocess.tcp_options import OptionValues, option_values
 from netshare.preprocess.errors import FieldError
+from netshare.preprocess.hashing import GOLDEN_GAMMA
 from netshare.preprocess.trace import PACKET_COLUMNS, Trace
 
-_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
-_MOST_BLOCKS = 1 << 15
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_READ = frozenset(PACKET_COLUMNS) - {"ttl", "tos", "ip_id", "icmp_type", "icmp_code", "vlan", "epoch"}
+_SEGMENTS_PER_BLOCK = 1 << 15  # TCP segments numbered at a time: their arrays stay in the processor's cache
+_MAX_BLOCKS = 1 << 15
+_TCP_COLUMNS = frozenset(PACKET_COLUMNS) - {"ttl", "tos", "ip_id", "icmp_type", "icmp_code", "vlan", "epoch"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def plan_packets(trace: Trace, *, seed: int = 0) -> PacketPlan:
     if trace.kind != "packet":
         raise FieldError("only a packet trace can become packets; this is a flow trace")
     rows = len(trace)
-    short = sum(_shorter_than_headers(trace, slice(at, at + _BLOCK)) for at in range(0, rows, _BLOCK))
+    short = sum(
+        _shorter_than_headers(trace, slice(at, at + _SEGMENTS_PER_BLOCK)) for at in range(0, rows, _SEGMENTS_PER_BLOCK)
+    )
     if short:
         raise FieldError(f"{short} packets are shorter than their headers; call repair() on the trace first")
     numbers = np.zeros(rows, np.uint32), np.zeros(rows, np.uint32)
@@ -102,14 +104,14 @@ def _shorter_than_headers(trace: Trace, rows: slice) -> int:
 def _whole_conversations(trace: Trace) -> Iterator[np.ndarray]:
     """Ascending rows of TCP segments, some conversations with all of their segments at a time."""
     rows = np.flatnonzero(trace["protocol"] == TCP)
-    count = min(len(rows) // _BLOCK, _MOST_BLOCKS)
+    count = min(len(rows) // _SEGMENTS_PER_BLOCK, _MAX_BLOCKS)
     if count < 2:
         if len(rows):
             yield rows
         return
     key = trace["src_lo"] + trace["dst_lo"] + trace["src_hi"] + trace["dst_hi"]  # the same in both directions
     key += trace["src_port"].astype(np.uint64) + trace["dst_port"]
-    block = ((key[rows] * _SPREAD) >> np.uint64(49)).astype(np.uint32) * count >> 15
+    block = ((key[rows] * GOLDEN_GAMMA) >> np.uint64(49)).astype(np.uint32) * count >> 15
     order = np.argsort(block.astype(np.uint16), kind="stable")
     ends = np.cumsum(np.bincount(block, minlength=count))
     rows = rows[order]
@@ -121,6 +123,6 @@ def _whole_conversations(trace: Trace) -> Iterator[np.ndarray]:
 def _rows(trace: Trace, rows: np.ndarray) -> Trace:
     """Some rows; columns that do not matter to TCP are 0."""
     nothing = np.zeros(1, np.uint8)
-    columns = {name: values.take(rows) if name in _READ else np.broadcast_to(nothing, len(rows))
+    columns = {name: values.take(rows) if name in _TCP_COLUMNS else np.broadcast_to(nothing, len(rows))
                for name, values in trace.columns.items() if name in PACKET_COLUMNS}  # fmt: skip
     return Trace("packet", columns)

@@ -15,8 +15,9 @@ import numpy as np
 from netshare.postprocess import rules
 from netshare.postprocess.checksums import fill_sums
 from netshare.postprocess.payload_tables import BODIES, PROTOCOL_BODIES, TCP_BODIES, UDP_BODIES, Body
+from netshare.preprocess.ragged import positions_within
 
-START = 64  # bytes of a body that may differ from its filling
+START_BYTES = 64  # bytes of a body that may differ from its filling
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class BodyArrays:
     """The bodies of `BODIES` as arrays indexed by body number.
 
     Attributes:
-        start: uint8[bodies, START], the first bytes.
-        start_sums: int64[bodies, START + 1], word sums of the first 0 to START bytes.
+        start: uint8[bodies, START_BYTES], the first bytes.
+        start_sums: int64[bodies, START_BYTES + 1], word sums of the first 0 to START_BYTES bytes.
         fill: uint8[bodies], the byte that repeats after the start.
         minimum: int64[bodies], the smallest length (other than none) at which the body is valid.
         length_offset, length_less: int64[bodies], where a 16-bit field takes the body's length minus so many bytes
@@ -98,8 +99,8 @@ def body_minimum(numbers: np.ndarray) -> np.ndarray:
 
 def body_sums(bodies: BodyArrays, number: np.ndarray, length: np.ndarray) -> np.ndarray:
     """int64[n]: the word sum of a body of this length, its length field included and its checksum field as zero."""
-    head = np.minimum(length, START)
-    total = bodies.start_sums[number, head] + fill_sums(bodies.fill[number], np.maximum(length - START, 0))
+    head = np.minimum(length, START_BYTES)
+    total = bodies.start_sums[number, head] + fill_sums(bodies.fill[number], np.maximum(length - START_BYTES, 0))
     offset = bodies.length_offset[number]
     present = (offset >= 0) & (length >= offset + 2)
     field = (length - bodies.length_less[number]) & 0xFFFF
@@ -129,7 +130,7 @@ def write_bodies(
     number, position, length, room = number[rows], position[rows], length[rows], room[rows]
     here = np.minimum(length, room)
     _write_fillings(buffer, bodies.fill[number], position, here)
-    long = here >= START
+    long = here >= START_BYTES
     _scatter_blocks(buffer, position[long], bodies.start[number[long]])
     short = np.flatnonzero(~long)
     row, column = _ragged(here[short])
@@ -150,33 +151,33 @@ def write_words(buffer: np.ndarray, position: np.ndarray, values: np.ndarray, ro
 def _write_fillings(buffer: np.ndarray, fill: np.ndarray, position: np.ndarray, length: np.ndarray) -> None:
     """The last block of each body that is longer than its start, then the whole blocks before it; the start, which the
     last may overlap, is written after it."""
-    rows = np.flatnonzero((length > START) & (fill > 0))
-    last, blocks = position[rows] + length[rows] - START, np.repeat(fill[rows, None], START, axis=1)
+    rows = np.flatnonzero((length > START_BYTES) & (fill > 0))
+    last, blocks = position[rows] + length[rows] - START_BYTES, np.repeat(fill[rows, None], START_BYTES, axis=1)
     _scatter_blocks(buffer, last, blocks)
-    at = position[rows] + START
+    at = position[rows] + START_BYTES
     while len(at):
         more = at < last
         at, last, blocks = at[more], last[more], blocks[more]
         _scatter_blocks(buffer, at, blocks)
-        at = at + START
+        at = at + START_BYTES
 
 
 def _scatter_blocks(buffer: np.ndarray, position: np.ndarray, blocks: np.ndarray) -> None:
-    """Copy uint8[n, START] to byte positions."""
+    """Copy uint8[n, START_BYTES] to byte positions."""
     if len(position):
-        block = np.dtype((np.void, START))
-        window = np.ndarray(len(buffer) - START + 1, dtype=block, buffer=buffer.data, strides=(1,))
+        block = np.dtype((np.void, START_BYTES))
+        window = np.ndarray(len(buffer) - START_BYTES + 1, dtype=block, buffer=buffer.data, strides=(1,))
         window[position] = np.ascontiguousarray(blocks).view(block).ravel()
 
 
 def _ragged(length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row and column of each element of a table whose rows have these lengths: int64[total] each."""
     row = np.repeat(np.arange(len(length)), length)
-    return row, np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+    return row, positions_within(length)
 
 
 def _start(body: Body) -> bytes:
-    return body.start[:START].ljust(START, bytes([body.fill]))
+    return body.start[:START_BYTES].ljust(START_BYTES, bytes([body.fill]))
 
 
 def _lookup(table: dict[int, int], size: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from netshare.postprocess.tcp_connections import find_connections, service_ports
 
 _MAX_OFFSET = 0x1FFF  # RFC 791, 3.1: 13 bits
 _MAX_FRAGMENT_LENGTH = 65_520  # leaves room for an offset
-_MIN_ROOM = 128  # more than the smallest fragment, whose length a later rule may raise
+_MIN_FRAGMENT_LENGTH = 128  # more than the smallest fragment, whose length a later rule may raise
 _LAYOUT_COLUMNS = {"tcp": ("tcp_flags", "tcp_window", "tcp_header_length"), "icmp": ("icmp_type", "icmp_code")}
 
 
@@ -81,7 +81,7 @@ def _fragments(columns: Columns) -> np.ndarray:
     both = ((flags & IP_DONT_FRAGMENT) > 0) & ((offset > 0) | ((flags & IP_MORE_FRAGMENTS) > 0))
     flags = np.where(both & (offset > 0), flags & ~np.uint8(IP_DONT_FRAGMENT), flags)
     flags = np.where(both & (offset == 0), flags & ~np.uint8(IP_MORE_FRAGMENTS), flags)
-    length = np.clip(columns["length"].astype(np.int64), _MIN_ROOM, _MAX_FRAGMENT_LENGTH)
+    length = np.clip(columns["length"].astype(np.int64), _MIN_FRAGMENT_LENGTH, _MAX_FRAGMENT_LENGTH)
     farthest = np.minimum((rules.MAX_IP_LENGTH - length) // 8, _MAX_OFFSET)
     far = offset > farthest
     columns["ip_flags"] = flags.astype(np.uint8)

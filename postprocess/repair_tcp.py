@@ -1,6 +1,6 @@
 """Repair rules for TCP streams: what no state machine sends, given what was sent before and after in its connection.
 
-`postprocess.repair_packets` looks at packets one by one; a stream needs the order of its segments, which is that of the
+`netshare.postprocess.repair_packets` judges packets one by one; these rules need the order of segments, that of the
 rows. The numbers of a stream need no repair, since they are computed (`netshare.postprocess.tcp_numbers`).
 """
 
@@ -19,14 +19,14 @@ from netshare.postprocess.tcp_connections import (
 )
 
 _HANDSHAKE = TCP_SYN | TCP_ACK
-_MOST_ROUNDS = 20
+_MAX_ROUNDS = 20
 _LARGEST_WINDOW = 65_535  # RFC 9293, 3.1: 16 bits
 
 
 def _order(columns: Columns) -> np.ndarray:
     """Flags decide where a connection begins and ends, and so which other flags are wrong: repeated until none is."""
     wrong = np.zeros(len(columns["time"]), dtype=bool)
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         rows = np.concatenate([_move_early_fins(columns), _answer_syns(columns)])
         wrong[rows] = True
         if not len(rows):

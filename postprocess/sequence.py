@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.postprocess import rules
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.trace import Trace
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
@@ -103,5 +104,5 @@ def _grouped(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(keys, kind="stable")
     fresh = np.ones(len(keys), dtype=bool)
     fresh[1:] = keys[order][1:] != keys[order][:-1]
-    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(keys)), 0))
+    starts = run_starts(fresh)
     return order, starts

@@ -16,10 +16,11 @@ import numpy as np
 
 from netshare.postprocess import rules
 from netshare.postprocess.sequence import endpoints, mix
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.trace import Trace
 
 MAXIMUM_LIFETIME_NS = 120 * 10**9  # RFC 9293, 3.4.2: the maximum segment lifetime; no SYN is repeated after so long
-_RENEWED = np.uint64(0xD1B54A32D192ED03)
+_PER_CONNECTION = np.uint64(0xD1B54A32D192ED03)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Connections(Segments):
     number: np.ndarray
     occurrence: np.ndarray
     previous: np.ndarray
-    heard: np.ndarray
+    previous_opposite: np.ndarray
 
     def sums(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sums over the segments before each one in its connection, of its own direction and of the other: int64[n]."""
@@ -89,7 +90,7 @@ class Connections(Segments):
 
     def initial(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """uint64[n]: where the sequence numbers of each segment's direction begin, and those of the other direction."""
-        renewed = self.occurrence.astype(np.uint64) * _RENEWED
+        renewed = self.occurrence.astype(np.uint64) * _PER_CONNECTION
         own = mix(self.source + mix(self.destination + renewed) + np.uint64(seed))
         return own, mix(self.destination + mix(self.source + renewed) + np.uint64(seed))
 
@@ -110,7 +111,7 @@ def find_conversations(trace: Trace | Mapping[str, np.ndarray]) -> Segments:
     payload, whole = payload_of(trace, rows)
     return Segments(
         rows=rows,
-        starts=np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0)),
+        starts=run_starts(begins),
         forward=source < destination,
         flags=trace["tcp_flags"][rows].astype(np.int64),
         payload=payload,
@@ -131,16 +132,16 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     found = find_conversations(trace)
     position = np.arange(len(found))
     begins = (found.starts == position) | _opens(found, trace["time"][found.rows])
-    starts = np.maximum.accumulate(np.where(begins, position, 0))
+    starts = run_starts(begins)
     number = np.cumsum(begins) - 1
-    previous, heard = last_before(np.ones(len(found), dtype=bool), found.forward, starts)
+    previous, previous_opposite = last_before(np.ones(len(found), dtype=bool), found.forward, starts)
     of_conversation = {field.name: getattr(found, field.name) for field in fields(Segments)}
     return Connections(
         **{**of_conversation, "starts": starts},
         number=number,
         occurrence=number - number[found.starts],
         previous=previous,
-        heard=heard,
+        previous_opposite=previous_opposite,
     )
 
 

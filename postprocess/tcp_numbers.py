@@ -11,13 +11,14 @@ import numpy as np
 
 from netshare.postprocess import rules
 from netshare.postprocess.tcp_connections import Connections, groups_with, last_before
+from netshare.preprocess.ragged import offsets_of, run_starts
 from netshare.preprocess.trace import Trace
 
-LONGEST_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
-LONGEST_PAUSE_NS = 5 * 10**8  # RFC 9293, 3.8.6.3: an acknowledgement is delayed by less than half a second
+MAX_DELAY_NS = 10**9  # RFC 6298, 2.4: what is not acknowledged within a second is sent again
+MAX_ACK_DELAY_NS = 5 * 10**8  # RFC 9293, 3.8.6.3: an acknowledgement is delayed by less than half a second
 UNSEEN_BYTES = 2 * 1460  # acknowledged at a time where the other direction is not in the trace: two full segments
 _MODULO = np.uint64(0xFFFFFFFF)
-_FAR = 1 << 60
+_UNBOUNDED = 1 << 60
 _CLOCK_SHIFT = 10
 _CONTROL = rules.TCP_SYN | rules.TCP_FIN | rules.TCP_RST
 
@@ -74,7 +75,7 @@ def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tup
         int64[n], int64[n] and int64[n].
     """
     syn = found.has(rules.TCP_SYN)
-    closed = (found.previous >= 0) & (found.heard >= 0) & (window[found.heard] == 0)
+    closed = (found.previous >= 0) & (found.previous_opposite >= 0) & (window[found.previous_opposite] == 0)
     probes = closed & (found.payload == 1) & ~syn
     fin = found.has(rules.TCP_FIN) & ~probes
     repeated_syn = syn & (found.previous >= 0)
@@ -125,13 +126,13 @@ def _acknowledged(
     ceiling = seen[rows] - bare[rows]
     wanted = np.maximum(due - bare[rows], _minimum_from_end(ceiling, _bursts(group, clock[rows])))
     count = np.where(answered, 0, bare)
-    count[rows] = bare[rows] + reflected(np.minimum(wanted, ceiling), ceiling, group)
+    count[rows] = bare[rows] + clamped_running_value(np.minimum(wanted, ceiling), ceiling, group)
     stalled = np.zeros(len(found), dtype=bool)
     stalled[rows[1:]] = pure[rows[1:]] & (group[1:] == group[:-1]) & (count[rows[1:]] <= count[rows[:-1]])
     return _ends(found, moves, sent + consumed, count), stalled
 
 
-def reflected(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndarray:
+def clamped_running_value(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndarray:
     """int64[n]: x[i] = min(most[i], max(least[i], x[i - 1])) along each group, x[i] = least[i] at its first.
 
     Such steps compose to steps of the same form, so that runs of doubled length are joined until none is left (a
@@ -148,7 +149,7 @@ def reflected(least: np.ndarray, most: np.ndarray, group: np.ndarray) -> np.ndar
     high[begins] = low[begins]
     begins[1:] |= (low[1:] >= high[:-1]) | (low[1:] == high[1:])  # there the value before does not count
     high[begins] = low[begins]
-    rank = position - np.maximum.accumulate(np.where(begins, position, 0))
+    rank = position - run_starts(begins)
     active, stride = np.flatnonzero(rank >= 1), 1
     while len(active):
         before = active - stride
@@ -166,7 +167,7 @@ def _bursts(group: np.ndarray, clock: np.ndarray) -> np.ndarray:
     """int64[n]: number of the burst of each segment; a burst ends where its group does, or before a pause in which a
     receiver would have acknowledged everything."""
     begins = np.ones(len(group), dtype=bool)
-    begins[1:] = (group[1:] != group[:-1]) | (np.diff(clock) >= LONGEST_PAUSE_NS >> _CLOCK_SHIFT)
+    begins[1:] = (group[1:] != group[:-1]) | (np.diff(clock) >= MAX_ACK_DELAY_NS >> _CLOCK_SHIFT)
     return np.cumsum(begins)
 
 
@@ -179,21 +180,21 @@ def _minimum_from_end(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 def _due(found: Connections, clock: np.ndarray, moves: np.ndarray, opened_opposite: np.ndarray) -> np.ndarray:
     """int64[n]: how many of the other direction's segments must be acknowledged by now: those a second old, and its SYN;
     any number where nothing of it was seen yet."""
-    until = np.maximum(np.searchsorted(clock, clock - (LONGEST_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
+    until = np.maximum(np.searchsorted(clock, clock - (MAX_DELAY_NS >> _CLOCK_SHIFT), side="right"), found.starts)
     least = np.zeros(len(found), dtype=np.int64)
     for direction in (found.forward, ~found.forward):
-        counted = np.concatenate([[0], np.cumsum(moves & ~direction)])
+        counted = offsets_of(moves & ~direction)
         least[direction] = (counted[until] - counted[found.starts])[direction]
     syn = found.has(rules.TCP_SYN)
-    known = (found.heard >= 0) | syn | found.sides(syn)[1]
-    return np.where(opened_opposite, np.maximum(least, 1), np.where(known, least, -_FAR))
+    known = (found.previous_opposite >= 0) | syn | found.sides(syn)[1]
+    return np.where(opened_opposite, np.maximum(least, 1), np.where(known, least, -_UNBOUNDED))
 
 
 def _clock(found: Connections, time: np.ndarray) -> np.ndarray:
     """int64[n] (1,024 ns): a time that never goes back, in which connections follow each other without overlap."""
     elapsed = np.maximum(time - time[found.starts], 0) >> _CLOCK_SHIFT
     begins = np.flatnonzero(found.starts == np.arange(len(found)))
-    spans = np.maximum.reduceat(elapsed, begins) + (LONGEST_DELAY_NS >> _CLOCK_SHIFT) + 1
+    spans = np.maximum.reduceat(elapsed, begins) + (MAX_DELAY_NS >> _CLOCK_SHIFT) + 1
     return np.maximum.accumulate(elapsed + (np.cumsum(spans) - spans)[found.number])
 
 
@@ -224,14 +225,14 @@ def _probes(found: Connections, time: np.ndarray, stalled: np.ndarray) -> np.nda
     """
     position = np.arange(len(found))
     news = np.maximum.accumulate(np.where(stalled, found.starts, position))
-    quiet = stalled & (time - time[news] >= LONGEST_DELAY_NS)
+    quiet = stalled & (time - time[news] >= MAX_DELAY_NS)
     rows = np.flatnonzero(groups_with(quiet, found.starts))
     part = found.whole_groups(rows)
     closing = part.has(rules.TCP_FIN | rules.TCP_RST)
     quiet[rows] &= np.maximum(*last_before(closing, part.forward, part.starts)) < 0
     alternates = np.zeros(len(found), dtype=bool)
     alternates[1:] = quiet[1:] & quiet[:-1] & (found.forward[1:] != found.forward[:-1])
-    run = np.maximum.accumulate(np.where(alternates, 0, position))
+    run = run_starts(~alternates)
     return (quiet & ((position - run) % 2 == 0)).astype(np.uint64)
 
 

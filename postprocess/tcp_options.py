@@ -56,7 +56,9 @@ def option_values(trace: Trace, found: Connections, *, seed: int = 0) -> OptionV
     rows = found.rows
     begin, begin_opposite = found.initial(seed)
     milliseconds = (trace["time"][rows] // 1_000_000).astype(np.uint64)
-    seen = np.where(found.heard >= 0, milliseconds[found.heard], milliseconds - np.uint64(_ROUND_TRIP_MS))
+    seen = np.where(
+        found.previous_opposite >= 0, milliseconds[found.previous_opposite], milliseconds - np.uint64(_ROUND_TRIP_MS)
+    )
     largest = _largest_of_side(found, np.where(found.has(rules.TCP_SYN), 0, trace["tcp_window"][rows]).astype(np.int64))
     values = OptionValues(
         np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint32), np.zeros(len(trace), np.uint8)

@@ -12,6 +12,7 @@ advise.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,19 +21,28 @@ from typing import IO
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
     """A binary stream whose content becomes the file `path` on leaving; after an error `path` is as it was.
 
+    Args:
+        path: the file; its folder exists.
+        replace: whether an existing file gives way; otherwise one that appears in the meantime is left as it is.
+
     Raises:
+        FileExistsError: the file exists, and is not to be replaced.
         OSError: the folder is missing or not writable, or the disk is full.
     """
     hidden = _hidden(path)
     try:
-        with hidden.open("wb") as stream:
+        hidden.unlink(missing_ok=True)  # never written through: it may be a link to another file
+        with hidden.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        hidden.replace(path)
+        if replace:
+            hidden.replace(path)
+        else:
+            _rename_to_new(hidden, path)
     except BaseException:
         with suppress(OSError):
             hidden.unlink(missing_ok=True)
@@ -63,13 +73,28 @@ def write_piece(path: Path, piece: memoryview, *, begin: int, size: int) -> None
     _flush_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, replace: bool = True) -> None:
     """Write a text file in UTF-8; raises as `atomic_file` does."""
-    write_bytes(path, text.encode())
+    with atomic_file(path, replace=replace) as stream:
+        stream.write(text.encode())
 
 
 def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
+
+
+def _rename_to_new(hidden: Path, path: Path) -> None:
+    """Rename, unless there is a file: in one step where the file system has hard links, else in two."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "exists already", str(path)) from None
+        hidden.replace(path)
+    else:
+        hidden.unlink()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -18,12 +18,13 @@ import numpy as np
 
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import Flows
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.series import FLOW_MEASUREMENTS, METADATA_OF_FLOW, PACKET_MEASUREMENTS, SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace
 
 NANOSECONDS = 1_000_000_000
-RECORDS_PER_CHUNK = 50_000  # an automatic plan aims at chunks of about this many records ...
-MOST_AUTOMATIC_CHUNKS = 10  # ... and the paper uses 10 chunks for a million records
+RECORDS_PER_CHUNK = 50_000  # what chunks hold on average where neither their number nor their duration is given ...
+MAX_AUTOMATIC_CHUNKS = 10  # ... up to this number of chunks, which the paper uses for a million records
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,14 @@ class ChunkPlan:
 
 
 def plan_chunks(time: np.ndarray, *, count: int | None = None, seconds: float | None = None) -> ChunkPlan:
-    """A plan that covers the times given (int64 ns, sorted), by number of chunks or by their duration.
+    """A plan that covers the given times, by number of chunks or by their duration.
 
-    With neither, one chunk for every 50,000 records, at most 10, and never more than whole seconds.
+    With neither there is one chunk for every 50,000 records, but at most 10, and at most one for each whole second.
+
+    Args:
+        time: int64[n], ns since the Unix epoch, ascending.
+        count: number of chunks.
+        seconds: duration of a chunk.
 
     Raises:
         InputError: there is no record.
@@ -68,7 +74,7 @@ def plan_chunks(time: np.ndarray, *, count: int | None = None, seconds: float | 
         width = max(1, round(seconds * NANOSECONDS))
         return ChunkPlan(first, width, -(-duration // width))
     if count is None:
-        count = max(1, min(-(-len(time) // RECORDS_PER_CHUNK), MOST_AUTOMATIC_CHUNKS, whole_seconds))
+        count = max(1, min(-(-len(time) // RECORDS_PER_CHUNK), MAX_AUTOMATIC_CHUNKS, whole_seconds))
     if count < 1:
         raise ConfigError(f"chunks.count is {count}; it must be at least 1")
     if count > max(1, whole_seconds):
@@ -124,28 +130,15 @@ def cut_series(
     if flows.direction is not None:
         measurements["direction"] = flows.direction
 
-    whole = SeriesTable(trace.kind, metadata, measurements, offsets, plan.width, dict(trace.categories))
-    return {int(k): take_series(whole, np.flatnonzero(chunk == k)) for k in np.unique(chunk)}
-
-
-def take_series(table: SeriesTable, index: np.ndarray) -> SeriesTable:
-    """The series at the positions `index` (int64), in its order."""
-    lengths = table.lengths[index]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    records = np.arange(offsets[-1]) + np.repeat(table.offsets[:-1][index] - offsets[:-1], lengths)
-    return SeriesTable(
-        table.kind,
-        {name: values[index] for name, values in table.metadata.items()},
-        {name: values[records] for name, values in table.measurements.items()},
-        offsets,
-        table.chunk_width,
-        table.categories,
-    )
+    whole = SeriesTable(metadata, measurements, offsets, trace.kind, plan.width, dict(trace.categories))
+    return {int(k): whole.take(np.flatnonzero(chunk == k)) for k in np.unique(chunk)}
 
 
 def _round_up(width: int) -> int:
-    """A width in whole milliseconds or microseconds where it is long enough, so that times measured from the start of a
-    chunk keep the resolution of the capture."""
+    """The width rounded up to whole milliseconds (from 1 s on) or microseconds (from 1 ms on).
+
+    Times from the start of a chunk then have the resolution of the capture's times.
+    """
     for shortest, unit in ((NANOSECONDS, 1_000_000), (1_000_000, 1_000)):
         if width >= shortest:
             return -(-width // unit) * unit
@@ -153,11 +146,10 @@ def _round_up(width: int) -> int:
 
 
 def _series_starts(flow: np.ndarray, chunk: np.ndarray, longest: int) -> np.ndarray:
-    """int64[n_series]: positions (in flow order) at which a new series begins."""
+    """int64[n_series]: positions of the records with which a series begins, records being in the order of flows."""
     if len(flow) == 0:
         return np.zeros(0, np.int64)
-    change = np.ones(len(flow), dtype=bool)
-    change[1:] = (flow[1:] != flow[:-1]) | (chunk[1:] != chunk[:-1])
-    run_start = np.flatnonzero(change)
-    within = np.arange(len(flow)) - np.repeat(run_start, np.diff(np.append(run_start, len(flow))))
+    begins = np.ones(len(flow), dtype=bool)
+    begins[1:] = (flow[1:] != flow[:-1]) | (chunk[1:] != chunk[:-1])
+    within = np.arange(len(flow)) - run_starts(begins)
     return np.flatnonzero(within % longest == 0)

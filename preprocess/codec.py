@@ -4,13 +4,15 @@
     encoded = codec.at(0).encode(tables[0])          # what a generator learns from
     table = codec.at(0).decode(synthetic, seed=1)    # what a generator made, in natural units again
 
-Decoding any encoded arrays of the codec's schema gives a valid table: types and ranges of the canonical columns, IPv4
-addresses of 32 bits, series that end within their chunk. Times are normalised per series: the interarrival times are
-fitted so that they add up to the series' `span` exactly, which is itself cut to what is left of the chunk after
-`start`; if all drawn ones are 0 the span is spread evenly, and a series of one record has span 0. In the style
-"autoregressive" spans are first dealt out anew (`preprocess.spans`): the longest to the series whose interarrival times
-add up to most. Times are multiples of `resolution`, the greatest common divisor of all times seen (a capture stamped in
-microseconds stays one).
+Decoding any encoded arrays of the codec's schema gives a valid table: its columns have the types and ranges of the
+trace's columns, IPv4 addresses have 32 bits, and every series ends within its chunk.
+
+Times of a decoded series agree with one another. `span` is at most what is left of the chunk after `start`, and 0 for a
+single record. The interarrival times are changed so that they add up to `span` exactly, and are equal where all of
+them are 0 (`netshare.preprocess.fields.times`). In the style "autoregressive", spans are first redistributed among the
+series, so that series with long interarrival times get the long spans (`netshare.preprocess.spans`). All times are
+multiples of `resolution`, the greatest common divisor of the times that the codec was fitted on: a capture with
+microsecond timestamps gives a synthetic one with microsecond timestamps.
 """
 
 from __future__ import annotations
@@ -56,13 +58,16 @@ IPV4_MASK = np.uint64(2**32 - 1)
 
 @dataclass(frozen=True)
 class Codec:
-    """How every field of a trace's series is encoded; made by `fit`, kept as JSON with the models.
+    """How every field of a trace's series is encoded; made by `fit` or `fit_chunks`, kept as JSON with the models.
 
-    dtypes: the natural type of each column, by `SeriesTable` name
-    resolution: ns, of all times
-    clocks: by chunk, what its times are told by; `at` says which chunk is meant
-    clock: that chunk's; None where times are encoded as they are
-    gate: whether the schema names gates; without, gated columns are 0 where they carry no meaning all the same
+    metadata, measurements: the encodings of the fields, in the order of their columns in the encoded arrays
+    dtypes: the type of each column of the `SeriesTable`, by name
+    categories: the texts of label codes, by column
+    chunk_width: ns
+    max_length: records of the longest series that a generator may emit
+    resolution: ns, of which all times are multiples
+    clocks: the clock of each chunk, by chunk number (`netshare.preprocess.clock`)
+    clock: the clock of the chunk that `at` chose; None where times are encoded as they are
     """
 
     kind: Kind
@@ -74,14 +79,13 @@ class Codec:
     chunk_width: int
     max_length: int
     resolution: int = 1
-    gate: bool = True
     clocks: Mapping[int, Clock] = field(default_factory=dict)
     clock: Clock | None = None
     schema: Schema = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
-            self, "schema", Schema(self._columns(self.metadata), self._columns(self.measurements), self.max_length)
+            self, "schema", Schema(_columns(self.metadata), _columns(self.measurements), self.max_length)
         )
 
     @classmethod
@@ -94,13 +98,17 @@ class Codec:
         ip2vec: IP2Vec | None = None,
         max_length: int | None = None,
     ) -> Codec:
-        """Give every chunk a clock of its own, and choose and measure the encodings of all fields over all chunks.
+        """Fit a clock for every chunk, then the encodings of all fields over all chunks together.
 
         Args:
-            tables: by chunk number.
-            encodings: see `fit`; with an encoding for `start`, starts are told in busy time, else in even time.
+            tables: by chunk number; at least one.
+            encodings, style, ip2vec, max_length: see `fit`. Where `encodings` names `start`, start times are encoded on
+                the clock's busy time, otherwise on its even time.
+
+        Raises:
+            FieldError: as `fit` does.
         """
-        merged = _merge([*tables.values()])
+        merged = _whole([*tables.values()])
         resolution, chosen = _resolution(merged), dict(encodings or {})
         even_starts = "start" not in chosen and len(np.unique(merged.metadata["start"])) > 1
         if even_starts:
@@ -123,28 +131,25 @@ class Codec:
         style: Style = "gan",
         ip2vec: IP2Vec | None = None,
         max_length: int | None = None,
-        gate: bool = True,
-        constants: bool = True,
         resolution: int | None = None,
         public: bool = False,
     ) -> Codec:
-        """Choose and measure the encodings of all fields over all chunks.
+        """Choose the encoding of every field, and measure its constants over all chunks.
+
+        A field that has one value in all tables takes no column, unless `encodings` names it or `public` is set.
 
         Args:
             tables: the chunks, which share columns, chunk width and label categories.
-            encodings: field -> encoding, where the style's default is not wanted; addresses are the fields `src_ip`
-                and `dst_ip`.
-            style: whose defaults: `"gan"` (few columns, continuous) or `"autoregressive"` (categories in the order in
-                which they are generated).
+            encodings: field -> encoding, for the fields that shall not have their default; addresses are the fields
+                `src_ip` and `dst_ip`.
+            style: chooses the defaults: `"gan"` (few columns, continuous ones where possible) or `"autoregressive"`
+                (categories, in the order in which they are generated).
             ip2vec: the model of the encoding `"ip2vec"`, the shipped one by default.
-            max_length: records of the longest series that a generator may emit; the longest seen by default.
-            gate: name gates in the schema.
-            constants: whether a field that has one value in the whole trace (measured) takes no column; fields named
-                in `encodings` are encoded as asked.
-            resolution: ns, of all times; measured by default.
-            public: measure nothing, as differential privacy requires: defaults are those that RFCs and registries
-                give, constants must be declared, `resolution` is 1 and `max_length` must be given. What `encodings`
-                asks for is done all the same; `describe` tells whether it is measured.
+            max_length: records of the longest series that a generator may emit; the longest in `tables` by default.
+            resolution: ns, of which all times are multiples; measured by default.
+            public: measure nothing, as differential privacy requires. Defaults then come from RFCs and registries,
+                constants must be declared, `resolution` is 1, and `max_length` must be given. Encodings that
+                `encodings` asks for may still measure; `describe` reports which do.
 
         Raises:
             FieldError: no tables or tables that do not go together, an encoding that does not exist or does not fit
@@ -152,10 +157,10 @@ class Codec:
         """
         if public and max_length is None:
             raise FieldError("a codec that measures nothing needs max_length, the records of the longest series")
-        merged = _merge(tables)
+        merged = _whole(tables)
         merged = replace(merged, measurements=to_mean_sizes(merged.measurements))
         chosen = dict(encodings or {})
-        choices = FieldFitter(merged, style, chosen, ip2vec, constants and not public, public)
+        choices = FieldFitter(merged, style, chosen, ip2vec, public)
         metadata = [*_metadata_fields(merged.metadata)]
         measurements = _ordered(merged.measurements, MEASUREMENT_ORDER)
         unknown = sorted(set(chosen) - set(metadata) - set(measurements))
@@ -174,7 +179,6 @@ class Codec:
             chunk_width=merged.chunk_width,
             max_length=int(max_length or merged.lengths.max(initial=1)),
             resolution=resolution or (1 if public else _resolution(merged)),
-            gate=gate,
         )
 
     def at(self, chunk: int) -> Codec:
@@ -185,8 +189,8 @@ class Codec:
         """The encoded arrays of a table with the columns that this codec was fitted on.
 
         Args:
-            nearest: a value that the codec has no code for is encoded as the nearest that it has, not refused; where
-                bounds are declared and not measured, that is clipping.
+            nearest: encode a value that the codec has no code for as the nearest value that it has one for, instead of
+                raising an error. Values beyond declared bounds are thereby clipped.
 
         Raises:
             FieldError: a column is missing, or a value is outside its field's range.
@@ -204,7 +208,7 @@ class Codec:
         )
 
     def decode(self, encoded: Encoded, *, seed: int) -> SeriesTable:
-        """Natural values; `seed` fixes what is drawn (the members of an "other" category).
+        """The table that these arrays encode. `seed` fixes the random choices: members of an "other" category, spans.
 
         Raises:
             FieldError: the arrays have not this codec's columns, or numbers that are not finite.
@@ -212,8 +216,10 @@ class Codec:
         return self.decode_measurements(self.decode_metadata(encoded.metadata, seed=seed), encoded, seed=seed)
 
     def encode_metadata(self, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
-        """float32[n, A]: the metadata alone, to generate measurements for; a value that the codec has never seen and
-        has no code for (a span that was cut at the chunk's end, say) is encoded as the nearest that it has.
+        """float32[n, A]: metadata (n values a column, natural units) for which measurements are to be generated.
+
+        A value that the codec has no code for, such as a span that was cut at the chunk's end, is encoded as the nearest
+        value that it has one for.
 
         Raises:
             FieldError: a column is missing.
@@ -221,9 +227,10 @@ class Codec:
         return self._encode(self.metadata, self._on_clock(metadata), len(metadata["protocol"]), nearest=True)
 
     def decode_metadata(self, array: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
-        """Natural values of generated metadata (float32[n, A]); series still have no length, so any span is kept.
+        """Generated metadata (float32[n, A]) in natural units.
 
-        A span that leads beyond the chunk is exchanged with one that fits, of a series alike (`netshare.preprocess.spans`).
+        A span that reaches beyond the chunk is exchanged with the span of a similar series that fits
+        (`netshare.preprocess.spans`). Spans are not adapted to lengths yet, since the series have no records so far.
 
         Raises:
             FieldError: the array has not this codec's columns, or numbers that are not finite.
@@ -240,12 +247,12 @@ class Codec:
         return {**metadata, "start": begin, "span": end - begin}
 
     def decode_measurements(self, metadata: Mapping[str, np.ndarray], encoded: Encoded, *, seed: int) -> SeriesTable:
-        """Natural values of generated measurements, with the metadata that they were generated for.
+        """The table of generated measurements and the metadata that they were generated for.
 
         Args:
-            metadata: in natural units, times within the chunk and in whole units of the resolution.
+            metadata: in natural units; times lie within the chunk and are multiples of the resolution.
             encoded: its measurements and offsets are used, its metadata are not.
-            seed: fixes what is drawn.
+            seed: fixes the random choices.
 
         Raises:
             FieldError: the arrays have not this codec's columns, or numbers that are not finite.
@@ -266,7 +273,7 @@ class Codec:
         measurements["interarrival"] = units * self.resolution
         measurements = to_byte_counts(measurements)
         whole = {**metadata, "start": start, "span": span // self.resolution * self.resolution}
-        table = SeriesTable(self.kind, whole, measurements, offsets, self.chunk_width, self.categories)
+        table = SeriesTable(whole, measurements, offsets, self.kind, self.chunk_width, self.categories)
         return clock.to_real_table(table, metadata["start"])
 
     def describe(self) -> list[dict[str, Any]]:
@@ -295,7 +302,6 @@ class Codec:
             "chunk_width": self.chunk_width,
             "max_length": self.max_length,
             "resolution": self.resolution,
-            "gate": self.gate,
             "clocks": {str(chunk): clock.to_json() for chunk, clock in self.clocks.items()},
         }
 
@@ -311,19 +317,15 @@ class Codec:
         }
         categories = {name: tuple(values) for name, values in value["categories"].items()}
         clocks = {int(chunk): Clock.from_json(clock) for chunk, clock in value["clocks"].items()}
-        return cls(**{**value, **parts, "categories": categories, "clocks": clocks})
+        plain = {name: value[name] for name in ("kind", "style", "dtypes", "chunk_width", "max_length", "resolution")}
+        return cls(**{**plain, **parts, "categories": categories, "clocks": clocks})
 
     def _on_clock(self, metadata: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The metadata with `start` and `span` as they are encoded."""
         if (clock := self.clock) is None:
             return metadata
         begin, end = metadata["start"], metadata["start"] + metadata["span"]
         return {**metadata, "start": clock.start_to_code(begin), "span": clock.to_busy(end) - clock.to_busy(begin)}
-
-    def _columns(self, parts: tuple[FieldEncoding, ...]) -> tuple[Column, ...]:
-        columns = [column for part in parts for column in part.columns()]
-        if self.gate:
-            return tuple(columns)
-        return tuple(Column(column.name, column.field, column.kind, column.cardinality) for column in columns)
 
     def _encode(
         self, parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int, *, nearest: bool = False
@@ -356,7 +358,12 @@ class Codec:
         return columns
 
 
+def _columns(parts: tuple[FieldEncoding, ...]) -> tuple[Column, ...]:
+    return tuple(column for part in parts for column in part.columns())
+
+
 def _metadata_fields(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """The fields of metadata columns, in the order in which they are encoded; the halves of an address are one field."""
     names = {
         name.replace("_hi", "_ip").replace("_lo", "_ip") if name[3:] in ("_hi", "_lo") else name for name in columns
     }
@@ -368,28 +375,11 @@ def _ordered(names: Mapping[str, Any] | set[str], order: tuple[str, ...]) -> lis
     return [name for name in order if name in names] + sorted(name for name in names if name not in order)
 
 
-def _merge(tables: Sequence[SeriesTable]) -> SeriesTable:
+def _whole(tables: Sequence[SeriesTable]) -> SeriesTable:
     """All tables as one, to measure on."""
     if not tables:
         raise FieldError("no series to fit a codec on; the trace holds no usable records")
-    head = tables[0]
-    for table in tables[1:]:
-        for what in ("kind", "chunk_width", "categories"):
-            if getattr(table, what) != getattr(head, what):
-                raise FieldError(f"the chunks' {what} differ: {getattr(head, what)} and {getattr(table, what)}")
-        if set(table.metadata) != set(head.metadata) or set(table.measurements) != set(head.measurements):
-            raise FieldError("the chunks have different fields; cut them from one trace")
-    if len(tables) == 1:
-        return head
-    lengths = np.concatenate([table.lengths for table in tables])
-    return SeriesTable(
-        head.kind,
-        {name: np.concatenate([table.metadata[name] for table in tables]) for name in head.metadata},
-        {name: np.concatenate([table.measurements[name] for table in tables]) for name in head.measurements},
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        head.chunk_width,
-        head.categories,
-    )
+    return SeriesTable.concatenate(tables)
 
 
 def _resolution(table: SeriesTable) -> int:

@@ -13,6 +13,8 @@ from netshare.preprocess.readers.in_memory import TraceLike
 from netshare.preprocess.readers.read import read_trace
 from netshare.preprocess.trace import Trace
 
+__all__ = ["ReadingOptions", "TraceLike", "as_trace"]
+
 
 class ReadingOptions(TypedDict, total=False):
     """The options of `read_trace`."""

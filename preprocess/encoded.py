@@ -17,18 +17,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netshare.preprocess.errors import FieldError
+from netshare.preprocess.ragged import Ragged
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of an encoded array.
 
-    `name` is unique within its array (`"src_ip.bit7"`), `field` is the field that it belongs to (`"src_ip"`).
-    `cardinality` is the number of categories of a categorical column, 0 for a continuous one. Where `gate` names a
-    categorical column of the same array, this column carries meaning only in the rows where that column's value is
-    in `gate_values`; elsewhere it is encoded as 0 and ignored by the decoder. `positions`, where there are any, say where
-    each category lies on a scale from 0 to 1: they are numbers, not names.
+    name: unique within its array, such as `"src_ip.bit7"`
+    field: the field that the column belongs to, such as `"src_ip"`
+    cardinality: number of categories of a categorical column, 0 for a continuous one
+    gate: name of a categorical column of the same array, or None. This column then has a meaning only in the rows where
+        the value of the gate is in `gate_values`; in other rows it is encoded as 0, and the decoder ignores it.
+    positions: for categories that stand for numbers, the place of each on a scale from 0 to 1; otherwise empty
     """
 
     name: str
@@ -42,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of the two encoded arrays, in their order; and the longest series that a generator may emit."""
+    """The columns of the two encoded arrays, in their order, and the records of the longest series that may be emitted."""
 
     metadata: tuple[Column, ...]
     measurements: tuple[Column, ...]
@@ -66,7 +67,7 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(Ragged[np.ndarray]):
     """Ragged encoded series.
 
     metadata: float32[n_series, A]
@@ -74,32 +75,7 @@ class Encoded:
     offsets: int64[n_series + 1]; series i has the records offsets[i]:offsets[i + 1], at least one
     """
 
-    metadata: np.ndarray
-    measurements: np.ndarray
-    offsets: np.ndarray
     schema: Schema
-
-    def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.metadata) + 1 or int(self.offsets[-1]) != len(self.measurements):
-            raise FieldError(
-                f"offsets ({len(self.offsets)}, last {self.offsets[-1]}) do not fit {len(self.metadata)} series of "
-                f"{len(self.measurements)} records"
-            )
-
-    def __len__(self) -> int:
-        return len(self.metadata)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64[n_series]: records of each series."""
-        return np.diff(self.offsets)
-
-    def take(self, chosen: np.ndarray) -> Encoded:
-        """The series at `chosen` (int64[k]), in that order."""
-        lengths = self.lengths[chosen]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        records = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Encoded(self.metadata[chosen], self.measurements[records], offsets, self.schema)
 
     def save(self, folder: Path) -> None:
         """Write as npy files and JSON into `folder` (which must exist)."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from netshare.preprocess.addresses import format_addresses
 from netshare.preprocess.errors import InputError
+from netshare.preprocess.hashing import hash_columns
 from netshare.preprocess.protocols import protocol_name
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES
 from netshare.preprocess.readers.read import read_parts
@@ -23,7 +24,6 @@ from netshare.preprocess.trace import FIVE_TUPLE, Source, Trace, skipped_of
 
 _TOP = 10
 _ADDRESS = ("ip_version", "hi", "lo")
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def describe_trace(trace: Trace) -> dict[str, Any]:
@@ -85,10 +85,10 @@ class _Facts:
         self._bytes += int(trace["length" if trace.kind == "packet" else "bytes"].sum(dtype=np.int64))
         if trace.kind == "flow":
             self._packets += int(trace["packets"].sum())
-        self._flows.add(_mixed([trace[name] for name in FIVE_TUPLE]))
+        self._flows.add(hash_columns([trace[name] for name in FIVE_TUPLE]))
         for end, tally in self._ends.items():
             columns = [trace["ip_version"], trace[f"{end}_hi"], trace[f"{end}_lo"]]
-            tally.add(_mixed(columns), dict(zip(_ADDRESS, columns, strict=True)))
+            tally.add(hash_columns(columns), dict(zip(_ADDRESS, columns, strict=True)))
         protocol = trace["protocol"].astype(np.uint64)
         used = trace["dst_port"] > 0
         self._ports.add((protocol << np.uint64(16) | trace["dst_port"])[used])
@@ -163,16 +163,6 @@ class _Facts:
             {"protocol": str(name), "port": pair & 0xFFFF, "records": count, "share": count / records}
             for name, pair, count in zip(names, pairs.tolist(), counts.tolist(), strict=True)
         ]
-
-
-def _mixed(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """uint64[n]: a number for each combination of values; of ten million combinations, two share one with a chance of
-    one in 300,000."""
-    mixed = np.zeros(len(columns[0]), dtype=np.uint64)
-    for values in columns:
-        mixed = (mixed ^ values) * _MULTIPLIER
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
 
 
 def _iso_time(nanoseconds: int) -> str:

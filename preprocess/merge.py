@@ -14,7 +14,7 @@ import numpy as np
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace, known_columns, make_trace
 
-_MOST_EPOCHS = np.iinfo(np.uint16).max + 1
+_MAX_EPOCHS = np.iinfo(np.uint16).max + 1
 
 
 def merge_traces(traces: Sequence[Trace]) -> Trace:
@@ -37,9 +37,9 @@ def merge_traces(traces: Sequence[Trace]) -> Trace:
     if len(traces) == 1:
         return traces[0].sorted_by_time()
     sources = [source for trace in traces for source in trace.sources]
-    if len(sources) > _MOST_EPOCHS:
+    if len(sources) > _MAX_EPOCHS:
         raise InputError(
-            f"{len(sources)} files are more than the {_MOST_EPOCHS} that one trace can hold, merge some first"
+            f"{len(sources)} files are more than the {_MAX_EPOCHS} that one trace can hold, merge some first"
         )
     kind = traces[0].kind
     known = known_columns(kind)

@@ -1,9 +1,8 @@
 """Flow series in natural units: what lies between the trace table and the encoded arrays.
 
-A *series* is one flow's records within one chunk, or one segment of them where the flow is long. Both directions of
-the pipeline pass through this table: `preprocess` cuts a trace into it and a codec encodes it; a codec decodes
-generated arrays back into it and `postprocess` turns it into a trace. Values are those of the trace columns, except
-for the fields that exist only here:
+A *series* is one flow's records within one chunk, or one segment of them where the flow is long. A trace is cut into
+series, which a codec encodes; a codec decodes generated arrays into series, which are put together into a trace. Values
+are those of the trace's columns. The fields are:
 
 metadata (one value a series)
     the five-tuple: `ip_version`, `src_hi`, `src_lo`, `dst_hi`, `dst_lo`, `src_port`, `dst_port`, `protocol`
@@ -30,7 +29,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from netshare.preprocess.errors import FieldError
+from netshare.preprocess.ragged import Ragged
 from netshare.preprocess.trace import Kind
 
 METADATA_OF_FLOW = ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "protocol")
@@ -51,39 +50,17 @@ FLOW_MEASUREMENTS = ("duration", "packets", "bytes", "tcp_flags", "tos", "packet
 
 
 @dataclass(frozen=True)
-class SeriesTable:
+class SeriesTable(Ragged[dict[str, np.ndarray]]):
     """Series of one chunk in natural units; the module's docstring lists the columns.
 
     metadata: arrays of length n_series (`chunk_tags` has a second axis of n_chunks)
     measurements: arrays of length n_records, the series one after another
     offsets: int64[n_series + 1]
+    kind: of the trace that the series are from
     chunk_width: ns; `start + span` of every series lies within it
+    categories: the texts of the label codes, by column
     """
 
     kind: Kind
-    metadata: dict[str, np.ndarray]
-    measurements: dict[str, np.ndarray]
-    offsets: np.ndarray
     chunk_width: int
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, values in self.metadata.items():
-            if len(values) != len(self.offsets) - 1:
-                raise FieldError(f"metadata {name} has {len(values)} values for {len(self.offsets) - 1} series")
-        for name, values in self.measurements.items():
-            if len(values) != self.offsets[-1]:
-                raise FieldError(f"measurement {name} has {len(values)} values for {self.offsets[-1]} records")
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64[n_series]: records of each series."""
-        return np.diff(self.offsets)
-
-    @property
-    def series_of_record(self) -> np.ndarray:
-        """int64[n_records]: the series that each record belongs to."""
-        return np.repeat(np.arange(len(self)), self.lengths)

@@ -1,9 +1,8 @@
-"""Spans of generated series: dealt out and exchanged among series that are alike, so that they fit what was drawn beside
-them and the chunk.
+"""Spans of generated series, exchanged between similar series until they fit their start times and their records.
 
-A model that learnt from few flows knows how spans are distributed, how records follow one another, and when flows start,
-but hardly which goes with which. What does not go together is therefore exchanged before anything is cut: a trace whose long
-spans are cut at the chunk's end is short of long flows.
+A model that has seen few flows reproduces the distributions of spans, of start times and of interarrival times well, but
+not which belong together: it draws long spans for series that start late in the chunk. Cutting such spans at the chunk's
+end would leave the trace with too few long flows. Exchanging spans between series keeps their distribution as drawn.
 """
 
 from __future__ import annotations
@@ -13,26 +12,29 @@ from collections.abc import Mapping
 import numpy as np
 
 from netshare.preprocess.fields.times import series_totals
+from netshare.preprocess.flows import number_by_first_appearance
 
-FLAGS = ("starts_here", "continues", "continued")  # equal in series that may exchange spans
-EXCHANGES = 16  # rounds, each with another partner
+FLAG_FIELDS = ("starts_here", "continues", "continued")  # only series with equal flags exchange spans
+EXCHANGE_ROUNDS = 16  # in each, every span that is too long is offered to another series
 
 
 def fitting_spans(
     metadata: Mapping[str, np.ndarray], span: np.ndarray, room: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """int64[n]: drawn spans, none longer than its room.
+    """int64[n]: the spans, exchanged so that none is longer than its series' room.
 
-    Those that are too long are exchanged with series of the same service, else of the same protocol, else with any. What
-    finds no partner is drawn again, evenly over its room: cut, all such series would end together.
+    Spans that are too long are exchanged with those of series of the same service, then of the same protocol, then of
+    any. Those that find no partner are drawn anew, uniformly from 0 to the room: if they were cut, all these series
+    would end at the same time.
 
     Args:
-        metadata: natural values of n series.
-        span: int64[n], as drawn.
+        metadata: of n series, in natural units.
+        span: int64[n], as generated.
         room: int64[n], the longest span that each series may have.
+        rng: draws the partners.
     """
     port = np.minimum(metadata["src_port"], metadata["dst_port"])
-    flags = [span > 0, *(metadata[name] for name in FLAGS)]
+    flags = [span > 0, *(metadata[name] for name in FLAG_FIELDS)]
     for alike in ([metadata["protocol"], port], [metadata["protocol"]], []):
         span = _exchanged(span, room, [*flags, *alike], rng)
     late = span > room
@@ -48,33 +50,41 @@ def spans_of_records(
     room: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """int64[n]: the spans dealt out among series with the same flags so that they have the order of what their gaps add up
-    to, as far as they fit: records that are cut or stretched to a span that is not theirs have the wrong gaps.
+    """int64[n]: the spans, redistributed so that series with a larger sum of interarrival times have a longer span.
+
+    The interarrival times will be changed to add up to the span (`netshare.preprocess.fields.times`), which distorts
+    them less the closer their sum is to it. Spans stay among series with the same flags and, as far as possible, fit
+    the room.
 
     Args:
-        metadata: natural values of n series.
-        gaps: int64[n_records], interarrival times as drawn, 0 at first records.
+        metadata: of n series, in natural units.
+        gaps: int64[n_records], interarrival times as generated, 0 at first records.
         offsets: int64[n + 1].
-        span, room: int64[n].
+        span: int64[n], as generated.
+        room: int64[n], the longest span that each series may have.
+        rng: draws the partners of exchanges.
     """
-    flags = [metadata[name] for name in FLAGS]
-    dealt = np.empty_like(span)
-    dealt[np.lexsort((series_totals(gaps, offsets), *flags))] = span[np.lexsort((span, *flags))]
-    return _exchanged(dealt, room, [*flags, np.diff(offsets) > 1], rng)
+    flags = [metadata[name] for name in FLAG_FIELDS]
+    sorted_spans = np.empty_like(span)
+    sorted_spans[np.lexsort((series_totals(gaps, offsets), *flags))] = span[np.lexsort((span, *flags))]
+    return _exchanged(sorted_spans, room, [*flags, np.diff(offsets) > 1], rng)
 
 
 def _exchanged(span: np.ndarray, room: np.ndarray, alike: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """The spans, some exchanged so that fewer exceed their room: a series whose span does not fit gives it to one drawn
-    among those with room for it and equal in `alike` (arrays of n), and takes that one's, if it fits."""
+    """The spans, some of them exchanged so that fewer exceed their room.
+
+    A span that does not fit is offered to a series drawn from those that have room for it and are equal in all `alike`
+    (arrays of length n); the two series exchange their spans if both then fit.
+    """
     span = span.copy()
     if not (span > room).any():
         return span
-    group = _numbered(alike)
+    group = number_by_first_appearance(alike)
     sizes, rank = np.unique(np.concatenate([room, span]), return_inverse=True)
     key = group * len(sizes) + rank[: len(room)]
     order = np.argsort(key, kind="stable")
     ordered = key[order]
-    for _ in range(EXCHANGES):
+    for _ in range(EXCHANGE_ROUNDS):
         late = rng.permutation(np.flatnonzero(span > room))
         first = group[late] * len(sizes)
         low = np.searchsorted(ordered, first + np.searchsorted(sizes, span[late]), "left")
@@ -88,12 +98,3 @@ def _exchanged(span: np.ndarray, room: np.ndarray, alike: list[np.ndarray], rng:
         late = late[fits][chosen]
         span[late], span[partner] = span[partner], span[late]
     return span
-
-
-def _numbered(alike: list[np.ndarray]) -> np.ndarray:
-    """int64[n]: the same number for rows that are equal in all arrays."""
-    order = np.lexsort(alike)
-    rows = np.stack([part[order].astype(np.int64) for part in alike])
-    number = np.empty(len(order), np.int64)
-    number[order] = np.concatenate([[0], np.cumsum((rows[:, 1:] != rows[:, :-1]).any(axis=0))])
-    return number

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-_WAITING = 1 << 16  # distinct keys of parts that wait to be merged, at least
+_MIN_UNMERGED_KEYS = 1 << 16  # distinct keys of parts that wait to be merged, at least
 
 
 class Tally:
@@ -31,7 +31,7 @@ class Tally:
             (distinct, counts), kept = np.unique(keys, return_counts=True), {}
         self._waiting.append(_Part(distinct, counts, kept))
         self._waiting_keys += len(distinct)
-        if self._waiting_keys > max(_WAITING, len(self._merged.keys)):
+        if self._waiting_keys > max(_MIN_UNMERGED_KEYS, len(self._merged.keys)):
             self._merge()
 
     def counts(self) -> np.ndarray:

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.preprocess.fields.autonorm import denormalize_series, normalize_series
 from netshare.preprocess.fields.numeric import Numeric

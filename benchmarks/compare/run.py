@@ -20,8 +20,8 @@ from benchmarks.machine import provenance
 from benchmarks.plot import standalone
 from netshare.baselines import choose_methods
 from netshare.comparison import compare
+from netshare.console import Console
 from netshare.evaluation.render.svg import draw_ratios
-from netshare.run.console import Console
 
 HERE = Path(__file__).resolve().parent
 TRACES: dict[str, dict[str, Any]] = {

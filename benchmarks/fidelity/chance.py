@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from netshare.evaluation.evaluate import evaluate
+from netshare.evaluation import Resampling, evaluate
 from netshare.evaluation.metrics.distances import RATIO_FLOOR
 from netshare.evaluation.split import split_by_flow
 from netshare.preprocess import read_trace
@@ -41,7 +41,7 @@ def floors(path: Path, cuts: int) -> dict[str, list[float]]:
     floors: dict[str, list[float]] = {}
     for seed in range(cuts):
         one, other = split_by_flow(trace, 0.5, seed)
-        for row in evaluate(one, other, other, tasks=None, redraws=0, bootstrap=0).distances:
+        for row in evaluate(one, other, other, tasks=None, resampling=Resampling(0, 0)).distances:
             floors.setdefault(f"{row.field} {row.measure}", []).append(max(row.floor, RATIO_FLOOR))
     return {name: [round(floor / each[0], 3) for floor in each] for name, each in floors.items()}
 

@@ -22,8 +22,8 @@ from typing import Any
 import netshare
 from benchmarks.machine import provenance
 from benchmarks.plot import standalone
+from netshare.console import Console
 from netshare.evaluation.render.svg import draw_ratios
-from netshare.run.console import Console
 
 HERE = Path(__file__).resolve().parent
 GENERATORS = ("doppelganger", "autoregressive")

@@ -102,11 +102,12 @@ def _measure(trace: Path, settings: dict[str, Any], folder: Path, records: int) 
 def _train(trace: str, settings: dict[str, Any], folder: Path) -> tuple[int, int]:
     """Models in the run folder; the real flows and records."""
     import netshare
+    from netshare.recipe.contents import Contents
 
     netshare.run(netshare.load_config({"input": trace, **settings}, work_dir=folder), until="train")
-    facts = json.loads((folder / "chunks" / "chunks.json").read_text())
+    contents = Contents.load(folder / "chunks")
     held_back = 1.25  # flows are those of the whole input, records those trained on
-    return facts["flows"], round(sum(chunk["records"] for chunk in facts["chunks"].values()) * held_back)
+    return contents.flows, round(sum(held.records or 0 for held in contents.chunks.values()) * held_back)
 
 
 def _generate(folder: Path, flows: int, seed: int, threads: int, barrier: Any) -> dict[str, Any]:
@@ -115,28 +116,27 @@ def _generate(folder: Path, flows: int, seed: int, threads: int, barrier: Any) -
 
     import torch
 
-    from netshare.config.schema import Config
-    from netshare.run.pipeline import open_run
+    from netshare.console import Console
+    from netshare.run.pipeline import finished_run
 
     torch.set_num_threads(1)
-    config = Config.model_validate_json((folder / "models" / "config.json").read_text())
-    generate = config.generate.model_copy(update={"threads": threads})
     shares: dict[str, float] = {}
-    with open_run(config.model_copy(update={"generate": generate}), folder) as run:
-        load = run._model
+    with finished_run(folder) as steps:
+        recipe, prepared, console = steps.recipe, steps.prepared(), Console(quiet=True)
+        load = steps.models(prepared)
 
-        def timed(chunk: int, schema: Any) -> Any:
-            generator = load(chunk, schema)
+        def timed(chunk: int) -> Any:
+            generator = load(chunk)
+            generator.sampling_threads = threads
             for name in ("sample_metadata", "sample_measurements"):
                 setattr(generator, name, _timed(getattr(generator, name), name, shares))
             return generator
 
-        run._model = timed  # type: ignore[method-assign]
-        run.sample(flows=min(flows, 500), seed=99)
+        recipe.sample(prepared, timed, count=min(flows, 500), given=None, seed=99, console=console)
         shares.clear()
         barrier.wait()
         begun, cpu = time.perf_counter(), time.process_time()
-        trace, _ = run.sample(flows=flows, seed=seed)
+        trace, _ = recipe.sample(prepared, timed, count=flows, given=None, seed=seed, console=console)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     return {
         "records": len(trace),

@@ -23,10 +23,9 @@ from benchmarks.machine import provenance
 from netshare.baselines import choose_methods
 from netshare.comparison import membership
 from netshare.comparison.training import synthesise
-from netshare.config.schema import read_input
-from netshare.evaluation import evaluate, split_by_flow
-from netshare.run.console import Console
-from netshare.run.export import made_valid
+from netshare.config.input import read_input
+from netshare.console import Console
+from netshare.evaluation import Provenance, Resampling, evaluate, split_by_flow
 
 HERE = Path(__file__).resolve().parent
 PLACES: dict[str, dict[str, Any]] = {**TRACES, "p3": {"files": ["p3_apt29-ad.pcap.gz"]}}
@@ -66,10 +65,15 @@ def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, An
         config = _config(name, options, folder)
         trace = read_input(config.input).sorted_by_time()
         train, holdout = split_by_flow(trace, 0.5, options.seed)
-        before, spent = synthesise(method, train, config, options.budget)
-        synthetic, _ = made_valid(before, lambda part: train, config)
+        made = synthesise(method, train, config, options.budget)
     report = evaluate(
-        train, synthetic, holdout, before_repair=before, seed=options.seed, bootstrap=0, tasks=TASKS, redraws=0
+        train,
+        made.trace,
+        holdout,
+        provenance=Provenance(before_repair=made.decoded),
+        seed=options.seed,
+        resampling=Resampling(0, 0),
+        tasks=TASKS,
     ).to_json()
     return {
         "trace": name,
@@ -77,7 +81,7 @@ def measure(name: str, method: str, options: argparse.Namespace) -> dict[str, An
         "method": method,
         "budget": options.budget,
         "seed": options.seed,
-        "cpu_seconds": spent["cpu_seconds"],
+        "cpu_seconds": made.spent.cpu_seconds,
         "records": {role: size["records"] for role, size in report["sizes"].items()},
         "mean_distance": report["geometric_mean_ratio"],
         "consistency": {r: {t["test"]: t["share"] for t in tests} for r, tests in report["consistency"].items()},

@@ -26,8 +26,8 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import make
 from benchmarks.timeseries.run import MODELS, synthesise
-from netshare.evaluation.report import as_json
-from netshare.evaluation.section import spearman
+from netshare.evaluation.figures.json_values import as_json
+from netshare.evaluation.tasks.rank_correlation import spearman
 from netshare.preprocess.timeseries import TimeSeries
 
 HERE = Path(__file__).resolve().parent

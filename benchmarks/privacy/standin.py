@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.machine import provenance
 from benchmarks.privacy.run import add_bounds
 from netshare.config.privacy import PublicBounds
-from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation import Resampling, evaluate, split_by_flow
 from netshare.evaluation.metrics.distances import geometric_mean
 from netshare.preprocess import read_trace
 from netshare.privacy.accounting.accountant import noise_multiplier_for
@@ -29,7 +29,7 @@ from netshare.privacy.counts.private_table import Window, stand_in
 from netshare.privacy.noise import SeededRandomness
 from netshare.privacy.public import public_files, read_public, without_labels
 from netshare.privacy.units import bounded
-from netshare.run.stages import DEFAULT_FLOW_KEY
+from netshare.recipe.preparation import DEFAULT_FLOW_KEY
 
 HERE = Path(__file__).resolve().parent
 HARDLY = 1e-6  # noise multiplier of epsilon inf
@@ -73,7 +73,7 @@ def measure(path: Path, bounds: PublicBounds, epsilon: float, seeds: list[int]) 
             units=lambda trace, flows: np.arange(len(flows)), bound=1.0, noise_multiplier=noise,
             randomness=SeededRandomness(seed), seed=seed,
         )  # fmt: skip
-        report = evaluate(real, made, held_back, seed=0, tasks=None, bootstrap=0, redraws=0)
+        report = evaluate(real, made, held_back, seed=0, tasks=None, resampling=Resampling(0, 0))
         ratios.append(report.ratio)
         distances.append({f"{row.title}, {row.measure}": row.ratio for row in report.distances})
     means = {name: round(geometric_mean([each[name] for each in distances]), 3) for name in distances[0]}

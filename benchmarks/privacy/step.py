@@ -159,8 +159,9 @@ def _critic() -> Any:
 
 
 def _nets() -> Any:
-    from netshare.config.privacy import SMALL_NETS
-    from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
+    from netshare.config.private_runs import SMALL_NETS
+    from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+    from netshare.generators.autoregressive.settings import AutoregressiveSettings
     from netshare.preprocess import read_trace
     from netshare.preprocess.chunks import cut_series, plan_chunks
     from netshare.preprocess.codec import Codec

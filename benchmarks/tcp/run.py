@@ -21,9 +21,9 @@ from typing import Any
 import netshare
 from benchmarks.machine import provenance
 from benchmarks.tcp.notes import TcpNotes, tcp_notes
+from netshare.console import Console
 from netshare.postprocess import broken_conventions, repair, write_trace
 from netshare.preprocess import read_trace
-from netshare.run.console import Console
 
 HERE = Path(__file__).resolve().parent
 SNAPLEN = 128  # the headers are what is analysed

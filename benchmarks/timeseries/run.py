@@ -23,12 +23,11 @@ import torch
 from benchmarks.machine import provenance
 from benchmarks.timeseries.data import flights, make
 from benchmarks.timeseries.recurrent import train_and_sample
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.metrics.distances import earth_mover_log
-from netshare.evaluation.series_report import evaluate_series
-from netshare.generators import build_generator
 from netshare.preprocess.timeseries import SeriesCodec, TimeSeries
-from netshare.run.series_run import draw_series
+from netshare.recipe.series_recipe import draw_series
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("recurrent net", "doppelganger", "autoregressive")
@@ -98,8 +97,8 @@ def synthesise(model: str, train: TimeSeries, count: int, seconds: float, seed: 
         )
         return made, min(seconds, time.process_time() - begun)
     config = load_config({"input": "none", "preset": "timeseries", "generator": {"kind": model}})
-    codec = SeriesCodec.fit(train, style="gan" if model == "doppelganger" else "autoregressive")
-    generator = build_generator(codec.schema, config.generator)
+    codec = SeriesCodec.fit(train, style=config.generator.choice().spec.style)
+    generator = config.generator.choice().build(codec.schema)
     generator.prepare(codec.encode(train), seed=seed, steps=10**6)
     while not generator.done and time.process_time() - begun < seconds:
         generator.step()

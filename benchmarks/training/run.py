@@ -28,8 +28,9 @@ import torch
 
 from benchmarks.machine import provenance
 from benchmarks.training.reference import Reference
-from netshare.generators.autoregressive import AutoregressiveGenerator
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess import read_trace
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec

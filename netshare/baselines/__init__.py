@@ -4,6 +4,6 @@ from netshare.baselines import BASELINES
 model = BASELINES["hmm"].create(encoded.schema)
 """
 
-from netshare.baselines.registry import BASELINES, FAMILIES, OURS, Method, all_methods, choose_methods
+from netshare.baselines.registry import BASELINES, FAMILIES, Method, all_methods, choose_methods
 
-__all__ = ["BASELINES", "FAMILIES", "OURS", "Method", "all_methods", "choose_methods"]
+__all__ = ["BASELINES", "FAMILIES", "Method", "all_methods", "choose_methods"]

@@ -107,14 +107,14 @@ class Baseline(Generator):
         self._steps, self.steps_done = steps, 0
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps asked for, or fewer where the method needs no more."""
         return self._steps if self.most_updates is None else min(self._steps, self.most_updates)
 
     @property
     def done(self) -> bool:
         """Whether all steps are done."""
-        return self.steps_done >= self.most_steps
+        return self.steps_done >= self.max_steps
 
     def step(self) -> dict[str, float]:
         """One `update`, its losses checked."""

@@ -20,6 +20,7 @@ import torch
 from netshare.baselines.base import Baseline, check_width, field_groups
 from netshare.baselines.rows import rows_of
 from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.ragged import offsets_of
 
 BINS = 16
 ESCAPE = 1.0  # weight of all flows beside those that share the parent's value
@@ -65,7 +66,7 @@ class BayesianNetwork(Baseline):
         flows, codes = self._flows(n, seed)
         lengths = flows[:, -1].astype(np.int64)
         measurements = self._records(np.repeat(codes, lengths, axis=0), seed + 1)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_of(lengths)
         return Encoded(np.ascontiguousarray(flows[:, :-1]), measurements, offsets, self.schema)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
@@ -79,7 +80,7 @@ class BayesianNetwork(Baseline):
         nearest = torch.cat(blocks) if blocks else torch.zeros(0, dtype=torch.long)
         lengths = self.fitted["flows"][nearest, -1].long().numpy()
         codes = np.repeat(self.fitted["flow_codes"][nearest].numpy(), lengths, axis=0)
-        return self._records(codes, seed), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return self._records(codes, seed), offsets_of(lengths)
 
     def _flows(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """float32[n, A + 1] with the length last, and their codes."""

@@ -58,7 +58,7 @@ class HiddenMarkovModel(SeriesBaseline):
         return settled or self.steps_done >= min(self._steps, MOST_PASSES)
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Passes at most."""
         return min(self._steps, MOST_PASSES)
 

@@ -1,4 +1,4 @@
-"""The methods that `netshare compare` knows, by name: our own two generators and the published baselines.
+"""The methods that `netshare compare` knows, by name: the generators that are installed, and the published baselines.
 
 A new method is a module with a class, and a line in `BASELINES`.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from netshare.baselines.base import Baseline
+from netshare.generators.registry import kinds
 from netshare.preprocess.encoded import Schema
 from netshare.preprocess.errors import ConfigError
 
@@ -21,7 +22,6 @@ FAMILIES: dict[Family, str] = {
     "series": "DoppelGANger paper",
     "rows": "NetShare paper",
 }
-OURS = ("autoregressive", "doppelganger")
 LINEAR_START = {"start": {"encoding": "linear", "atoms": False}}
 PORTS_AS_BITS = {"src_port": "bits", "dst_port": "bits"}
 BYTES = {"src_ip": "bytes", "dst_ip": "bytes", "src_port": "bytes", "dst_port": "bytes"}
@@ -80,7 +80,7 @@ BASELINES = {method.name: method for method in _METHODS}
 
 def all_methods() -> tuple[str, ...]:
     """Names of all methods, ours first."""
-    return (*OURS, *BASELINES)
+    return (*kinds(), *BASELINES)
 
 
 def choose_methods(text: str | None) -> tuple[str, ...]:

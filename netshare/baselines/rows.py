@@ -15,7 +15,7 @@ import torch
 
 from netshare.baselines.base import Baseline, as_array, seeded
 from netshare.generators.doppelganger.layout import ColumnLayout
-from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
+from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.series import SeriesTable
@@ -33,7 +33,7 @@ def cut_rows(trace: Trace, plan: ChunkPlan) -> SeriesTable:
     metadata = {**table.metadata, "starts_here": ones, "continues": zeros, "continued": zeros}
     interarrival = np.zeros_like(table.measurements["interarrival"])
     alone = replace(table, metadata=metadata, measurements={**table.measurements, "interarrival": interarrival})
-    return take_series(alone, np.argsort(alone.metadata["start"], kind="stable"))
+    return alone.take(np.argsort(alone.metadata["start"], kind="stable"))
 
 
 def rows_of(data: Encoded) -> torch.Tensor:

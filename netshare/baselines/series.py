@@ -17,6 +17,7 @@ from netshare.baselines.units import RecordUnits
 from netshare.generators.doppelganger.batches import Batch, BatchSource
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.ragged import offsets_of
 
 SERIES_AT_ONCE = 4096
 
@@ -88,7 +89,7 @@ class SeriesBaseline(Baseline):
                 exists = torch.arange(units.shape[1]) < length[:, None]
                 values.append(as_array(self.units.columns(units[exists])))
                 lengths.append(length.numpy())
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+        offsets = offsets_of(np.concatenate(lengths))
         return np.concatenate(values), offsets
 
 

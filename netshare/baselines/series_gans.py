@@ -16,6 +16,7 @@ from netshare.baselines.series import SeriesBaseline, exists_in, lengths_of
 from netshare.generators.doppelganger.batches import Batch
 from netshare.generators.doppelganger.modules import FLAG_UNITS, Critic, mask_after_stop
 from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.ragged import offsets_of
 
 NOISE = 16
 UNITS = 64
@@ -97,7 +98,7 @@ class NaiveGAN(SeriesGAN):
                 parts.append((as_array(rows), as_array(self.units.columns(hard[exists])), lengths.numpy()))
         given = np.concatenate([np.zeros((0, len(self.schema.metadata)), np.float32), *(part[0] for part in parts)])
         values = np.concatenate([np.zeros((0, len(self.schema.measurements)), np.float32), *(p[1] for p in parts)])
-        offsets = np.cumsum(np.concatenate([[0], *(part[2] for part in parts)])).astype(np.int64)
+        offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(part[2] for part in parts)]))
         return Encoded(given, values, offsets, self.schema)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:
@@ -109,10 +110,8 @@ class NaiveGAN(SeriesGAN):
         pool = self.sample(POOL, seed=seed)
         given = torch.from_numpy(np.asarray(metadata, np.float32))
         nearest = torch.cdist(given, torch.from_numpy(pool.metadata), p=1).argmin(1).numpy()
-        lengths = pool.lengths[nearest]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        records = np.arange(offsets[-1]) + np.repeat(pool.offsets[:-1][nearest] - offsets[:-1], lengths)
-        return pool.measurements[records], offsets
+        drawn = pool.take(nearest)
+        return drawn.measurements, drawn.offsets
 
     def records(self, metadata: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Series regardless of the metadata."""

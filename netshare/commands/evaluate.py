@@ -6,62 +6,70 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netshare.evaluation.evaluate import evaluate
-from netshare.evaluation.render.html import write_html
-from netshare.evaluation.render.markdown import write_markdown
-from netshare.evaluation.render.series_html import write_series_html
-from netshare.evaluation.report import write_json
-from netshare.evaluation.series_report import evaluate_series
+from netshare.commands.options import Commands, Options, add_command, add_force, add_series_options, seed
 from netshare.preprocess.errors import InputError
-from netshare.preprocess.readers import read_trace
-from netshare.preprocess.timeseries import read_series
 
 Output = tuple[Callable[..., None], Path | None]
 
 
-def evaluate_files(
-    *,
-    train: str,
-    synthetic: str,
-    holdout: str | None = None,
-    json: Path | None = None,
-    html: Path | None = None,
-    markdown: Path | None = None,
-    series: bool = False,
-    key: str | None = None,
-    order: str | None = None,
-    seed: int = 0,
-) -> None:
-    """Compare traces, or tables of time series where `series`, `key` or `order` says so.
+def add(commands: Commands) -> None:
+    """Add the command."""
+    added = add_command(commands, "evaluate", execute, "compare any synthetic trace with real ones")
+    added.add_argument("--train", required=True, metavar="A", help="real trace that the model was trained on")
+    added.add_argument("--holdout", metavar="B", help="real trace held back from training; default: halves of A")
+    added.add_argument("--synthetic", required=True, metavar="S", help="the synthetic trace")
+    added.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    added.add_argument("--html", type=Path, metavar="FILE", help="write the report as one self-contained HTML file")
+    added.add_argument("--markdown", type=Path, metavar="FILE", help="write the main figures as Markdown tables")
+    add_force(added)
+    add_series_options(added)
+    added.add_argument("--seed", type=seed, default=0, help="of samples and intervals; default: 0")
+
+
+def execute(options: Options) -> None:
+    """Compare traces, or tables of time series where `--series`, `--key` or `--order` says so.
 
     Raises:
         NetshareError: a file cannot be read, compared or written; its message says what to do.
     """
-    named = {"--train": train, "--synthetic": synthetic} | ({"--holdout": holdout} if holdout else {})
-    check_outputs(json, html, markdown)
-    if series or key or order:
-        if markdown:
-            raise InputError(f"--markdown {markdown}: written for traces only; give --json or --html for series")
-        tables = {option: read_series(name, key=key, order=order) for option, name in named.items()}
-        found = evaluate_series(tables["--train"], tables["--synthetic"], tables.get("--holdout"), seed=seed)
-        _show_and_write(found, (write_json, json), (write_series_html, html))
-        return
-    traces = {option: read_trace(name) for option, name in named.items()}
-    report = evaluate(traces["--train"], traces["--synthetic"], traces.get("--holdout"), seed=seed)
-    _show_and_write(report, (write_json, json), (write_html, html), (write_markdown, markdown))
+    from netshare.preprocess.outputs import check_outputs
+    from netshare.preprocess.readers import list_files
+
+    names = {"train": options.train, "synthetic": options.synthetic, "holdout": options.holdout}
+    named = {role: name for role, name in names.items() if name is not None}
+    series = options.series or options.key or options.order
+    if series and options.markdown:
+        raise InputError(f"--markdown {options.markdown}: written for traces only; give --json or --html for series")
+    check_outputs(
+        (options.json, options.html, options.markdown),
+        inputs=[path for name in named.values() for path in list_files(name)],
+        force=options.force,
+    )
+    if series:
+        _evaluate_series(options, named)
+    else:
+        _evaluate_traces(options, named)
 
 
-def check_outputs(*paths: Path | None) -> None:
-    """Refuse what cannot be written before anything is read.
+def _evaluate_traces(options: Options, named: dict[str, str]) -> None:
+    from netshare.evaluation import evaluate, write_html, write_json, write_markdown
+    from netshare.preprocess.readers import read_trace
 
-    Raises:
-        InputError: a path is a folder, or lies in none.
-    """
-    for path in paths:
-        if path is not None and path.is_dir():
-            raise InputError(f"{path}: the report cannot be written (it is a folder); name a file in it")
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: the report cannot be written (no such folder); make it or choose another")
+    traces = {role: read_trace(name) for role, name in named.items()}
+    report = evaluate(traces["train"], traces["synthetic"], traces.get("holdout"), seed=options.seed)
+    outputs = ((write_json, options.json), (write_html, options.html), (write_markdown, options.markdown))
+    _show_and_write(report, *outputs)
+
+
+def _evaluate_series(options: Options, named: dict[str, str]) -> None:
+    from netshare.evaluation import write_json
+    from netshare.evaluation.evaluate_series import evaluate_series
+    from netshare.evaluation.render.series_html import write_series_html
+    from netshare.preprocess.timeseries import read_series
+
+    tables = {role: read_series(name, key=options.key, order=options.order) for role, name in named.items()}
+    report = evaluate_series(tables["train"], tables["synthetic"], tables.get("holdout"), seed=options.seed)
+    _show_and_write(report, (write_json, options.json), (write_series_html, options.html))
 
 
 def _show_and_write(report: Any, *outputs: Output) -> None:

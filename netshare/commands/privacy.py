@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+from netshare.commands.options import Commands, config_options, read_config, verbosity_options
 from netshare.preprocess.trace import Kind
 
 
-def add_privacy_commands(
-    parser: argparse.ArgumentParser, shared: argparse.ArgumentParser, on_config: argparse.ArgumentParser
-) -> None:
-    """Add the sub-commands to the parser of `netshare privacy`; `shared` and `on_config` hold the usual options."""
+def add(commands: Commands) -> None:
+    """Add the command with its sub-commands."""
+    text = "plan, state and audit differential privacy"
+    parser = commands.add_parser("privacy", help=text, description=text[0].upper() + text[1:] + ".",
+                                 parents=[verbosity_options()])  # fmt: skip
+    shared, on_config = verbosity_options(), config_options()
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     text = "say what a config's budget means, before anything is trained and without reading private data"
     plan = commands.add_parser("plan", help=text, description=text[0].upper() + text[1:] + ".",
@@ -43,11 +45,10 @@ def add_privacy_commands(
 
 
 def _plan(options: Any) -> None:
-    from netshare.config.schema import load_config
     from netshare.privacy.accounting.plan import alternatives, make_plan
     from netshare.privacy.public import check_other_files, public_files
 
-    config = load_config(options.config, options.overrides, work_dir=options.work_dir)
+    config = read_config(options)
     plan = make_plan(config)
     kind: Kind = "packet" if config.preset == "pcap" else "flow"
     check_other_files(public_files(config.privacy.public, kind), [Path(name) for name in config.input.files])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,16 @@ class Spent:
     steps: int
     records: int
     ended_itself: bool
+
+    @classmethod
+    def sum(cls, parts: Sequence[Spent]) -> Spent:
+        """What several trainings took together."""
+        return cls(
+            round(sum(part.cpu_seconds for part in parts), 2),
+            sum(part.steps for part in parts),
+            sum(part.records for part in parts),
+            all(part.ended_itself for part in parts),
+        )
 
 
 def train_within(

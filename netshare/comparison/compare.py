@@ -16,24 +16,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netshare.baselines.registry import BASELINES, FAMILIES, OURS, all_methods
+from netshare.baselines.registry import BASELINES, FAMILIES, Family, all_methods
 from netshare.comparison.report import write_reports
 from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
-from netshare.config.schema import AddressesSection, Config, read_input
-from netshare.evaluation import Report, evaluate, split_by_flow
+from netshare.config.input import read_input
+from netshare.config.schema import Config
+from netshare.console import Console
+from netshare.evaluation import Report, Resampling, evaluate, split_by_flow
+from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.generators.registry import kinds
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, FieldError, InputError, TrainingError
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
-from netshare.run.console import Console
-from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint
-from netshare.run.stages import FEWEST_FLOWS
+from netshare.recipe.preparation import MIN_FLOWS
+from netshare.run.folder import RunFolder
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew
 HALF = 0.5
+OUTPUTS = ("table.md", "results.json", "compare.html")
 COPY_LIMIT = 1.5  # times the share of B
 COPIED = ("(source, destination, port) triples", "hosts")
 
@@ -60,7 +63,7 @@ def compare(
     Raises:
         NetshareError: its message says what is wrong and what to do.
     """
-    console = console or Console.silent()
+    console = console or Console.default()
     chosen = tuple(methods or all_methods())
     check_methods(chosen, budget, config)
     path = Path(folder) if folder is not None else _default_folder(config)
@@ -68,13 +71,13 @@ def compare(
     trace = read_input(config.input).sorted_by_time()
     halves = split_by_flow(trace, HALF, config.seed)
     for half in halves:
-        if len(half) == 0 or len(group_flows(half)) < FEWEST_FLOWS:
+        if len(half) == 0 or len(group_flows(half)) < MIN_FLOWS:
             raise InputError(
                 f"{config.input.files[0]}: half of its {len(group_flows(trace))} flows are too few to compare "
-                f"generators on; give a trace of at least {4 * FEWEST_FLOWS} flows"
+                f"generators on; give a trace of at least {4 * MIN_FLOWS} flows"
             )
     key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *settings_of(config))
-    with RunFolder.open(path, fresh=fresh):
+    with RunFolder.open(path, fresh=fresh, owned=("methods", *OUTPUTS)):
         (path / "methods").mkdir(exist_ok=True)
         rows = []
         for number, name in enumerate(chosen, 1):
@@ -95,7 +98,7 @@ def compare(
             len(group_flows(trace)),
             tuple(ranked(rows)),
             path,
-            tuple(path / name for name in ("table.md", "results.json", "compare.html")),
+            tuple(path / name for name in OUTPUTS),
         )
         write_reports(result)
     return result
@@ -149,16 +152,15 @@ def settings_of(config: Config) -> list[Any]:
 def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: float) -> dict[str, Any]:
     """One method's row; a training that fails gives a row that says so."""
     train, holdout = halves
-    family = "ours" if name in OURS else BASELINES[name].family
+    family: Family = "ours" if name in kinds() else BASELINES[name].family
     head = {"method": name, "title": BASELINES[name].title if name in BASELINES else name, "family": FAMILIES[family]}
     try:
-        synthetic, spent = synthesise(name, train, config, budget)
+        made = synthesise(name, train, config, budget)
     except (FieldError, TrainingError) as error:
         return {**head, "failed": str(error)}
-    where_they_are = config.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
-    synthetic, repairs = made_valid(synthetic, lambda part: train, where_they_are)
-    report = evaluate(train, synthetic, holdout, seed=config.seed, bootstrap=0, tasks=None, redraws=0)
-    return {**head, **spent, **_figures(report), "repaired": sum(_count(each) for each in repairs.values())}
+    report = evaluate(train, made.trace, holdout, seed=config.seed, resampling=Resampling(0, 0), tasks=None)
+    repaired = sum(_count(each) for each in made.repairs.values())
+    return {**head, **made.cost(), **_figures(report), "repaired": repaired}
 
 
 def _figures(report: Report) -> dict[str, Any]:

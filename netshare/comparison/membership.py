@@ -29,17 +29,19 @@ from sklearn.preprocessing import StandardScaler
 
 from netshare.comparison.compare import check_methods, finished_row, settings_of
 from netshare.comparison.training import synthesise
-from netshare.config.schema import AddressesSection, Config, read_input
-from netshare.evaluation.flows import conversation_keys, five_tuple_keys, group_by_flow, hash_columns
-from netshare.evaluation.metrics.neighbours import FOUND_OUT, describe_flows
+from netshare.config.input import read_input
+from netshare.config.schema import Config
+from netshare.console import Console
+from netshare.evaluation.tasks.neighbours import FOUND_OUT, describe_flows
+from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.flows import group_flows_by_hash
+from netshare.preprocess.hashing import conversation_hashes, five_tuple_hashes, hash_columns
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
-from netshare.run.console import Console
-from netshare.run.export import made_valid
-from netshare.run.folder import RunFolder, file_fingerprint, fingerprint, versions
-from netshare.run.stages import FEWEST_FLOWS
+from netshare.recipe.preparation import MIN_FLOWS
+from netshare.run.folder import RunFolder, versions
 from netshare.seeds import derive_seed
 
 VERSION = 1
@@ -101,7 +103,7 @@ def membership(
         ConfigError: an option is out of range, a method unknown, or the config is private or of time series.
         InputError: the trace is too small for a size.
     """
-    console = console or Console.silent()
+    console = console or Console.default()
     check_methods(methods, budget, config)
     if shadows < 1:
         raise ConfigError(f"--shadows is {shadows}; give at least 1 shadow model")
@@ -113,7 +115,7 @@ def membership(
     run = Path(config.output.folder)
     path = Path(folder) if folder else run.with_name(run.name.removesuffix("-run") + "-membership")
     found: list[Success] = []
-    with RunFolder.open(path, fresh=fresh):
+    with RunFolder.open(path, fresh=fresh, owned=("attacks", "membership.json", "membership.md")):
         (path / "attacks").mkdir(exist_ok=True)
         for method in methods:
             for size in sizes:
@@ -144,7 +146,7 @@ def attack(
         dealt: uint64[n_conversations], keys in random order: the first two times `size` are members and others, the
             next fifth of all is the attacker's reference, and the rest its pool for shadow models.
     """
-    whole = conversation_keys(trace)
+    whole = conversation_hashes(trace)
     members, others = dealt[:size], dealt[size : 2 * size]
     fifth = len(dealt) // 5
     reference, pool = dealt[2 * fifth : 3 * fifth], dealt[3 * fifth :]
@@ -189,10 +191,7 @@ def format_membership(found: Sequence[Success], budget: float, shadows: int) -> 
 def _release(method: str, train: Trace, config: Config, budget: float, number: int) -> np.ndarray:
     """Flows of a release, described."""
     seeded = config.model_copy(update={"seed": derive_seed(config.seed, "membership", number) % 2**31})
-    made, _ = synthesise(method, train, seeded, budget)
-    where_they_are = seeded.model_copy(update={"addresses": AddressesSection()})  # moved addresses cannot be compared
-    made, _ = made_valid(made, lambda _: train, where_they_are)
-    return describe_flows(made)
+    return describe_flows(synthesise(method, train, seeded, budget).trace)
 
 
 def _seen(release: np.ndarray, flows: np.ndarray, known: np.ndarray, scaler: StandardScaler) -> np.ndarray:
@@ -230,11 +229,11 @@ def _candidates(
     described = []
     for number, keys in enumerate((inside, outside)):
         part = _part(trace, whole, keys)
-        flows = group_by_flow(part)
+        flows = group_flows_by_hash(part)
         first = flows.order[flows.offsets[:-1]]
         drawn = np.argsort(hash_columns([np.full(len(flows), seed % 2**63 + number, np.int64),
-                                         five_tuple_keys(part)[first]]), kind="stable")  # fmt: skip
-        _, one = np.unique(conversation_keys(part)[first][drawn], return_index=True)
+                                         five_tuple_hashes(part)[first]]), kind="stable")  # fmt: skip
+        _, one = np.unique(conversation_hashes(part)[first][drawn], return_index=True)
         described.append(describe_flows(part)[drawn[one]])
     count = min(len(each) for each in described)
     return np.concatenate([each[:count] for each in described]), np.arange(2 * count) < count
@@ -245,12 +244,12 @@ def _part(trace: Trace, whole: np.ndarray, keys: np.ndarray) -> Trace:
 
 
 def _deal(trace: Trace, seed: int) -> np.ndarray:
-    return np.random.default_rng(derive_seed(seed, "membership")).permutation(np.unique(conversation_keys(trace)))
+    return np.random.default_rng(derive_seed(seed, "membership")).permutation(np.unique(conversation_hashes(trace)))
 
 
 def _sizes(sizes: Sequence[int] | None, conversations: int, name: str) -> list[int]:
     most = conversations // 5
-    if most < max(LEAST, FEWEST_FLOWS):
+    if most < max(LEAST, MIN_FLOWS):
         raise InputError(
             f"{name}: its {conversations} conversations are too few for membership inference; give a trace of at least "
             f"{5 * LEAST}"

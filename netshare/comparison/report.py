@@ -7,7 +7,7 @@ import json
 from html import escape
 
 from netshare.comparison.table import EXPLAINED, HEADS, Comparison, cells, format_markdown, mean_emd, summary
-from netshare.evaluation.render.html import page, section
+from netshare.evaluation.render.html_page import page, section
 from netshare.evaluation.render.html_table import table
 from netshare.evaluation.render.svg import draw_ratios
 from netshare.preprocess.atomic import write_text

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from netshare.evaluation.figures.findings import percent
 from netshare.evaluation.metrics.distances import scaled_across
-from netshare.evaluation.report import percent
 
 HEADS = (
     "rank", "method", "family", "mean distance", "mean JSD", "mean EMD", "triples copied", "hosts copied",

@@ -1,105 +1,106 @@
-"""One method of a comparison: from the training half of a trace to a synthetic trace as large.
+"""One method of a comparison: from the training half of a trace to a finished synthetic trace as large.
 
-Our own generators go their usual way, chunk by chunk, each chunk with its share of the budget. A baseline knows no
-chunks: it sees the whole trace as one, as its paper does, and is asked for as many series (or single records) as there
-are.
+Our own generators go through the recipe as in a run, chunk by chunk, each chunk with its share of the budget. A baseline
+knows no chunks: it sees the whole trace as one, as its paper does, and is asked for as many series (or single records) as
+there are.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from netshare.baselines.registry import BASELINES, OURS
+from netshare.baselines.registry import BASELINES
 from netshare.baselines.rows import cut_rows
-from netshare.comparison.budget import train_within
+from netshare.comparison.budget import Spent, train_within
 from netshare.config.schema import Config
-from netshare.generators import Generator, build_generator
+from netshare.console import Console
+from netshare.generators.base import Generator
+from netshare.generators.registry import kinds
 from netshare.postprocess.assemble import assemble
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
-from netshare.preprocess.fields import Style
 from netshare.preprocess.flows import group_flows
-from netshare.preprocess.ip2vec import IP2Vec
-from netshare.preprocess.series import METADATA_OF_FLOW
 from netshare.preprocess.trace import Trace
-from netshare.recipe.generation import generate_series
-from netshare.run.stages import DEFAULT_FLOW_KEY, DEFAULT_SEGMENTS
+from netshare.recipe.finishing import finish_trace
+from netshare.recipe.preparation import Split, read_ip2vec
+from netshare.recipe.reference import Reference
+from netshare.recipe.trace_recipe import TraceRecipe, without_address_map
 from netshare.seeds import derive_seed
-from netshare.training.tuned_settings import needs_settling
+from netshare.training.tuned_settings import choice_by_rule
 
 
-def synthesise(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
-    """A synthetic trace by the method `name`, not yet repaired, and what its training took.
+@dataclass(frozen=True)
+class Synthesised:
+    """A finished synthetic trace, the same before it was finished, its repairs by rule, and what it took to make it.
+
+    Addresses are where the model drew them: moved ones could not be compared.
+    """
+
+    trace: Trace
+    decoded: Trace
+    repairs: Mapping[str, Any]
+    spent: Spent
+    sampling_seconds: float
+
+    def cost(self) -> dict[str, Any]:
+        """What it took, as JSON-able values."""
+        return {**asdict(self.spent), "sampling_seconds": self.sampling_seconds}
+
+
+def synthesise(name: str, train: Trace, config: Config, budget: float) -> Synthesised:
+    """A synthetic trace by the method `name`.
 
     Args:
         name: of a method, see `netshare.baselines.all_methods`.
         train: the half to learn from, sorted by time.
-        config: sections fields, chunks, generator, generate and seed.
+        config: sections fields, chunks, generator, generate, postprocess and seed.
         budget: CPU seconds of training.
 
     Raises:
         TrainingError: the method cannot learn from this trace.
     """
-    if name in OURS:
-        return _ours(name, train, config, budget)
+    config = without_address_map(config)
+    return _by_recipe(name, train, config, budget) if name in kinds() else _by_baseline(name, train, config, budget)
+
+
+def _by_recipe(name: str, train: Trace, config: Config, budget: float) -> Synthesised:
+    config = config.model_copy(update={"generator": config.generator.model_copy(update={"kind": name})})
+    recipe, console = TraceRecipe(config), Console(quiet=True)
+    prepared = recipe.prepare(Split(train, train), console)
+    choice = choice_by_rule(config.generator.choice(), prepared.schema)  # trials would take the budget
+    models: dict[int, Generator] = {}
+    weights, spent = None, []
+    for chunk, held in prepared.contents.chunks.items():
+        generator = choice.build(prepared.schema)
+        share = budget * (held.records or 0) / len(train)
+        seed = derive_seed(config.seed, "train", chunk)
+        data = prepared.encoded(chunk)
+        spent.append(train_within(generator, data, seed=seed, cpu_seconds=share, initial_weights=weights))
+        weights = weights or generator.training_weights()
+        models[chunk] = generator
+    begun = time.process_time()
+    made, _ = recipe.sample(prepared, models.__getitem__, count=None, seed=config.seed, console=console)
+    seconds = round(time.process_time() - begun, 2)
+    trace, repairs = recipe.finish(made, prepared)
+    return Synthesised(trace, made, repairs, Spent.sum(spent), seconds)
+
+
+def _by_baseline(name: str, train: Trace, config: Config, budget: float) -> Synthesised:
     method, seed = BASELINES[name], derive_seed(config.seed, "compare", name)
     plan = plan_chunks(train["time"], count=1)
     table = cut_rows(train, plan) if method.single_records else None
     if table is None:
         table = cut_series(train, group_flows(train), plan, max_records_per_segment=method.segment)[0]
-    codec = Codec.fit([table], encodings=method.encodings, style="gan", ip2vec=_ip2vec(config))
+    codec = Codec.fit([table], encodings=method.encodings, style="gan", ip2vec=read_ip2vec(config))
     data = codec.encode(table)
     generator = method.create(codec.schema)
     spent = train_within(generator, data, seed=seed, cpu_seconds=budget)
     begun = time.process_time()
-    made = codec.decode(generator.sample(len(data), seed=derive_seed(seed, "sample")), seed=seed)
-    facts = {**vars(spent), "sampling_seconds": round(time.process_time() - begun, 2)}
-    return assemble({0: made}, plan), facts
-
-
-def _ours(name: str, train: Trace, config: Config, budget: float) -> tuple[Trace, dict[str, Any]]:
-    section = config.generator.model_copy(update={"kind": name})
-    if needs_settling(section):  # by the rule: trials would take the budget
-        settled = section.doppelganger.model_copy(update={"records_per_pass": None})
-        section = section.model_copy(update={"doppelganger": settled})
-    plan = plan_chunks(train["time"], count=config.chunks.count, seconds=config.chunks.seconds)
-    flows = group_flows(train, config.fields.flow_key or DEFAULT_FLOW_KEY[train.kind])
-    longest = config.chunks.max_records_per_segment or DEFAULT_SEGMENTS[section.kind]
-    tables = cut_series(train, flows, plan, max_records_per_segment=longest)
-    style: Style = "gan" if section.kind == "doppelganger" else "autoregressive"
-    codec = Codec.fit_chunks(tables, encodings=config.fields.encodings, style=style, ip2vec=_ip2vec(config))
-    models: dict[int, Generator] = {}
-    weights, spent = None, []
-    for chunk, table in tables.items():
-        generator = build_generator(codec.schema, section)
-        share = budget * int(table.offsets[-1]) / len(train)
-        seed = derive_seed(config.seed, "train", chunk)
-        data = codec.at(chunk).encode(table)
-        spent.append(train_within(generator, data, seed=seed, cpu_seconds=share, initial_weights=weights))
-        weights = weights or generator.training_weights()
-        models[chunk] = generator
-    begun, first = time.process_time(), flows.first
-    made, _ = generate_series(
-        models.__getitem__,
-        codec,
-        plan,
-        starting={chunk: int(table.metadata["starts_here"].sum()) for chunk, table in tables.items()},
-        records={chunk: int(table.offsets[-1]) for chunk, table in tables.items()},
-        segments={chunk: int(table.metadata["continues"].sum()) for chunk, table in tables.items()},
-        avoid={n: train[n][first] for n in METADATA_OF_FLOW} if config.generate.avoid_real_flows else None,
-        flows=len(flows),
-        seed=derive_seed(config.seed, "generate"),
-    )
-    return assemble(made, plan), {
-        "cpu_seconds": round(sum(one.cpu_seconds for one in spent), 2),
-        "steps": sum(one.steps for one in spent),
-        "records": sum(one.records for one in spent),
-        "ended_itself": all(one.ended_itself for one in spent),
-        "sampling_seconds": round(time.process_time() - begun, 2),
-    }
-
-
-def _ip2vec(config: Config) -> IP2Vec | None:
-    return IP2Vec.load(Path(config.ip2vec.model)) if config.ip2vec.model is not None else None
+    table = codec.decode(generator.sample(len(data), seed=derive_seed(seed, "sample")), seed=seed)
+    seconds = round(time.process_time() - begun, 2)
+    made = assemble({0: table}, plan)
+    trace, repairs = finish_trace(made, Reference.of(train, train), config)
+    return Synthesised(trace, made, repairs, spent, seconds)

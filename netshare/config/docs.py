@@ -6,6 +6,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from netshare.config.generator import keys_of
 from netshare.config.schema import Config
 
 
@@ -21,9 +22,9 @@ def config_markdown() -> str:
 
 
 def _section(path: str, model: Any) -> list[str]:
-    fields = {n: f for n, f in model.model_fields.items() if not _is_section(f.annotation)}
+    fields = {n: f for n, f in keys_of(model).items() if not _is_section(f.annotation)}
     lines = ["", f"## {path}", "", (model.__doc__ or "").strip().splitlines()[0], "", *_table(fields)]
-    for name, declared in model.model_fields.items():
+    for name, declared in keys_of(model).items():
         if _is_section(declared.annotation):
             lines += _section(f"{path}.{name}", declared.annotation)
     return lines

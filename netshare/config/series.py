@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from netshare.config.section import Section
 
 
-class SeriesSettings(BaseModel):
+class SeriesSettings(Section):
     """For the preset timeseries: which columns of a table make up series with metadata."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     layout: Literal["long", "wide"] | None = Field(
         None, description="long: one row a record; wide: one row a series, records in numbered or list columns."

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from netshare.evaluation.flows import conversation_keys, hash_columns
 from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.hashing import conversation_hashes, hash_columns
 from netshare.preprocess.trace import Trace
 
 
@@ -29,7 +29,7 @@ def split_by_flow(trace: Trace, fraction: float, seed: int) -> tuple[Trace, Trac
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"fraction: found {fraction}, give a number between 0 and 1, such as 0.5")
-    keys = conversation_keys(trace)
+    keys = conversation_hashes(trace)
     seeds = np.full(len(trace), seed % 2**63, np.int64)
     uniform = hash_columns([seeds, keys]).astype(np.float64) / 2.0**64
     in_a = uniform < fraction

@@ -1,11 +1,11 @@
 """The interface of a generator: a model of P(metadata) x P(measurements | metadata) over encoded series.
 
 A generator is built for a schema, then either trained (`prepare`, then `step` until `done`) or given weights, and then
-sampled. The trainer owns the loop, the checkpoints and the logs; the generator owns networks, optimisers and the
+sampled. The training loop owns the checkpoints and the logs; the generator owns networks, optimisers and the
 random state of training, all of which `training_state` returns and `restore` sets, so that an interrupted training
 goes on bit by bit as if it had never stopped.
 
-    generator = build_generator(schema, settings)
+    generator = GeneratorChoice(kind, settings).build(schema)
     generator.prepare(data, seed=1)
     while not generator.done:
         metrics = generator.step()
@@ -22,6 +22,7 @@ import torch
 
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import FieldError, TrainingError
+from netshare.preprocess.ragged import offsets_of
 
 
 class Generator(ABC):
@@ -77,7 +78,7 @@ class Generator(ABC):
 
     @property
     @abstractmethod
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps after which training has ended at the latest; known once `prepare` has been called."""
 
     @abstractmethod
@@ -165,7 +166,7 @@ class Generator(ABC):
 def metadata_only(metadata: np.ndarray, lengths: np.ndarray, schema: Schema) -> Encoded:
     """Series of these metadata (float32[n, A]) and lengths (int64[n]) for `Generator.prepare_metadata`; their records are
     zeros."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     return Encoded(metadata, np.zeros((int(offsets[-1]), len(schema.measurements)), np.float32), offsets, schema)
 
 

@@ -6,12 +6,14 @@ It must be somebody else's: a trace that shares its file with the private input 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from netshare.config.privacy import SAMPLE
+from netshare.fingerprints import file_fingerprint
 from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError
@@ -19,7 +21,6 @@ from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
-from netshare.run.folder import file_fingerprint
 
 SAMPLES: dict[Kind, str] = {"packet": "sample.pcap.gz", "flow": "sample-netflow.csv.gz"}
 
@@ -110,7 +111,7 @@ def _with_tags(table: SeriesTable, chunk: int, count: int) -> SeriesTable:
     padded = np.zeros((len(table), count), np.uint8)
     padded[:, : tags.shape[1]] = tags
     metadata = {**table.metadata, "chunk_tags": padded}
-    return SeriesTable(table.kind, metadata, table.measurements, table.offsets, table.chunk_width, table.categories)
+    return replace(table, metadata=metadata)
 
 
 def _also_input(path: Path) -> ConfigError:

@@ -20,9 +20,10 @@ from ipaddress import IPv4Network, ip_network
 
 import numpy as np
 
-from netshare.evaluation.flows import hash_columns
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.flows import FlowKey, Flows, five_tuple_keys, group_flows, number_by_first_appearance
+from netshare.preprocess.hashing import hash_columns
+from netshare.preprocess.ragged import run_starts
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Trace
 
@@ -67,9 +68,7 @@ def bounded(
         keep &= _chunk_rank(owner[flow_of_record], chunk, keep, plan.count) < max_chunks
     begins = np.ones(len(chunk), dtype=bool)
     begins[1:] = (flow_of_record[1:] != flow_of_record[:-1]) | (chunk[1:] != chunk[:-1])
-    start = np.flatnonzero(begins)
-    within = np.arange(len(chunk)) - np.repeat(start, np.diff(np.append(start, len(chunk))))
-    keep &= within < max_records
+    keep &= np.arange(len(chunk)) - run_starts(begins) < max_records
     return trace.take(np.sort(flows.order[keep]))
 
 

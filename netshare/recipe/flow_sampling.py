@@ -1,11 +1,11 @@
-"""Draw the metadata of a chunk's flows from its model: new flows, those that continue, and given ones.
+"""Flow sampling: metadata of a chunk's flows drawn from its model, be they new, continued from earlier chunks, or given.
 
 `netshare.recipe.generation` says in which order, and what comes of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,13 @@ from netshare.preprocess.flows import five_tuple_keys, number_by_first_appearanc
 from netshare.preprocess.series import METADATA_OF_FLOW
 from netshare.preprocess.trace import CATEGORY_COLUMNS
 from netshare.recipe.given_flows import GivenFlows, complete_flows, donors_for
+from netshare.recipe.metadata import Metadata, concatenate
 from netshare.seeds import derive_seed
 
-Metadata = dict[str, np.ndarray]
-MOST_DRAWS = 30  # metadata rows drawn per new flow before repeated five-tuples and forced starts are accepted
-EPHEMERAL = 1024  # ports from here on are a client's own choice
+MAX_DRAWS_PER_FLOW = 30  # metadata rows drawn per new flow before repeated five-tuples and forced starts are accepted
+FIRST_EPHEMERAL_PORT = 1024  # ports from here on are a client's own choice
 PORT_REACH = (8, 32, 128, 512, 2048, 8192)  # how far a port is moved, in one round after another
+LAST_PORT = 65535
 
 
 @dataclass
@@ -44,52 +45,61 @@ class GenerationReport:
     without_donor: int = 0  # continued series for which the chunk's model drew no donor
     exchanged: int = 0  # flows exchanged for longer or shorter ones, to meet the chunk's volume
     records_expected: int = 0  # records of as many flows in the real trace, by the chunks' shares
+    seed: int = 0  # draws the same again, from the same models
     by_chunk: dict[int, int] = field(default_factory=dict)  # new flows by chunk
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able fields."""
         return {**vars(self), "by_chunk": {str(k): v for k, v in self.by_chunk.items()}}
 
+    def notes(self) -> list[str]:
+        """What a user should know, a line each."""
+        lines = [f"{self.flows:,} flows, {self.records:,} records"]
+        if self.accepted_repeats or self.forced_starts:
+            lines.append(
+                f"{self.accepted_repeats:,} flows repeat a five-tuple and {self.forced_starts:,} were made to start "
+                "in their chunk: the model drew too few others"
+            )
+        return lines
+
 
 class StartedFlows:
     """The flows started so far, over all chunks, and the five-tuples that must not be made."""
 
-    def __init__(self, categories: Mapping[str, tuple[str, ...]], avoid: Metadata) -> None:
+    def __init__(self, categories: Sequence[str], avoid: Metadata) -> None:
         self.identity = (*METADATA_OF_FLOW, "chunk_tags", *categories)
         self.parts: list[Metadata] = []
         self.avoid = avoid
 
     def copy(self) -> StartedFlows:
         """The same flows; what is added to the copy is not added here."""
-        other = StartedFlows({}, self.avoid)
+        other = StartedFlows((), self.avoid)
         other.identity, other.parts = self.identity, list(self.parts)
         return other
 
     def add(self, flows: Metadata) -> None:
         """Count these as started."""
-        if rows_in(flows):
-            self.parts.append({name: flows[name] for name in self.identity if name in flows})
+        if len(flows):
+            self.parts.append(flows.only(self.identity))
 
     def fresh(self, candidates: Metadata) -> np.ndarray:
         """bool[n]: candidates whose five-tuple is neither to be avoided nor among the flows started or the candidates
         before them."""
-        known = [part for part in (self.avoid, *self.parts) if rows_in(part)]
+        known = [part for part in (self.avoid, *self.parts) if len(part)]
         whole = {name: np.concatenate([*(part[name] for part in known), candidates[name]]) for name in METADATA_OF_FLOW}
         numbers = number_by_first_appearance(five_tuple_keys(whole)[0])
         first = np.zeros(len(numbers), dtype=bool)
         first[np.unique(numbers, return_index=True)[1]] = True
-        return first[len(numbers) - rows_in(candidates) :]
+        return first[len(numbers) - len(candidates) :]
 
     def tagged_for(self, chunk: int) -> Metadata:
         """Identity of the flows that earlier chunks tagged for this one."""
-        if not self.parts:
-            return {}
         flows = concatenate(self.parts)
-        return take(flows, flows["chunk_tags"][:, chunk] == 1)
+        return flows.take(flows["chunk_tags"][:, chunk] == 1) if len(flows) else flows
 
 
-class Draw:
-    """Metadata drawn from one chunk's model: the flows that start here, and the pool of donors."""
+class FlowSampler:
+    """Draws from one chunk's model: the flows that start in the chunk, and the pool of donors for those that go on."""
 
     def __init__(
         self,
@@ -97,34 +107,29 @@ class Draw:
         codec: Codec,
         plan: ChunkPlan,
         chunk: int,
-        chunks: list[int],
+        *,
+        later: Sequence[int],
         seed: int,
-        said: GenerationReport,
+        report: GenerationReport,
     ) -> None:
-        self.generator, self.codec, self.plan, self.chunk, self.seed, self.said = (
-            generator,
-            codec,
-            plan,
-            chunk,
-            seed,
-            said,
-        )
+        """A sampler for `chunk`, whose flows may go on in the chunks `later`; `codec` encodes for this chunk."""
+        self.generator, self.codec, self.plan, self.chunk = generator, codec, plan, chunk
+        self.seed, self.report = seed, report
         self.later = np.zeros(plan.count, dtype=np.uint8)
-        self.later[[k for k in chunks if k > chunk]] = 1
+        self.later[list(later)] = 1
         self.donors: list[Metadata] = []
         self.rounds = 0
 
     def draw(self, n: int) -> Metadata:
         """`n` rows of metadata in natural units, tags made consistent with the chunk."""
         self.rounds += 1
-        self.said.drawn += n
+        self.report.drawn += n
         seed = derive_seed(self.seed, self.rounds)
-        rows = self.codec.decode_metadata(self.generator.sample_metadata(n, seed=seed), seed=seed)
+        rows = Metadata(self.codec.decode_metadata(self.generator.sample_metadata(n, seed=seed), seed=seed))
         tags = rows["chunk_tags"] & self.later
         tags[:, self.chunk] = 1
-        rows["chunk_tags"] = tags
-        rows["starts_here"] = rows["starts_here"] & (1 - rows["continues"])
-        self.donors.append(take(rows, rows["starts_here"] == 0))
+        rows = rows.having(chunk_tags=tags, starts_here=rows["starts_here"] & (1 - rows["continues"]))
+        self.donors.append(rows.take(rows["starts_here"] == 0))
         return rows
 
     def new_flows(self, wanted: int, started: StartedFlows) -> Metadata:
@@ -132,94 +137,87 @@ class Draw:
         found: list[Metadata] = []
         refused: list[Metadata] = []
         others: list[Metadata] = []
-        missing, budget = wanted, MOST_DRAWS * wanted + 1000
+        missing, budget = wanted, MAX_DRAWS_PER_FLOW * wanted + 1000
         here = started.copy()
         while missing > 0 and budget > 0:
             n = min(max(64, int(missing * 1.2)), 200_000, budget)
             budget -= n
             rows = self.draw(n)
             starts = rows["starts_here"] == 1
-            others.append(take(rows, ~starts))
-            rows = take(rows, starts)
-            fresh = self._free_ports(rows, here)
-            kept = take(rows, np.flatnonzero(fresh)[:missing])
-            refused.append(take(rows, ~fresh))
-            self.said.repeated_five_tuples += int((~fresh).sum())
+            others.append(rows.take(~starts))
+            rows, fresh = self._free_ports(rows.take(starts), here)
+            kept = rows.take(np.flatnonzero(fresh)[:missing])
+            refused.append(rows.take(~fresh))
+            self.report.repeated_five_tuples += int((~fresh).sum())
             here.add(kept)
             found.append(kept)
-            missing -= rows_in(kept)
+            missing -= len(kept)
         if missing > 0:
-            spare = take(concatenate(refused), slice(0, missing)) if refused else {}
-            self.said.accepted_repeats += rows_in(spare)
-            forced = take(concatenate(others), slice(0, missing - rows_in(spare))) if others else {}
-            if rows_in(forced):
-                forced = {**forced, "starts_here": np.ones(rows_in(forced), np.uint8)}
-                forced["continues"] = np.zeros(rows_in(forced), np.uint8)
-            self.said.forced_starts += rows_in(forced)
-            found += [spare, forced]
+            repeats = concatenate(refused).take(slice(0, missing))
+            self.report.accepted_repeats += len(repeats)
+            forced = concatenate(others).take(slice(0, missing - len(repeats)))
+            self.report.forced_starts += len(forced)
+            found += [repeats, forced.having(starts_here=1, continues=0) if len(forced) else forced]
         return concatenate(found)
-
-    def _free_ports(self, rows: Metadata, started: StartedFlows) -> np.ndarray:
-        """bool[n]: rows whose five-tuple is fresh once ephemeral ports have been moved (in place) where it was not."""
-        rng = np.random.default_rng(derive_seed(self.seed, "ports", self.rounds))
-        fresh = started.fresh(rows)
-        own = {name: rows[name].copy() for name in ("src_port", "dst_port")}
-        side = np.where(own["src_port"] >= EPHEMERAL, 0, np.where(own["dst_port"] >= EPHEMERAL, 1, 2))
-        for reach in PORT_REACH:
-            for number, name in enumerate(own):
-                stale = np.flatnonzero(~fresh & (side == number))
-                moved = own[name][stale].astype(np.int64) + rng.integers(-reach, reach + 1, len(stale))
-                rows[name][stale] = np.clip(moved, EPHEMERAL, 65535)
-            self.said.moved_ports -= int(fresh.sum())
-            fresh = started.fresh(rows)
-            self.said.moved_ports += int(fresh.sum())
-        return fresh
 
     def given_flows(self, given: GivenFlows, chosen: np.ndarray, rng: np.random.Generator) -> Metadata:
         """The given flows numbered `chosen`, which start in this chunk, with all their metadata."""
         if not len(chosen):
-            return {}
+            return Metadata()
         rows = self.draw(donors_for(len(chosen)))
-        donors = take(rows, rows["starts_here"] == 1)
+        donors = rows.take(rows["starts_here"] == 1)
         return complete_flows(given, chosen, donors, chunk=self.chunk, plan=self.plan, rng=rng)
 
     def continuing(self, flows: Metadata, rng: np.random.Generator) -> Metadata:
         """First series in this chunk of flows from earlier chunks."""
-        n = rows_in(flows)
-        if n == 0:
-            return {}
-        self.said.continued += n
-        donors = take(pool, pool["continues"] == 0) if rows_in(pool := self._pool()) else {}
-        row = self._adopt(flows, donors, rng)
-        row["starts_here"] = np.zeros(n, np.uint8)
-        row["continues"] = np.zeros(n, np.uint8)
-        return row
+        if not len(flows):
+            return Metadata()
+        self.report.continued += len(flows)
+        return self._adopt(flows, self._donors(continues=0), rng).having(starts_here=0, continues=0)
 
     def next_segments(self, before: Metadata, gap: np.ndarray, rng: np.random.Generator) -> Metadata:
         """The series that follow `before` (tagged `continued`), `gap` ns after their ends."""
-        n = rows_in(before)
-        self.said.segments += n
-        donors = take(pool, pool["continues"] == 1) if rows_in(pool := self._pool()) else {}
-        row = self._adopt(before, donors, rng)
-        row["start"] = np.minimum(before["start"] + before["span"] + gap, self.plan.width - 1)
-        row["span"] = np.minimum(row["span"], self.plan.width - 1 - row["start"])
-        row["starts_here"] = np.zeros(n, np.uint8)
-        row["continues"] = np.ones(n, np.uint8)
-        return row
+        self.report.segments += len(before)
+        rows = self._adopt(before, self._donors(continues=1), rng)
+        start = np.minimum(before["start"] + before["span"] + gap, self.plan.width - 1)
+        span = np.minimum(rows["span"], self.plan.width - 1 - start)
+        return rows.having(start=start, span=span, starts_here=0, continues=1)
 
-    def _pool(self) -> Metadata:
-        if not any(rows_in(part) for part in self.donors):
+    def _free_ports(self, rows: Metadata, started: StartedFlows) -> tuple[Metadata, np.ndarray]:
+        """The rows with ephemeral ports moved where their five-tuple was not fresh, and bool[n]: the rows that are fresh
+        then."""
+        rng = np.random.default_rng(derive_seed(self.seed, "ports", self.rounds))
+        fresh = started.fresh(rows)
+        own = {name: rows[name] for name in ("src_port", "dst_port")}
+        rows = rows.having(**{name: ports.copy() for name, ports in own.items()})
+        ephemeral = [ports >= FIRST_EPHEMERAL_PORT for ports in own.values()]
+        side = np.where(ephemeral[0], 0, np.where(ephemeral[1], 1, 2))
+        for reach in PORT_REACH:
+            for number, name in enumerate(own):
+                stale = np.flatnonzero(~fresh & (side == number))
+                moved = own[name][stale].astype(np.int64) + rng.integers(-reach, reach + 1, len(stale))
+                rows[name][stale] = np.clip(moved, FIRST_EPHEMERAL_PORT, LAST_PORT)
+            self.report.moved_ports -= int(fresh.sum())
+            fresh = started.fresh(rows)
+            self.report.moved_ports += int(fresh.sum())
+        return rows, fresh
+
+    def _donors(self, *, continues: int) -> Metadata:
+        """Draws that do not start in this chunk: first series of it (0), or later ones (1)."""
+        if not any(len(part) for part in self.donors):
             self.draw(256)
-        self.donors = [concatenate(self.donors)]
-        return self.donors[0]
+        pool = concatenate(self.donors)
+        self.donors = [pool]
+        return pool.take(pool["continues"] == continues) if len(pool) else pool
 
     def _adopt(self, flows: Metadata, donors: Metadata, rng: np.random.Generator) -> Metadata:
-        """Rows with the identity of `flows` and what is particular to a series from random donors of their protocol."""
-        n = rows_in(flows)
-        if rows_in(donors) == 0:
-            self.said.without_donor += n
+        """Rows with the identity of `flows`, and what is particular to a series from random donors of their protocol."""
+        n = len(flows)
+        own: Mapping[str, np.ndarray]
+        if not len(donors):
+            self.report.without_donor += n
             start = rng.integers(0, self.plan.width, n)
-            own: Metadata = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
+            own = {"start": start, "span": np.zeros(n, np.int64), "continued": np.zeros(n, np.uint8)}
         else:
             order = np.argsort(donors["protocol"], kind="stable")
             ordered = donors["protocol"][order]
@@ -228,23 +226,4 @@ class Draw:
             low, high = np.where(high > low, low, 0), np.where(high > low, high, len(order))
             chosen = order[rng.integers(low, high)]
             own = {name: donors[name][chosen] for name in ("start", "span", "continued")}
-        identity = (*METADATA_OF_FLOW, "chunk_tags", *CATEGORY_COLUMNS)
-        return {**{name: flows[name] for name in identity if name in flows}, **own}
-
-
-def rows_in(metadata: Metadata) -> int:
-    """How many rows there are; `{}` has none."""
-    return len(metadata["protocol"]) if metadata else 0
-
-
-def take(metadata: Metadata, index: Any) -> Metadata:
-    """The rows at `index`, anything that indexes an array."""
-    return {name: values[index] for name, values in metadata.items()}
-
-
-def concatenate(parts: list[Metadata]) -> Metadata:
-    """The rows of all parts, one after another."""
-    full = [part for part in parts if rows_in(part)]
-    if not full:
-        return {}
-    return {name: np.concatenate([part[name] for part in full]) for name in full[0]}
+        return flows.only((*METADATA_OF_FLOW, "chunk_tags", *CATEGORY_COLUMNS)).having(**own)

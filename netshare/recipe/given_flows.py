@@ -28,21 +28,20 @@ from netshare.preprocess.chunks import NANOSECONDS, ChunkPlan
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.protocols import protocol_number
 from netshare.preprocess.trace import CATEGORY_COLUMNS, FIVE_TUPLE
+from netshare.recipe.metadata import Metadata
 
 FIVE = ("src_ip", "dst_ip", "src_port", "dst_port", "protocol")
 OPTIONAL = ("start", "records", *CATEGORY_COLUMNS)
 DONORS_EACH = 4  # draws for each given flow, to choose donors from ...
-FEWEST_DONORS, MOST_DONORS = 512, 20_000  # ... within these bounds
+MIN_DONORS, MAX_DONORS = 512, 20_000  # ... within these bounds
 LARGEST_PORT = 65535
-
-Metadata = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class GivenFlows:
     """Flows to generate records for.
 
-    metadata: columns of the five-tuple (as in `netshare.preprocess.series`) and of labels, as codes
+    metadata: the five-tuple (columns as in `netshare.preprocess.series`), and labels as codes
     start: int64[n], ns since the start of the trace, or None
     records: int64[n], at least 1, or None
     """
@@ -52,20 +51,20 @@ class GivenFlows:
     records: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.metadata["protocol"])
+        return len(self.metadata)
 
 
 def read_given_flows(
-    path: str | Path,
+    source: str | Path | pd.DataFrame,
     *,
     versions: set[int],
     duration: int,
     categories: Mapping[str, tuple[str, ...]],
 ) -> GivenFlows:
-    """The flows that a file gives.
+    """The flows that a file, or a table in memory, gives.
 
     Args:
-        path: CSV or Parquet, as in the module's docstring.
+        source: CSV, Parquet or a DataFrame, with columns as in the module's docstring.
         versions: IP versions that the models know.
         duration: ns, of all chunks; every `start` must lie before.
         categories: label columns that the models know, and their texts.
@@ -73,13 +72,16 @@ def read_given_flows(
     Raises:
         InputError: the file cannot be read, or a value is none of its column; the first bad row is named.
     """
-    table = _read(Path(path))
+    if isinstance(source, pd.DataFrame):
+        path, table = "metadata", source.reset_index(drop=True)
+    else:
+        path, table = str(source), _read(Path(source))
     unknown = [name for name in table.columns if name not in (*FIVE, *OPTIONAL)]
     lacking = [name for name in FIVE if name not in table.columns]
     if unknown or lacking or not len(table):
         said = f"unknown column {unknown[0]}" if unknown else f"no column {lacking[0]}" if lacking else "no rows"
         raise InputError(f"{path}: {said}; give {', '.join(FIVE)} and, if wanted, {', '.join(OPTIONAL)}")
-    metadata: Metadata = {}
+    metadata: dict[str, np.ndarray] = {}
     version: dict[str, np.ndarray] = {}
     for side in ("src", "dst"):
         version[side], metadata[f"{side}_hi"], metadata[f"{side}_lo"], valid = parse_addresses(table[f"{side}_ip"])
@@ -107,7 +109,7 @@ def read_given_flows(
         start = np.minimum(start, duration - 1)
     if "records" in table.columns:
         records = _numbers(path, table, "records", 1, 2**31)
-    return GivenFlows(metadata, start, records)
+    return GivenFlows(Metadata(metadata), start, records)
 
 
 def spread_over_chunks(given: GivenFlows, plan: ChunkPlan, weights: Mapping[int, int], seed: int) -> np.ndarray:
@@ -136,7 +138,7 @@ def spread_over_chunks(given: GivenFlows, plan: ChunkPlan, weights: Mapping[int,
 
 def donors_for(count: int) -> int:
     """Draws of metadata from which donors for `count` flows are chosen."""
-    return int(np.clip(DONORS_EACH * count, FEWEST_DONORS, MOST_DONORS))
+    return int(np.clip(DONORS_EACH * count, MIN_DONORS, MAX_DONORS))
 
 
 def complete_flows(
@@ -144,35 +146,29 @@ def complete_flows(
 ) -> Metadata:
     """All metadata of the given flows numbered `chosen`, which start in this chunk; what is missing comes from `donors`
     (draws that start in the chunk), or is a single moment in the chunk where there are none."""
-    n = len(chosen)
-    flows = {name: values[chosen] for name, values in given.metadata.items()}
-    count = len(donors.get("protocol", ()))
-    if count:
-        several = np.zeros(n, bool), np.zeros(count, bool)
+    n, flows = len(chosen), given.metadata.take(chosen)
+    if len(donors):
+        several = np.zeros(n, bool), np.zeros(len(donors), bool)
         if given.records is not None:  # one record has no span, several have one
             several = given.records[chosen] > 1, donors["span"] > 0
         wanted, offered = (
             np.stack([part.astype(np.int64) for part in (side["protocol"], flag, side["dst_port"])], 1)
             for side, flag in ((flows, several[0]), (donors, several[1]))
         )
-        pick = rng.integers(0, count, n)
+        pick = rng.integers(0, len(donors), n)
         for keys in (1, 2, 3):
             pick = _same_key(wanted[:, :keys], offered[:, :keys], pick, rng)
-        row = {name: values[pick] for name, values in donors.items()} | flows
+        rows = donors.take(pick).having(**flows.columns)
     else:
-        tags = np.zeros((n, plan.count), np.uint8)
-        tags[:, chunk] = 1
-        row = flows | {"start": rng.integers(0, plan.width, n), "span": np.zeros(n, np.int64), "chunk_tags": tags}
-    row["starts_here"], row["continues"] = np.ones(n, np.uint8), np.zeros(n, np.uint8)
-    row["continued"] = np.array(row["continued"] if count else row["continues"])
+        start = rng.integers(0, plan.width, n)
+        rows = flows.having(start=start, span=np.zeros(n, np.int64), chunk_tags=_only(chunk, n, plan), continued=0)
+    rows = rows.having(starts_here=1, continues=0)
     if given.start is not None:
-        row["start"] = given.start[chosen] - chunk * plan.width
-        row["span"] = np.minimum(row["span"], plan.width - 1 - row["start"])
+        start = given.start[chosen] - chunk * plan.width
+        rows = rows.having(start=start, span=np.minimum(rows["span"], plan.width - 1 - start))
     if given.records is not None:  # all of them within this chunk
-        row["chunk_tags"] = np.zeros((n, plan.count), np.uint8)
-        row["chunk_tags"][:, chunk] = 1
-        row["continued"][:] = 0
-    return row
+        rows = rows.having(chunk_tags=_only(chunk, n, plan), continued=0)
+    return rows
 
 
 def cut_to_lengths(flows: Metadata, records: np.ndarray, longest: int) -> tuple[Metadata, np.ndarray]:
@@ -182,14 +178,23 @@ def cut_to_lengths(flows: Metadata, records: np.ndarray, longest: int) -> tuple[
     flow = np.repeat(np.arange(len(records)), count)
     number = np.arange(len(flow)) - np.repeat(np.cumsum(count) - count, count)
     last = number == count[flow] - 1
-    series = {name: values[flow] for name, values in flows.items()}
-    share = flows["span"][flow] // count[flow]
-    series["start"] = series["start"] + share * number
-    series["span"] = share
-    series["starts_here"] = (number == 0).astype(np.uint8)
-    series["continues"] = (number > 0).astype(np.uint8)
-    series["continued"] = (~last).astype(np.uint8)
+    series = flows.take(flow)
+    share = series["span"] // count[flow]
+    series = series.having(
+        start=series["start"] + share * number,
+        span=share,
+        starts_here=(number == 0).astype(np.uint8),
+        continues=(number > 0).astype(np.uint8),
+        continued=(~last).astype(np.uint8),
+    )
     return series, np.where(last, records[flow] - longest * number, longest)
+
+
+def _only(chunk: int, n: int, plan: ChunkPlan) -> np.ndarray:
+    """uint8[n, n_chunks]: tags of flows that have records in this chunk alone."""
+    tags = np.zeros((n, plan.count), np.uint8)
+    tags[:, chunk] = 1
+    return tags
 
 
 def _same_key(wanted: np.ndarray, offered: np.ndarray, pick: np.ndarray, rng: np.random.Generator) -> np.ndarray:

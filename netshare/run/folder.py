@@ -1,9 +1,10 @@
 """The run folder: what has been done, from what, and whether it is still up to date.
 
-A run is a chain of stages; each fills one sub-folder of the run folder:
+A run is a chain of steps (`netshare.run.steps`); each fills one sub-folder of the run folder:
 
     trace/      the canonical tables: all records, those trained on, those held back
-    chunks/     chunk plan, codec, encoded series of each chunk
+    table/      the private synthetic table, in runs that learn from one
+    chunks/     chunk plan, codec, encoded series of each chunk, what a synthetic trace follows and avoids
     models/     one trained model a chunk, with its logs
     generated/  decoded synthetic records, before repair
     synthetic/  the synthetic trace in every format asked for, and the count of repairs
@@ -12,13 +13,13 @@ A run is a chain of stages; each fills one sub-folder of the run folder:
 A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on. It works in a
 hidden folder that is renamed in one step when whole, with a `stage.json` inside that says its fingerprint, seconds,
 peak memory and versions; so a half-written stage is never mistaken for a whole one, and one with an unchanged
-fingerprint is skipped. `manifest.json` gathers these for readers. One process at a time may work in a run folder.
+fingerprint is skipped. `manifest.json` gathers these for readers, and says the format of the folder: one of another
+format is refused. One process at a time may work in a run folder.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import platform
 import resource
@@ -34,20 +35,10 @@ from typing import IO, Any
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
 
-STAGES = ("trace", "chunks", "models", "generated", "synthetic", "report")
+FORMAT = 2  # of run folders; 1 had no reference beside the chunks, and did not say its number
+MANIFEST = "manifest.json"
+STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
 RECORDED_VERSIONS = ("netshare-traces", "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
-
-
-def fingerprint(*parts: Any) -> str:
-    """A short hash of JSON-able values."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def file_fingerprint(path: Path) -> str:
-    """A short hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 class RunFolder:
@@ -63,23 +54,31 @@ class RunFolder:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, *, fresh: bool = False) -> Iterator[RunFolder]:
-        """Open or make the folder; with `fresh`, what an earlier run left there is removed first.
+    def open(cls, path: Path, *, fresh: bool = False, owned: Sequence[str] = STAGES) -> Iterator[RunFolder]:
+        """Open or make the folder.
+
+        Args:
+            path: of the folder.
+            fresh: first remove what an earlier run left there, and nothing else.
+            owned: names of the files and folders that such a run makes in it.
 
         Raises:
-            RunFolderError: the folder cannot be written or runs full, is in use, or holds something else.
+            RunFolderError: the folder cannot be written or runs full, is in use, holds something else, or was made by a
+                version of other habits.
         """
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != "manifest.json"]
-            if strangers and not (path / "manifest.json").exists():
+            strangers = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != MANIFEST]
+            if strangers and not (path / MANIFEST).exists():
                 raise RunFolderError(
-                    f"{path}: not a run folder (it holds {strangers[0]} but no manifest.json); choose an empty one"
+                    f"{path}: not a run folder (it holds {strangers[0]} but no {MANIFEST}); choose an empty one"
                 )
             with (path / ".lock").open("w") as lock:
                 _lock(lock, path)
                 if fresh:
-                    _empty(path)
+                    _remove(path, owned)
+                else:
+                    _check_format(path)
                 folder = cls(path)
                 folder._write_manifest()
                 yield folder
@@ -90,6 +89,11 @@ class RunFolder:
             return json.loads((self.path / stage / "stage.json").read_text())
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
+
+    def key_of(self, stage: str) -> str:
+        """The fingerprint that a stage was finished with; empty where it was not."""
+        found = self.done(stage)
+        return "" if found is None else str(found["fingerprint"])
 
     def is_current(self, stage: str, key: str) -> bool:
         """Whether the stage has been finished with this fingerprint."""
@@ -134,7 +138,7 @@ class RunFolder:
             said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
         ledger = self.path / "models" / "privacy.json"
         private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
-        write_text(self.path / "manifest.json", json.dumps({"stages": stages, **private}, indent=1))
+        write_text(self.path / MANIFEST, json.dumps({"format": FORMAT, "stages": stages, **private}, indent=1))
 
 
 def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
@@ -166,9 +170,27 @@ def _lock(file: IO[str], path: Path) -> None:
         raise RunFolderError(f"{path}: another run is at work here; wait for it or choose another folder") from None
 
 
-def _empty(path: Path) -> None:
+def _check_format(path: Path) -> None:
+    """Refuse the folder of a run by a version that laid it out otherwise."""
+    try:
+        found = json.loads((path / MANIFEST).read_text())
+        stages, number = found["stages"], found.get("format", 1)
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return
+    if stages and number != FORMAT:
+        raise RunFolderError(
+            f"{path}: a run folder of format {number}, made by another version of netshare, where this one has format "
+            f"{FORMAT}; choose another folder with --work-dir, or forget what it holds with --fresh"
+        )
+
+
+def _remove(path: Path, owned: Sequence[str]) -> None:
+    """Remove what a run has made in its folder; what a user has put there stays."""
     for entry in path.iterdir():
-        if entry.is_dir():
+        hidden = entry.name.startswith(".") and entry.name[1:].partition("-")[0] in owned
+        if entry.name != MANIFEST and entry.name not in owned and not hidden:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        elif entry.name != ".lock":
+        else:
             entry.unlink()

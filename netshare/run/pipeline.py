@@ -1,39 +1,76 @@
-"""A whole run, from a config to a synthetic trace and its report, in one run folder; `netshare.run.stages` has its stages.
+"""A whole run, from a config to synthetic data and their report, in one run folder.
 
-`run` goes through all of them and skips those that are up to date; `generate` makes more from a finished run's models.
+`run` goes through all steps (`netshare.run.steps`) and skips those that are up to date; `generate` makes more data from a
+finished run's models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from netshare.config.load import load_config
 from netshare.config.schema import Config
+from netshare.console import Console
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.outputs import check_output, existing_files
 from netshare.recipe.flow_sampling import GenerationReport
-from netshare.run.console import Console
+from netshare.recipe.trace_recipe import without_address_map
 from netshare.run.folder import RunFolder
-from netshare.run.stages import LAST_STAGES, Run, RunResult
+from netshare.run.steps import CONFIG, RunSteps
+from netshare.synthesizer.recipes import recipe_for
+
+COMMANDS = ("preprocess", "train", "postprocess", "evaluate")
+"""What a run can end with, in order."""
 
 
-def run(config: Config, *, until: str = "evaluate", fresh: bool = False, console: Console | None = None) -> RunResult:
+@dataclass(frozen=True)
+class RunResult:
+    """What a run has made: its folder, the files of the synthetic data, and the report (None if not asked for)."""
+
+    folder: Path
+    outputs: tuple[Path, ...]
+    report: Path | None
+
+
+def run(
+    config: Config | Mapping[str, Any] | str | Path,
+    *,
+    until: str = "evaluate",
+    overrides: Sequence[str] = (),
+    work_dir: str | Path | None = None,
+    fresh: bool = False,
+    console: Console | None = None,
+) -> RunResult:
     """Run a config, going on from whatever its run folder already holds.
 
     Args:
-        config: see `load_config`.
-        until: the last stage: `preprocess`, `train`, `postprocess` or `evaluate`.
+        config: a config, its content as a mapping, or the path of a JSON file; see `load_config`.
+        until: the last command: `preprocess`, `train`, `postprocess` or `evaluate`.
+        overrides, work_dir: see `load_config`.
         fresh: forget what the run folder holds.
-        console: where progress goes; silent by default.
+        console: where progress goes; by default into a notebook, and nowhere else.
 
     Raises:
         NetshareError: its message says what is wrong and what to do.
     """
-    if until not in LAST_STAGES:
-        raise ConfigError(f"until is {until}; it must be one of {', '.join(LAST_STAGES)}")
-    assert config.output.folder is not None
-    with RunFolder.open(Path(config.output.folder), fresh=fresh) as folder:
-        return _run(config, folder, console).until(until)
+    if until not in COMMANDS:
+        raise ConfigError(f"until is {until}; it must be one of {', '.join(COMMANDS)}")
+    loaded = load_config(config, overrides, work_dir=work_dir)
+    assert loaded.output.folder is not None
+    with RunFolder.open(Path(loaded.output.folder), fresh=fresh) as folder:
+        RunSteps(recipe_for(loaded), folder, console or Console.default()).run(COMMANDS[: COMMANDS.index(until) + 1])
+    written = until in ("postprocess", "evaluate")
+    report = folder.path / "report" / "report.html"
+    return RunResult(
+        folder.path,
+        tuple(sorted((folder.path / "synthetic").glob("synthetic*"))) if written else (),
+        report if until == "evaluate" and loaded.evaluate.enabled else None,
+    )
 
 
 def generate(
@@ -42,21 +79,55 @@ def generate(
     *,
     flows: int | None = None,
     metadata: str | Path | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    force: bool = False,
     console: Console | None = None,
 ) -> GenerationReport:
     """More data from the models of a finished run, repaired and written to one file.
 
     Args:
         run_folder: of a run whose models are trained.
-        output: the trace to write; its suffix says the format.
-        flows: distinct five-tuples, by default as many as the run's input has.
-        metadata: CSV or Parquet of the flows to make, instead (see `netshare.recipe.given_flows`); they keep their addresses,
-            whatever `addresses.prefixes` says.
-        seed: another seed gives another trace.
+        output: the file to write; its suffix says the format.
+        flows: distinct five-tuples (of time series: series), by default as many as the run's input has.
+        metadata: CSV or Parquet of the flows to make, instead (see `netshare.recipe.given_flows`); they keep their
+            addresses, whatever `addresses.prefixes` says.
+        seed: the same seed gives the same data; by default another one each time, which the returned report names.
+        force: replace the output where it exists; the run's input and its own files are never replaced.
+        console: where progress goes; by default into a notebook, and nowhere else.
 
     Raises:
-        RunFolderError, InputError: there are no trained models; the output cannot be written; `metadata` cannot be read.
+        RunFolderError, InputError: there are no trained models; the output cannot be written, is an input, or exists;
+            `metadata` cannot be read.
+    """
+    path, seed = Path(output), secrets.randbits(31) if seed is None else seed
+    with finished_run(run_folder, console) as steps:
+        recipe, prepared = steps.recipe, steps.prepared()
+        recipe.check_output(path, prepared)  # what cannot be written is refused before anything is drawn
+        check_output(path, inputs=_protected(steps, metadata), force=force)
+        given = None
+        if metadata is not None:
+            recipe = recipe_for(without_address_map(recipe.config))
+            given = recipe.read_given(metadata, prepared)
+        models = steps.models(prepared)
+        data, report = recipe.sample(prepared, models, count=flows, given=given, seed=seed, console=steps.console)
+        finished, _ = recipe.finish(data, prepared)
+        recipe.write(finished, prepared, path, seed=seed)
+    return report
+
+
+def _protected(steps: RunSteps, metadata: Any) -> list[Path]:
+    """The run's input and its own files, which nothing that is generated from it may replace."""
+    own = [path for path in steps.folder.path.rglob("*") if path.is_file()]
+    named = [Path(metadata)] if isinstance(metadata, str | Path) else []
+    return [*existing_files(steps.recipe.config.input.files), *own, *named]
+
+
+@contextmanager
+def finished_run(run_folder: str | Path, console: Console | None = None) -> Iterator[RunSteps]:
+    """The steps of a run whose models are trained, with its folder held by this process meanwhile.
+
+    Raises:
+        InputError: no trained models lie there.
     """
     path = Path(run_folder)
     if not (path / "models" / "stage.json").exists():
@@ -64,28 +135,5 @@ def generate(
             f"{path}: no trained models here; give the folder of a finished `netshare run` or `netshare train`"
         )
     with RunFolder.open(path) as folder:
-        config = Config.model_validate_json((path / "models" / "config.json").read_text())
-        return _run(config, folder, console).write_more(Path(output), flows=flows, metadata=metadata, seed=seed)
-
-
-@contextmanager
-def open_run(config: Config, path: Path) -> Iterator[Run]:
-    """The stages of a run whose folder exists, held by this process meanwhile."""
-    with RunFolder.open(path) as folder:
-        yield _run(config, folder, None)
-
-
-def _run(config: Config, folder: RunFolder, console: Console | None) -> Run:
-    if config.preset == "timeseries":
-        from netshare.run.series_run import SeriesRun
-
-        return SeriesRun(config, folder, console or Console.silent())
-    if config.privacy.enabled and config.privacy.method == "marginals":
-        from netshare.run.counts_run import MarginalRun
-
-        return MarginalRun(config, folder, console or Console.silent())
-    if config.privacy.enabled:
-        from netshare.run.gradients_run import PrivateRun
-
-        return PrivateRun(config, folder, console or Console.silent())
-    return Run(config, folder, console or Console.silent())
+        config = Config.model_validate_json((path / "models" / CONFIG).read_text())
+        yield RunSteps(recipe_for(config), folder, console or Console.default())

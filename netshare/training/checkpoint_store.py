@@ -1,4 +1,5 @@
-"""The actor beside the driver of a Ray run: keeps the workers' checkpoints in the run folder and passes reports on.
+"""The actor beside the driver of a Ray run: writes the trainers' checkpoints into the run folder, and passes their
+progress on to the driver.
 
 It is a module of its own, with few imports, so that its process stays small.
 """
@@ -13,33 +14,36 @@ from netshare.preprocess.atomic import write_piece
 from netshare.training.progress import Progress
 
 
-class Keeper:
-    """Holds the folder of models; `name` is a model's folder in it, file names are relative to that."""
+class CheckpointStore:
+    """Reads and writes files in the folder of models for actors on other nodes.
+
+    In all methods `name` is a model's folder within it, and file names are relative to that.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.reports: list[Progress] = []
+        self._progress: list[Progress] = []
 
     def fetch(self, name: str) -> dict[str, bytes]:
         """All files of a model's folder, by relative name."""
         root = self.folder / name
         return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
-    def keep(self, name: str, relative: str, piece: np.ndarray, begin: int, size: int) -> None:
+    def write(self, name: str, relative: str, piece: np.ndarray, begin: int, size: int) -> None:
         """Write the bytes (uint8[n]) from `begin` on of a file of `size` bytes; it appears once it is whole."""
         path = self.folder / name / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         write_piece(path, piece.data, begin=begin, size=size)
 
     def remove(self, name: str, relative: str) -> None:
-        """Remove a file that the worker removed."""
+        """Remove a file that the trainer removed."""
         (self.folder / name / relative).unlink(missing_ok=True)
 
-    def report(self, progress: Progress) -> None:
-        """Take a report from a worker."""
-        self.reports.append(progress)
+    def add_progress(self, progress: Progress) -> None:
+        """Add a trainer's report of where it stands."""
+        self._progress.append(progress)
 
-    def take_reports(self) -> list[Progress]:
+    def take_progress(self) -> list[Progress]:
         """The reports since the last call."""
-        taken, self.reports = self.reports, []
+        taken, self._progress = self._progress, []
         return taken

@@ -1,4 +1,4 @@
-"""What a training says of itself: a JSON-lines log and, from the same lines, TensorBoard event files.
+"""The log of a training: JSON lines and, from the same lines, TensorBoard event files.
 
 A line holds the step, the seconds trained so far and the losses (their mean since the line before). An interrupted
 training that goes on from a checkpoint first takes back the lines after it, so that the log holds every step once, and

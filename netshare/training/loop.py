@@ -4,7 +4,8 @@ One loop trains every generator. It can be killed at any moment: called again wi
 the last checkpoint and ends with the very weights, bit by bit, of a training that was never disturbed; called again
 after it has ended it returns at once what it has found.
 
-    result = train(generator, encoded, folder=Path("run/models/chunk-000"), steps=2000, seed=1, name="chunk-000")
+    plan = TrainingPlan(name="chunk-000", steps=2000, seed=1)
+    result = train(generator, encoded, Path("run/models/chunk-000"), plan)
     generator.load_sampling_weights(load_file(result.sampling))
 
 The folder then holds `sampling.safetensors` (what sampling needs), `training.safetensors` (what fine-tuning starts
@@ -38,12 +39,42 @@ RESULT = "result.json"
 REMEDY = "lower the generator's learning_rate, or check the data for columns that hardly vary"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How long a model is trained, from which seed, and how often that is written down.
+
+    name: of the model, for logs and messages ("chunk-003")
+    steps: optimisation steps; a generator may stop earlier
+    seed: seeds everything random in training
+    fingerprint: of data, settings, seed and initial weights; what a folder holds under another one is not used
+    retrain_metadata: learn P(metadata) anew and nothing else
+    checkpoint_seconds: at most so many seconds of work are lost in a kill
+    checkpoint_steps: if given, a checkpoint is also written every so many steps
+    log_every: steps between two lines of the log, and between two reports of the progress
+    threads: CPU threads; always set, since two processes that each take all cores slow one another down
+    """
+
+    name: str
+    steps: int
+    seed: int
+    fingerprint: str = ""
+    retrain_metadata: bool = False
+    checkpoint_seconds: float = 30.0
+    checkpoint_steps: int | None = None
+    log_every: int = 20
+    threads: int = 1
+
+
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training has come to.
+    """The outcome of a training.
 
-    `seconds` and `records` are over all sessions (work lost between a checkpoint and a kill is not counted), `losses`
-    are means over the last logged steps, `resumed` says how often the training was continued.
+    name: of the model
+    folder: where its files are
+    steps: optimisation steps made
+    seconds, records: of training and looked at, continued trainings added up (work lost in a kill is not counted)
+    losses: means over the last logged steps
+    resumed: how often the training was continued from a checkpoint
     """
 
     name: str
@@ -73,20 +104,12 @@ class TrainingResult:
 def train(
     generator: Generator,
     data: Encoded,
-    *,
     folder: Path,
-    steps: int,
-    seed: int,
-    name: str,
-    fingerprint: str = "",
+    plan: TrainingPlan,
+    *,
     initial_weights: dict[str, torch.Tensor] | None = None,
-    retrain_metadata: bool = False,
-    checkpoint_seconds: float = 30.0,
-    checkpoint_steps: int | None = None,
-    log_every: int = 20,
     progress: Callable[[Progress], None] | None = None,
     checkpointed: Callable[[], None] | None = None,
-    threads: int = 1,
 ) -> TrainingResult:
     """Train `generator` on `data`, going on from where an interrupted call with the same arguments was.
 
@@ -94,54 +117,48 @@ def train(
         generator: fresh, built for the schema of `data`.
         data: training series.
         folder: where checkpoints, logs, weights and the result go; made if it is not there.
-        steps: optimisation steps; a generator may stop earlier.
-        seed: seeds everything random in training.
-        name: of the model, for logs and messages (`"chunk-003"`).
-        fingerprint: of data, settings, seed and initial weights; whatever `folder` holds under another one is not used.
-        initial_weights: what `training_weights` of the seed model returned, to fine-tune from.
-        retrain_metadata: learn P(metadata) anew and nothing else; `initial_weights` are then those of the trained model,
-            as `sampling_weights` returned them.
-        checkpoint_seconds: at most so many seconds of work are lost in a kill.
-        checkpoint_steps: if given, also checkpoint every so many steps.
-        log_every: steps between two lines of the log, and between two calls of `progress`.
+        plan: how long to train, and how often to log and to write checkpoints.
+        initial_weights: what `training_weights` of the seed model returned, to fine-tune from; where only metadata are
+            retrained, what `sampling_weights` of the trained model returned.
         progress: called with the state of the training at every line of the log.
         checkpointed: called after every checkpoint, to bring `folder` to safety for instance.
-        threads: CPU threads; always set, since two processes that each take all cores slow one another down.
 
     Raises:
         TrainingError: the data cannot be learnt from, or a loss is not finite.
     """
-    found = read_result(folder, fingerprint)
+    found = read_result(folder, plan.fingerprint)
     if found is not None:
         generator.load_sampling_weights(load_weights(found.sampling))
         return found
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).unlink(missing_ok=True)
-    with _reproducible(generator.device, threads):
-        if retrain_metadata:
-            generator.prepare_metadata(data, seed=seed, steps=steps, weights=initial_weights or {})
+    with _reproducible(generator.device, plan.threads):
+        if plan.retrain_metadata:
+            generator.prepare_metadata(data, seed=plan.seed, steps=plan.steps, weights=initial_weights or {})
         else:
-            generator.prepare(data, seed=seed, steps=steps, initial_weights=initial_weights)
-        state = _resume(generator, folder, fingerprint) or _State()
+            generator.prepare(data, seed=plan.seed, steps=plan.steps, initial_weights=initial_weights)
+        state = _resume(generator, folder, plan.fingerprint) or _State()
         clock = _Clock(state.seconds)
         last_checkpoint = time.monotonic()
-        with closing(TrainingLog(folder, name, resume_step=generator.steps_done)) as log:
+        with closing(TrainingLog(folder, plan.name, resume_step=generator.steps_done)) as log:
             while not generator.done:
-                state.add(_checked_step(generator, name))
+                state.add(_checked_step(generator, plan.name))
                 state.seconds = clock.seconds
                 step = generator.steps_done
-                if step % log_every == 0 or generator.done:
+                if step % plan.log_every == 0 or generator.done:
                     losses = state.take_means()
                     log.write(step, seconds=state.seconds, values=losses)
                     if progress is not None:
-                        progress(_progress(name, step, step if generator.done else generator.most_steps, losses, state))
-                due = time.monotonic() - last_checkpoint >= checkpoint_seconds
-                if not generator.done and (due or (checkpoint_steps is not None and step % checkpoint_steps == 0)):
-                    _checkpoint(generator, folder, fingerprint, state)
+                        until = step if generator.done else generator.max_steps
+                        progress(_progress(plan.name, step, until, losses, state))
+                due = time.monotonic() - last_checkpoint >= plan.checkpoint_seconds
+                by_steps = plan.checkpoint_steps is not None and step % plan.checkpoint_steps == 0
+                if not generator.done and (due or by_steps):
+                    _checkpoint(generator, folder, plan.fingerprint, state)
                     if checkpointed is not None:
                         checkpointed()
                     last_checkpoint = time.monotonic()
-        return _finish(generator, folder, fingerprint, name, state)
+        return _finish(generator, folder, plan, state)
 
 
 def read_result(folder: Path, fingerprint: str) -> TrainingResult | None:
@@ -166,8 +183,8 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 @dataclass
 class _State:
-    """The trainer's own share of a checkpoint: counters, and since the last line of the log the sum of each loss and the
-    number of steps that told it (validation is not measured at each)."""
+    """The loop's own share of a checkpoint: counters, and since the last line of the log the sum of each loss and the
+    number of steps that reported it (validation losses are not measured at each step)."""
 
     seconds: float = 0.0
     records: int = 0
@@ -190,7 +207,7 @@ class _State:
 
 
 class _Clock:
-    """Seconds of training, those of earlier sessions included."""
+    """Seconds of training, those before the last checkpoint included."""
 
     def __init__(self, before: float) -> None:
         self._start = time.monotonic() - before
@@ -228,19 +245,21 @@ def _resume(generator: Generator, folder: Path, fingerprint: str) -> _State | No
     return state
 
 
-def _finish(generator: Generator, folder: Path, fingerprint: str, name: str, state: _State) -> TrainingResult:
+def _finish(generator: Generator, folder: Path, plan: TrainingPlan, state: _State) -> TrainingResult:
     """Write weights, then the result, which alone says that the weights are there; then the checkpoints can go."""
     result = TrainingResult(
-        name, folder, generator.steps_done, state.seconds, state.records, state.last_means, state.resumed
+        plan.name, folder, generator.steps_done, state.seconds, state.records, state.last_means, state.resumed
     )
     weights = generator.sampling_weights()
     for key, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise TrainingError(f"model {name}, step {generator.steps_done}: weights '{key}' are not finite; {REMEDY}")
+            raise TrainingError(
+                f"model {plan.name}, step {generator.steps_done}: weights '{key}' are not finite; {REMEDY}"
+            )
     save_tensors(result.sampling, weights)
     save_tensors(result.training, generator.training_weights())
     value: dict[str, Any] = {key: item for key, item in asdict(result).items() if key != "folder"}
-    value |= {"records_per_second": result.records_per_second, "fingerprint": fingerprint}
+    value |= {"records_per_second": result.records_per_second, "fingerprint": plan.fingerprint}
     write_text(folder / RESULT, json.dumps(value, indent=1))
     remove_checkpoints(folder)
     generator.load_sampling_weights(load_weights(result.sampling))

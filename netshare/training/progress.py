@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs; light to import, since every process that passes it on needs it."""
+"""The state of a running training, as it is reported; light to import, since every process that passes it on needs it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What every field encoding can do: say its columns, encode, decode, and be written as JSON.
+"""The interface of all field encodings.
 
-A field encoding is an immutable description of one field (`"src_port"`, `"length"`), made once by a `fit` class method
-and kept with the model: what encoded a trace also decodes the synthetic one. `bounds` says whether it holds constants
-that were measured on the data (refused under differential privacy) or only public ones.
+A field encoding turns the values of one field (`"src_port"`, `"length"`) into columns of numbers and back. It is an
+immutable object, made once by a class method such as `fit` and kept with the model, so that the encoding of the real
+trace also decodes the synthetic one. `bounds` is `"measured"` if it holds constants measured on the data, which
+differential privacy forbids, and `"public"` if all its constants are public or declared.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class FieldEncoding(ABC):
 
     @abstractmethod
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """float32[n, k] for natural values [n] (addresses: uint64[n, 2], tags: uint8[n, chunks]).
+        """float32[n, k], the columns for n values ([n]; addresses: uint64[n, 2]; tags: uint8[n, n_chunks]).
 
         Raises:
             FieldError: a value lies outside what this encoding can hold.
@@ -46,10 +47,13 @@ class FieldEncoding(ABC):
 
     @abstractmethod
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Natural values of float32[n, k]; any valid input gives valid values. `rng` serves what is drawn, if any."""
+        """The values that float32[n, k] stands for; `rng` makes the random choices of encodings that have some.
+
+        Any finite numbers give valid values of the field.
+        """
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """`values` with those that `encode` would refuse replaced by the nearest that it takes."""
+        """`values`, each that `encode` would refuse replaced by the nearest that it accepts."""
         return values
 
     def to_json(self) -> dict[str, Any]:
@@ -58,10 +62,10 @@ class FieldEncoding(ABC):
 
 
 def check_range(name: str, values: np.ndarray, low: int, high: int) -> None:
-    """Refuse values outside low..high.
+    """Check that values of field `name` lie within low..high.
 
     Raises:
-        FieldError: naming the field and the worst value.
+        FieldError: a value lies outside.
     """
     if len(values) == 0:
         return
@@ -74,7 +78,10 @@ def check_range(name: str, values: np.ndarray, low: int, high: int) -> None:
 
 
 def find(known: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of `values` in the sorted array `known`, and whether each is there (the position counts only then)."""
+    """The positions of `values` in the sorted array `known` (int64[n]), and whether each is in it (bool[n]).
+
+    The position of a value that is not in `known` is meaningless.
+    """
     if len(known) == 0:
         return np.zeros(len(values), np.int64), np.zeros(len(values), bool)
     position = np.minimum(np.searchsorted(known, values), len(known) - 1)
@@ -82,12 +89,12 @@ def find(known: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def nearest_of(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The member of the sorted, non-empty array `known` nearest to each of `values`, the lower of two."""
+    """[n]: the member of the sorted, non-empty array `known` nearest to each of `values`, the lower one of two."""
     above = np.clip(np.searchsorted(known, values), 1, max(len(known) - 1, 1))
     low, high = known[above - 1], known[np.minimum(above, len(known) - 1)]
     return np.where(values - low <= high - values, low, high)
 
 
 def category(column: np.ndarray, cardinality: int) -> np.ndarray:
-    """int64[n]: category indices of an encoded column, forced into 0..cardinality - 1."""
+    """int64[n]: the categories that an encoded column stands for, rounded and clipped to 0..cardinality - 1."""
     return np.clip(np.rint(column), 0, cardinality - 1).astype(np.int64)

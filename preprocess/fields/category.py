@@ -12,21 +12,24 @@ from netshare.preprocess.encoded import Column
 from netshare.preprocess.errors import FieldError
 from netshare.preprocess.fields.base import FieldEncoding, category, check_range, find, nearest_of
 
-EXACT_CAP = 512
-PORT_TOKENS = 1024
-PORT_TOKEN_COUNT = 3  # a port must be seen this often to have a token of its own
+MAX_EXACT_VALUES = 512  # values with a category of their own, where the user does not set `cap`
+MAX_PORT_TOKENS = 1024  # ports with a token of their own, where the user does not set `cap`
+MIN_PORT_COUNT = 3  # how often a port must occur to have a token of its own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(FieldEncoding):
-    """A field that has one value throughout: no column, restored at decoding; `value` may have several parts."""
+    """A field that has one value in all rows: it takes no column, and decoding restores the value.
+
+    value: a number, or a tuple for fields with several numbers a row (addresses, tags)
+    """
 
     kind: ClassVar[str] = "constant"
     value: int | float | tuple[int, ...]
 
     @classmethod
     def fit(cls, name: str, values: np.ndarray) -> Constant | None:
-        """The constant that all `values` are equal to (row by row), None if they differ or there are none."""
+        """The constant if all rows of `values` are equal; None if they differ or there are none."""
         if len(values) == 0 or not bool(np.all(values == values[:1])):
             return None
         return cls(name=name, value=_as_json(values[0]), bounds="measured")
@@ -53,10 +56,11 @@ class Constant(FieldEncoding):
 
 @dataclass(frozen=True, kw_only=True)
 class Exact(FieldEncoding):
-    """One category a value; with `other` (low, high) a last category for all other values of that range, which decodes
-    to a uniform draw among the unlisted ones.
+    """A category for each of some values, and perhaps a last category "other" for all values besides them.
 
-    values: sorted integers
+    values: the integers with a category of their own, ascending
+    other: None, or the least and greatest of the values that "other" stands for; it decodes to one of them that has no
+        category of its own, drawn uniformly
     """
 
     kind: ClassVar[str] = "exact"
@@ -70,9 +74,18 @@ class Exact(FieldEncoding):
 
     @classmethod
     def fit(
-        cls, name: str, values: np.ndarray, *, other: tuple[int, int], cap: int = EXACT_CAP, always_other: bool = False
+        cls,
+        name: str,
+        values: np.ndarray,
+        *,
+        other: tuple[int, int],
+        cap: int = MAX_EXACT_VALUES,
+        always_other: bool = False,
     ) -> Exact:
-        """The `cap` most frequent values; the category "other" only if some are left out, or `always_other`."""
+        """Categories for the `cap` most frequent values.
+
+        There is a category "other" for the range `other` if some values have no category, or with `always_other`.
+        """
         seen, counts = np.unique(values, return_counts=True)
         kept = np.sort(seen[np.argsort(-counts, kind="stable")[:cap]])
         complete = len(kept) == len(seen) and len(kept) > 0
@@ -81,7 +94,7 @@ class Exact(FieldEncoding):
 
     @classmethod
     def declared(cls, name: str, values: Sequence[int], *, other: tuple[int, int] | None = None) -> Exact:
-        """The given values; nothing is measured."""
+        """Categories for the given values; nothing is measured."""
         return cls(name=name, values=_as_ints(np.unique(np.asarray(values, np.int64))), other=other, bounds="public")
 
     def __post_init__(self) -> None:
@@ -108,7 +121,7 @@ class Exact(FieldEncoding):
         return position[:, None].astype(np.float32)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """Unlisted values become the nearest listed one, unless there is a category for them."""
+        """Where there is no category "other", values without a category become the nearest one with a category."""
         return values if self.other else nearest_of(np.asarray(self.values, np.int64), values.astype(np.int64))
 
     def decode(self, encoded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -127,10 +140,11 @@ class Exact(FieldEncoding):
 
 @dataclass(frozen=True, kw_only=True)
 class PortTokens(FieldEncoding):
-    """One token for each frequent port and one for all others, which the two gated columns spell out in bytes: every
-    port 0-65535 is encoded exactly.
+    """A token for each frequent port, and one for all other ports, whose two bytes are two further columns.
 
-    ports: sorted, those with a token of their own
+    Every port from 0 to 65,535 is encoded exactly. The columns of bytes are gated by the token.
+
+    ports: those with a token of their own, ascending
     """
 
     kind: ClassVar[str] = "port_tokens"
@@ -142,7 +156,9 @@ class PortTokens(FieldEncoding):
         return "tokens"
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray, *, cap: int = PORT_TOKENS, count: int = PORT_TOKEN_COUNT) -> PortTokens:
+    def fit(
+        cls, name: str, values: np.ndarray, *, cap: int = MAX_PORT_TOKENS, count: int = MIN_PORT_COUNT
+    ) -> PortTokens:
         """Tokens for the `cap` most frequent ports among those seen at least `count` times."""
         seen, counts = np.unique(values, return_counts=True)
         seen, counts = seen[counts >= count], counts[counts >= count]

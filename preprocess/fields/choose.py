@@ -13,7 +13,7 @@ import numpy as np
 
 from netshare.preprocess.errors import FieldError
 from netshare.preprocess.fields.base import FieldEncoding
-from netshare.preprocess.fields.category import EXACT_CAP, Constant, Exact, PortTokens
+from netshare.preprocess.fields.category import MAX_EXACT_VALUES, Constant, Exact, PortTokens
 from netshare.preprocess.fields.digits import Digits
 from netshare.preprocess.fields.embedding import Embedded
 from netshare.preprocess.fields.numeric import Numeric, NumericTokens
@@ -44,13 +44,13 @@ PUBLIC_MAXIMUM = {
     "vlan": 4095,  # IEEE 802.1Q: twelve bits
     "length": 2**32 - 1,
 }
-SMALL = (
+SMALL_FIELDS = (
     "ttl", "tos", "ip_flags", "tcp_flags", "tcp_header_length", "icmp_type", "icmp_code", "vlan", "direction",
     "starts_here", "continues", "continued",
 )  # fmt: skip
-PORTS = ("src_port", "dst_port")
-DURATIONS = ("span", "interarrival", "duration")
-DURATION_SHARE = 0.002  # scaling at decoding blurs lesser spikes anyway, and fewer tokens are learnt better
+PORT_FIELDS = ("src_port", "dst_port")
+DURATION_FIELDS = ("span", "interarrival", "duration")
+DURATION_SPIKE_SHARE = 0.002  # scaling at decoding blurs lesser spikes anyway, and fewer tokens are learnt better
 NOT_RESERVED_PORTS = (1024, 65535)  # RFC 6335, section 6: user and dynamic ports
 
 USUAL_PROTOCOLS = (1, 2, 6, 17, 41, 47, 50, 51, 58, 89, 103, 112, 132)
@@ -112,7 +112,7 @@ def split_choice(name: str, choice: Choice) -> tuple[str, dict[str, Any]]:
     options.pop("encoding", None)
     if encoding not in OPTIONS:
         raise FieldError(f"field {name}: unknown encoding {encoding!r}; choose one of {', '.join(OPTIONS)}")
-    allowed = {"values", "cap"} if encoding == "tokens" and name in PORTS else OPTIONS[encoding]
+    allowed = {"values", "cap"} if encoding == "tokens" and name in PORT_FIELDS else OPTIONS[encoding]
     unknown = sorted(set(options) - allowed)
     if unknown:
         possible = ", ".join(sorted(allowed)) or "none"
@@ -135,11 +135,11 @@ def default_choice(name: str, style: Style, *, chunk_width: int, is_category: bo
         return choice if style == "autoregressive" else {**choice, "minimum": 0, "atoms": False}
     if name == "span" and style == "gan":
         return {"encoding": "log1p", "maximum": chunk_width - 1, "atoms": [0]}
-    if name in DURATIONS and style == "autoregressive":
-        return {"encoding": "tokens", "share": DURATION_SHARE, "cap": 128}
+    if name in DURATION_FIELDS and style == "autoregressive":
+        return {"encoding": "tokens", "share": DURATION_SPIKE_SHARE, "cap": 128}
     if dtype.kind == "f":
         return "linear"
-    return defaults.get(name) or defaults["small" if name in SMALL else "numeric"]
+    return defaults.get(name) or defaults["small" if name in SMALL_FIELDS else "numeric"]
 
 
 def public_choice(name: str, style: Style, *, chunk_width: int) -> Choice:
@@ -174,7 +174,7 @@ def public_choice(name: str, style: Style, *, chunk_width: int) -> Choice:
             return {"encoding": scale, "maximum": 65535, spikes: USUAL_LENGTHS}  # RFC 791, 3.1
         case "tcp_window" | "fragment_offset":
             return {"encoding": scale, "maximum": PUBLIC_MAXIMUM[name], spikes: [0]}
-        case _ if name in SMALL:
+        case _ if name in SMALL_FIELDS:
             return {"encoding": "exact", "values": "all"}
     raise FieldError(f"field {name}: nothing public is known of it; declare its maximum and atoms, or its values")
 
@@ -201,12 +201,12 @@ def fit_field(
                 raise FieldError(f"field {name}: no public maximum, so no {encoding}; choose log1p or tokens")
             return Digits(name=name, maximum=top, width=1 if encoding == "bits" else 8)
         case "ip2vec":
-            if name not in (*PORTS, "protocol"):
+            if name not in (*PORT_FIELDS, "protocol"):
                 raise FieldError(f"field {name}: ip2vec knows ports and protocols only; choose another encoding")
             return Embedded.of(name, ip2vec or IP2Vec.load_default())
         case "onehot" | "exact":
             return _exact(name, values, top, labels, options)
-        case "tokens" if name in PORTS:
+        case "tokens" if name in PORT_FIELDS:
             if "values" in options:
                 return PortTokens.declared(name, options["values"])
             return PortTokens.fit(name, values, **options)
@@ -242,9 +242,9 @@ def _exact(name: str, values: np.ndarray, top: int | None, labels: int | None, o
         if top is None:
             raise FieldError(f"field {name}: no public maximum, so not all its values can be listed")
         return Exact.declared(name, range(top + 1))
-    is_port = name in PORTS
+    is_port = name in PORT_FIELDS
     highest = top if top is not None else max(int(values.max(initial=0)), 0)
     other = NOT_RESERVED_PORTS if is_port else (0, min(highest, 2**20))
     if declared is not None:
         return Exact.declared(name, declared, other=other)
-    return Exact.fit(name, values, other=other, always_other=is_port, cap=options.get("cap", EXACT_CAP))
+    return Exact.fit(name, values, other=other, always_other=is_port, cap=options.get("cap", MAX_EXACT_VALUES))

@@ -1,4 +1,4 @@
-"""Fit the encodings of a table's fields, one after the other: constants first, addresses after the version."""
+"""Choose and fit the encodings of a table's fields: the user's choice, a constant, or the style's default."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from netshare.preprocess.trace import CATEGORY_COLUMNS
 
 
 class FieldFitter:
-    """Fits fields of one table (all chunks together); `ip_version` must come before the addresses.
+    """Fits the encodings of one table's fields (all chunks together); `ip_version` must come before the addresses.
 
-    chosen: what the user chose, by field
-    constants: whether a field of one value that is not in `chosen` takes no column
-    public: whether defaults measure nothing
+    chosen: the encodings that the user chose, by field
+    public: whether defaults are those that measure nothing; fields with one value then take columns like any other
     """
 
     def __init__(
@@ -38,11 +37,10 @@ class FieldFitter:
         style: Style,
         chosen: Mapping[str, Choice],
         ip2vec: IP2Vec | None,
-        constants: bool,
         public: bool,
     ) -> None:
         self.table, self.style, self.chosen, self.ip2vec = table, style, chosen, ip2vec
-        self.constants, self.public = constants, public
+        self.public = public
         self.columns = {**table.metadata, **table.measurements}
         self.version: FieldEncoding | None = None
 
@@ -52,7 +50,7 @@ class FieldFitter:
         encoding: FieldEncoding
         if name == "chunk_tags" and values.shape[1] == 1:
             encoding = Constant(name=name, value=(1,))  # all records are in the only chunk: nothing to learn or measure
-        elif self.constants and name not in self.chosen and (constant := Constant.fit(name, values)):
+        elif not self.public and name not in self.chosen and (constant := Constant.fit(name, values)):
             encoding = constant
         elif name == "ip_version":
             encoding = self._fit_version(values)
@@ -95,7 +93,11 @@ class FieldFitter:
 
 
 def natural_values(name: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The values of a field: a column, or the two halves of an address as uint64[n, 2]."""
+    """The values of a field: a column, or the two halves of an address as uint64[n, 2].
+
+    Raises:
+        FieldError: the columns lack the field.
+    """
     if name in ("src_ip", "dst_ip"):
         side = name.removesuffix("_ip")
         return np.stack([natural_values(f"{side}_hi", columns), natural_values(f"{side}_lo", columns)], axis=1)

@@ -1,9 +1,9 @@
 """Counters, sizes and times: a number in [0, 1] on a linear, logarithmic or quantile scale, with atoms; or tokens.
 
-An *atom* is a value that carries so much probability mass of its own (a zero interarrival time, a 1500-byte packet)
-that a continuous column would smear it. Atoms have a categorical column; all other values are its last category and
-carry a continuous column that counts only there. *Tokens*, for models that generate by sampling categories, go further:
-every frequent value has a token, the others fall into bins with a residual that says where in the bin they lie.
+An *atom* is a value so frequent (an interarrival time of 0, a packet of 1,500 bytes) that a continuous column would
+smear it. A categorical column holds the atom; its last category stands for all other values, which a continuous column
+holds. *Tokens* are for models that generate categories: every frequent value, a *spike*, has a token; the other values
+are cut into bins, each of which has a token, and a continuous column, the residual, says where in the bin they lie.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from netshare.preprocess.encoded import Column
 from netshare.preprocess.errors import FieldError
 from netshare.preprocess.fields.base import Bounds, FieldEncoding, category, check_range, find, nearest_of
 
-ATOM_MASS = 0.01
-QUANTILES = 1001
-SPIKE_CAP = 512
-SPIKE_SHARE = 1e-4  # of all values, and at least SPIKE_COUNT of them
-SPIKE_COUNT = 3
-QUANTILE_BINS = 40
-LOG_BINS = 24
+MIN_ATOM_SHARE = 0.01  # of all values, that an atom must have
+QUANTILES = 1001  # knots of the quantile scale
+MAX_SPIKES = 512
+MIN_SPIKE_SHARE = 1e-4  # of all values, that a spike must have, ...
+MIN_SPIKE_COUNT = 3  # ... and how often it must occur
+QUANTILE_BINS = 40  # of tokens: bins of about equally many values, ...
+LOG_BINS = 24  # ... and edges at regular distances in the logarithm, which cut the widest of these bins again
 
 Scale = Literal["linear", "log1p", "quantile"]
 
@@ -67,12 +67,21 @@ class Numeric(FieldEncoding):
         minimum: float | None = None,
         maximum: float | None = None,
     ) -> Numeric:
-        """Measure what is not given: with `maximum` and a list of (or no) atoms nothing is, unless by quantiles.
+        """Measure the constants that are not given.
+
+        Nothing is measured if `maximum` is given and `atoms` is a list or False, unless the scale is by quantiles; the
+        minimum is then 0 by default.
 
         Args:
+            name: of the field.
             values: integers or floats; not negative on the log1p scale.
-            atoms: True to find values that hold at least 1% of the mass (0 always, where present), a list to declare
-                them, False for none.
+            scale: of the continuous column.
+            atoms: True to find them (at least 1% of the values, and 0 wherever it occurs), a list to declare them, False
+                for none.
+            minimum, maximum: of the values that are no atoms.
+
+        Raises:
+            FieldError: there are negative values on the log1p scale.
         """
         measured = atoms is True or maximum is None or scale == "quantile"
         kept = _heavy_values(values) if atoms is True else np.asarray(sorted(atoms or ()), values.dtype)
@@ -129,7 +138,7 @@ class Numeric(FieldEncoding):
         return encoded
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """Values beyond the bounds that are no atoms move to the bound; where there are only atoms, to one of them."""
+        """Values that are no atoms, clipped to minimum..maximum; where there are only atoms, the nearest of them."""
         atoms = np.asarray(self.atoms, values.dtype)
         if self.minimum is None or self.maximum is None:
             return nearest_of(atoms, values)
@@ -170,10 +179,11 @@ class Numeric(FieldEncoding):
 
 @dataclass(frozen=True, kw_only=True)
 class NumericTokens(FieldEncoding):
-    """Integers as tokens: one for each spike, one for each bin; a bin has a residual in [0, 1), uniform over the bin.
+    """Integers as tokens: one for each spike and one for each bin, with a residual in [0, 1] for the place in the bin.
 
-    The residual places the middle of the integer's cell in the bin, on a logarithmic (or linear) scale: decoding the
-    residuals 0 to 1 gives every integer of the bin and none outside it.
+    An integer x stands for the interval from x to x + 1. The residual is the middle of that interval on a scale, by
+    default logarithmic, on which the bin reaches from 0 to 1. So residuals from 0 to 1 decode to all integers of the bin
+    and to none outside it.
 
     spikes: sorted values with a token of their own, tokens 0 to len(spikes) - 1
     edges: sorted; bin i holds the integers edges[i] <= x < edges[i + 1] that are no spikes
@@ -190,20 +200,23 @@ class NumericTokens(FieldEncoding):
         name: str,
         values: np.ndarray,
         *,
-        cap: int = SPIKE_CAP,
-        share: float = SPIKE_SHARE,
+        cap: int = MAX_SPIKES,
+        share: float = MIN_SPIKE_SHARE,
         spikes: Sequence[int] | None = None,
         maximum: int | None = None,
     ) -> NumericTokens:
-        """Measure spikes and bins (by quantiles, the widest cut again on the log scale); with `maximum` and `spikes`
-        given, bins are logarithmic up to there and nothing is measured.
+        """Measure spikes and bins.
+
+        Bins hold about equally many values each; those that are wide are cut again at regular distances in the
+        logarithm. With `spikes` and `maximum` nothing is measured, and 64 bins are regular in the logarithm.
 
         Args:
-            values: integers.
-            cap: spikes at most.
-            share: of all values, that a spike must have at least (and at least 3 of them).
+            name: of the field.
+            values: integers, not negative.
+            cap: the largest number of spikes.
+            share: the smallest share of all values that a spike must have; it must also occur 3 times.
             spikes: declares the spikes.
-            maximum: declares the largest value, counts only together with `spikes`.
+            maximum: declares the largest value; it has an effect only together with `spikes`.
 
         Raises:
             FieldError: there are negative values.
@@ -221,7 +234,7 @@ class NumericTokens(FieldEncoding):
 
     @classmethod
     def equal_bins(cls, name: str, maximum: int, bins: int = 64) -> NumericTokens:
-        """Bins of equal width over 0..maximum, no spikes; nothing is measured."""
+        """`bins` bins of equal width over 0..maximum and no spikes; nothing is measured."""
         edges = [(maximum + 1) * i // bins for i in range(bins + 1)]
         return cls(name=name, spikes=(), edges=tuple(sorted(set(edges))), scale="linear")
 
@@ -262,7 +275,7 @@ class NumericTokens(FieldEncoding):
         return encoded
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """Values beyond the bins that are no spikes move to the outer bin, or where there are no bins to a spike."""
+        """Values that are no spikes, clipped to the range of the bins; where there are no bins, the nearest spike."""
         values, spikes = values.astype(np.int64), np.asarray(self.spikes, np.int64)
         if self.bins == 0:
             return nearest_of(spikes, values)
@@ -296,14 +309,15 @@ class NumericTokens(FieldEncoding):
 
 
 def _heavy_values(values: np.ndarray) -> np.ndarray:
-    """Sorted values that hold at least ATOM_MASS of all, and 0 if present."""
+    """Values that occur twice or more and make up at least MIN_ATOM_SHARE of all, and 0 if it occurs; ascending."""
     seen, counts = np.unique(values, return_counts=True)
-    return seen[((counts >= ATOM_MASS * len(values)) & (counts > 1)) | (seen == 0)]
+    return seen[((counts >= MIN_ATOM_SHARE * len(values)) & (counts > 1)) | (seen == 0)]
 
 
 def _frequent_values(values: np.ndarray, cap: int, share: float) -> np.ndarray:
+    """The at most `cap` most frequent values that are spikes, ascending; 0 is one wherever it occurs."""
     seen, counts = np.unique(values, return_counts=True)
-    often = (counts >= max(SPIKE_COUNT, share * len(values))) | (seen == 0)
+    often = (counts >= max(MIN_SPIKE_COUNT, share * len(values))) | (seen == 0)
     seen, counts = seen[often], np.where(seen[often] == 0, len(values) + 1, counts[often])
     return np.sort(seen[np.argsort(-counts, kind="stable")[:cap]])
 

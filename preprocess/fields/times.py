@@ -1,4 +1,4 @@
-"""Times within a series: in whole units of the trace's resolution, and interarrivals that add up to the span."""
+"""Interarrival times of a series: rounded to the trace's resolution, and changed to add up to the series' span."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 
 
 def series_totals(gaps: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """int64[n_series]: what the gaps (int64[n_records]) of each series add up to."""
+    """int64[n_series]: the sum of each series' interarrival times (int64[n_records])."""
     return np.add.reduceat(gaps, offsets[:-1]) if len(gaps) else np.zeros(0, np.int64)
 
 
 def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Interarrival times fitted series by series so that they add up to `span` exactly.
+    """Interarrival times changed, series by series, so that they add up to `span` exactly.
 
-    Most gaps are right as drawn, and it is the few long ones that make or miss the span; so the gaps are not scaled.
-    Where they fall short of the span, the longest gap takes the difference; where they exceed it, the longest are cut
-    to one level, the highest that fits.
+    They are not scaled: most are right as generated, and the few long ones make up the span. Where their sum is too
+    small, the longest one is lengthened by the difference. Where it is too large, the longest ones are cut to a common
+    level, the highest at which the sum does not exceed the span.
 
     Args:
         interarrival: int64[n_records], at least 0; what stands at a series' first record is ignored.
@@ -23,7 +23,8 @@ def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.nda
         offsets: int64[n_series + 1]
 
     Returns:
-        int64[n_records], 0 at first records; evenly spread where all are 0 and the span is not.
+        int64[n_records], 0 at first records; equal within a series whose interarrival times are all 0 but whose span is
+        not.
     """
     if len(interarrival) == 0:
         return interarrival.astype(np.int64)
@@ -44,8 +45,8 @@ def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.nda
 
 
 def _level(ascending: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """float64[n_series]: the height at which gaps (in ascending order within each series) are cut to fit the span; the
-    longest gap where they fit as they are."""
+    """float64[n_series]: the level to which gaps (ascending within each series) are cut so that their sum fits the span;
+    the longest gap where the sum fits without a cut."""
     lengths, first = np.diff(offsets), offsets[:-1]
     series = np.repeat(np.arange(len(lengths)), lengths)
     before = np.cumsum(ascending) - ascending
@@ -59,5 +60,5 @@ def _level(ascending: np.ndarray, span: np.ndarray, offsets: np.ndarray) -> np.n
 
 
 def round_to_unit(values: np.ndarray, unit: int) -> np.ndarray:
-    """int64: `values` in whole `unit`s, to the nearest."""
+    """int64: how many units the values are, rounded to the nearest whole number."""
     return (values + unit // 2) // unit

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-MOST_GROUPS = 4096  # beyond, the rows have little in common and one tree over all dimensions serves better
+MAX_GROUPS = 4096  # beyond, the rows have little in common and one tree over all dimensions serves better
 BLOCK = 4096  # queries at a time
 
 
@@ -20,7 +20,7 @@ class NearestRow:
     def __init__(self, vectors: np.ndarray) -> None:
         table = vectors.astype(np.float64)
         shared, group, size = np.unique(table[:, :-2], axis=0, return_inverse=True, return_counts=True)
-        self._tree = cKDTree(table, leafsize=128) if len(shared) > MOST_GROUPS else None
+        self._tree = cKDTree(table, leafsize=128) if len(shared) > MAX_GROUPS else None
         self._lone_rows = np.flatnonzero(size[group] == 1)
         self._lone = table[self._lone_rows]
         self._groups: list[tuple[np.ndarray, np.ndarray, cKDTree]] = []

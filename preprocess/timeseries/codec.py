@@ -37,11 +37,11 @@ from netshare.preprocess.fields.choose import fit_field
 from netshare.preprocess.timeseries.folding import best_fold, fold_records, unfold_records
 from netshare.preprocess.timeseries.table import STEP, Layout, TimeSeries
 
-LEVELS_DIFFER = 3.0  # 95th over 5th percentile of the series' greatest sizes, from which they are normalised
-HEAVY_TAIL = 20.0  # whole range over interquartile range, from which a GAN is given quantiles
+MIN_LEVEL_RATIO = 3.0  # 95th over 5th percentile of the series' greatest sizes, from which they are normalised
+MIN_TAIL_RATIO = 20.0  # whole range over interquartile range, from which a GAN is given quantiles
 TOKEN_SPIKES = 128
 LARGEST_ROUNDED = 1e9  # beyond, six decimal places are more than float64 has
-LAST = "records_in_last_row"
+RECORDS_IN_LAST_ROW = "records_in_last_row"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class SeriesCodec:
     def __post_init__(self) -> None:
         metadata = [column for part in self.metadata for column in part.columns()]
         if self.fold > 1 and self.fixed_length is None:
-            metadata.append(Column(LAST, LAST, "categorical", self.fold))
+            metadata.append(Column(RECORDS_IN_LAST_ROW, RECORDS_IN_LAST_ROW, "categorical", self.fold))
         single = [column for part in self.measurements for column in part.columns()]
         folded = [_slot(column, k) for k in range(self.fold) for column in single] if self.fold > 1 else single
         object.__setattr__(self, "schema", Schema(tuple(metadata), tuple(folded), -(-self.max_length // self.fold)))
@@ -289,7 +289,7 @@ def _normalized(series: TimeSeries, wanted: bool | None) -> list[Normalized]:
         if bool((least == greatest).all()):
             continue
         size = np.maximum(np.abs(least), np.abs(greatest)).astype(np.float64)
-        differ = np.quantile(size, 0.95) > LEVELS_DIFFER * np.quantile(size, 0.05)
+        differ = np.quantile(size, 0.95) > MIN_LEVEL_RATIO * np.quantile(size, 0.05)
         if wanted or differ:
             low, high = float(values.min()), float(values.max())
             found.append(Normalized(name, low, high, relative=low >= 0))
@@ -332,7 +332,7 @@ def _default(name: str, values: np.ndarray, style: Style, texts: tuple[str, ...]
 
 def _is_heavy(values: np.ndarray) -> bool:
     low, high = np.quantile(values, [0.25, 0.75])
-    return bool(np.ptp(values) > HEAVY_TAIL * max(high - low, 1e-300))
+    return bool(np.ptp(values) > MIN_TAIL_RATIO * max(high - low, 1e-300))
 
 
 def _encode(parts: tuple[FieldEncoding, ...], columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:

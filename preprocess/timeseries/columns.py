@@ -16,8 +16,8 @@ import pandas as pd
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.timeseries.table import ColumnKind
 
-MOST_CATEGORIES = 4096
-LARGEST_WHOLE = 2.0**53  # beyond, float64 does not hold every integer
+MAX_CATEGORIES = 4096
+LARGEST_EXACT_INTEGER = 2.0**53  # beyond, float64 does not hold every integer
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def fill_measurement(column: TypedColumn, offsets: np.ndarray) -> np.ndarray:
 
 def _categorical(name: str, values: pd.Series, path: str) -> TypedColumn:
     codes, found = pd.factorize(values.astype(object).where(values.notna(), None).map(_text), sort=True)
-    if len(found) > MOST_CATEGORIES:
+    if len(found) > MAX_CATEGORIES:
         raise InputError(
-            f"{path}: column {name} holds {len(found):,} distinct texts, at most {MOST_CATEGORIES:,} can be categories; "
+            f"{path}: column {name} holds {len(found):,} distinct texts, at most {MAX_CATEGORIES:,} can be categories; "
             "name it series.key if it names the series, or leave it out by series.ignore"
         )
     texts = tuple(str(text) for text in found)
@@ -111,9 +111,9 @@ def _number(name: str, values: pd.Series, declared: ColumnKind | None, path: str
     numbers = values.to_numpy(np.float64, na_value=np.nan)
     numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     known = numbers[~np.isnan(numbers)]
-    whole = bool(np.all(known == np.rint(known))) and bool(np.all(np.abs(known) <= LARGEST_WHOLE))
+    whole = bool(np.all(known == np.rint(known))) and bool(np.all(np.abs(known) <= LARGEST_EXACT_INTEGER))
     if declared == "integer" and not whole:
-        worst = known[(known != np.rint(known)) | (np.abs(known) > LARGEST_WHOLE)][0]
+        worst = known[(known != np.rint(known)) | (np.abs(known) > LARGEST_EXACT_INTEGER)][0]
         raise InputError(f"{path}: column {name} is declared integer, but holds {worst}; declare it continuous")
     written_whole = pd.api.types.is_integer_dtype(values.dtype) or (len(known) < len(numbers) and len(known) > 0)
     kind = declared or ("integer" if whole and written_whole else "continuous")

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.timeseries.table import TimeSeries
 
-MOST_ROWS = 100  # encoded records of the longest series, where a season does not say otherwise
-SEASONS = 4  # that series must last for one to be looked for
+MAX_ENCODED_RECORDS = 100  # encoded records of the longest series, where a season does not say otherwise
+MIN_SEASONS = 4  # that series must last for one to be looked for
 LONGEST_SEASON = 31
-CLEAR_SEASON = 0.1  # how much the autocorrelation at a season's lag stands out over that of its neighbours
-NEARLY = 0.7
-SERIES_LOOKED_AT = 500
+MIN_PROMINENCE = 0.1  # how much the autocorrelation at a season's lag stands out over that of its neighbours
+SEASON_TOLERANCE = 0.7
+SERIES_SAMPLED = 500
 
 
 def best_fold(series: TimeSeries) -> int:
     """Records in an encoded record: the season of series that have one, else what makes at most 100 of the longest."""
     longest = int(series.lengths.max())
     season = _season(series)
-    if season and longest / season <= 2 * MOST_ROWS:
+    if season and longest / season <= 2 * MAX_ENCODED_RECORDS:
         return season
-    return -(-longest // MOST_ROWS)
+    return -(-longest // MAX_ENCODED_RECORDS)
 
 
 def fold_records(values: np.ndarray, offsets: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,7 +41,7 @@ def fold_records(values: np.ndarray, offsets: np.ndarray, fold: int) -> tuple[np
     """
     lengths = np.diff(offsets)
     rows = -(-lengths // fold)
-    ends = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+    ends = offsets_of(rows)
     owner = np.repeat(np.arange(len(lengths)), rows)
     first = (np.arange(ends[-1]) - ends[owner]) * fold
     within = np.minimum(first[:, None] + np.arange(fold), lengths[owner, None] - 1)
@@ -54,7 +55,7 @@ def unfold_records(
     """The inverse of `fold_records`: records [n_records, k] and their offsets."""
     rows = np.diff(offsets)
     lengths = (rows - 1) * fold + last
-    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ends = offsets_of(lengths)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     place = (np.arange(ends[-1]) - ends[owner]) + offsets[owner] * fold
     return values.reshape(len(values) * fold, -1)[place], ends
@@ -62,12 +63,12 @@ def unfold_records(
 
 def _season(series: TimeSeries) -> int | None:
     """The lag up to 31 at which the autocorrelation of numbers stands out most, None if at none."""
-    clearest, season = CLEAR_SEASON, None
-    longest = min(LONGEST_SEASON, int(series.lengths.max()) // SEASONS)
-    long = np.flatnonzero(series.lengths >= SEASONS * 2)
+    clearest, season = MIN_PROMINENCE, None
+    longest = min(LONGEST_SEASON, int(series.lengths.max()) // MIN_SEASONS)
+    long = np.flatnonzero(series.lengths >= MIN_SEASONS * 2)
     if longest < 2 or not len(long):
         return None
-    some = series.take(np.sort(np.random.default_rng(0).permutation(long)[:SERIES_LOOKED_AT]))
+    some = series.take(np.sort(np.random.default_rng(0).permutation(long)[:SERIES_SAMPLED]))
     for name, values in some.measurements.items():
         if series.kinds[name] == "categorical":
             continue
@@ -77,7 +78,10 @@ def _season(series: TimeSeries) -> int | None:
         stands_out = np.nan_to_num(stands_out, nan=-1.0)
         best = float(stands_out.max())
         if best > clearest:
-            clearest, season = best, int(inner[np.argmax(stands_out >= NEARLY * best)])  # a season, not twice it
+            clearest, season = (
+                best,
+                int(inner[np.argmax(stands_out >= SEASON_TOLERANCE * best)]),
+            )  # a season, not twice it
     return season
 
 

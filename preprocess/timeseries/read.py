@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES, open_contents
 from netshare.preprocess.readers.registry import recognise
@@ -30,7 +31,7 @@ from netshare.preprocess.timeseries.order import order_columns, order_numbers
 from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
 from netshare.preprocess.timeseries.three_arrays import read_three_arrays
 
-FEWEST_NUMBERED = 3  # columns numbered through that are taken for one measurement without being told
+MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement without being told
 _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
 
 
@@ -129,7 +130,7 @@ class _Table:
         codes, found = pd.factorize(frame[self.key])
         sorting = np.lexsort((numbers, codes)) if numbers is not None else np.argsort(codes, kind="stable")
         frame, codes = frame.iloc[sorting], codes[sorting]
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(found)))]).astype(np.int64)
+        offsets = offsets_of(np.bincount(codes, minlength=len(found)))
         metadata, measurements = self._long_columns(frame, codes, offsets)
         ordered: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
         if numbers is not None and self.order is not None:
@@ -155,7 +156,7 @@ class _Table:
         some = np.asarray(present.any(axis=1))
         kept = self._with_records(some)
         inside = (np.arange(width) < lengths[:, None]) & some[:, None]
-        offsets = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64)
+        offsets = offsets_of(lengths[kept])
         columns = {
             name: _whole_where_written_so(
                 pd.Series(values.reshape(len(frame), width)[inside]).infer_objects(), frame[families[name]]
@@ -185,7 +186,7 @@ class _Table:
         flat = {name: pa.compute.list_flatten(table.column(name)).to_pandas() for name in lists}
         others = [name for name in table.column_names if name not in lists and name != self.key]
         frame = table.drop_columns(lists).to_pandas() if others or self.key else pd.DataFrame(index=range(len(first)))
-        offsets = np.concatenate([[0], np.cumsum(first[kept])]).astype(np.int64)
+        offsets = offsets_of(first[kept])
         return self._series(
             frame.iloc[kept], self._chosen_metadata(others), flat, offsets, ({}, {}), {"form": "list"}
         )  # fmt: skip
@@ -329,7 +330,7 @@ def _families(
     for name, by_number in numbered.items():
         if measurements is not None and name not in measurements:
             continue
-        least = 1 if measurements is not None else FEWEST_NUMBERED
+        least = 1 if measurements is not None else MIN_NUMBERED_COLUMNS
         if len(by_number) >= least and max(by_number) - min(by_number) + 1 == len(by_number):
             families[name] = [by_number[i] for i in sorted(by_number)]
     return families

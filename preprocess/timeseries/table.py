@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from netshare.preprocess.atomic import atomic_file
 from netshare.preprocess.errors import FieldError, InputError
+from netshare.preprocess.ragged import Ragged, offsets_of
 
 ColumnKind = Literal["categorical", "integer", "continuous"]
 Form = Literal["long", "wide", "list", "arrays"]
@@ -52,54 +53,26 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class TimeSeries:
+class TimeSeries(Ragged[dict[str, np.ndarray]]):
     """Ragged series with metadata.
 
     metadata: arrays [n_series]; measurements: arrays [n_records], the series one after another
     offsets: int64[n_series + 1]; every series has at least one record
     kinds: of every column; integers are int64, continuous ones float64, categories int32 codes
     categories: the texts of each categorical column
+    layout: how the file that they were read from lays them out
     notes: one line each on what was left out or filled in at reading
     """
 
-    metadata: dict[str, np.ndarray]
-    measurements: dict[str, np.ndarray]
-    offsets: np.ndarray
     kinds: dict[str, ColumnKind]
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
     layout: Layout = Layout()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        for name, values in self.metadata.items():
-            if len(values) != len(self):
-                raise FieldError(f"metadata {name} has {len(values)} values for {len(self)} series")
-        for name, values in self.measurements.items():
-            if len(values) != self.offsets[-1]:
-                raise FieldError(f"measurement {name} has {len(values)} values for {self.offsets[-1]} records")
+        super().__post_init__()
         if twice := sorted(set(self.metadata) & set(self.measurements)):
             raise FieldError(f"{twice[0]} is both metadata and a measurement; rename one of them")
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64[n_series]: records of each series."""
-        return np.diff(self.offsets)
-
-    def take(self, index: np.ndarray) -> TimeSeries:
-        """The series that `index` (int positions) selects, in its order."""
-        index = np.asarray(index, np.int64)
-        lengths = self.lengths[index]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return replace(
-            self,
-            metadata={name: values[index] for name, values in self.metadata.items()},
-            measurements={name: values[rows] for name, values in self.measurements.items()},
-            offsets=offsets,
-        )
 
     def texts(self, name: str) -> np.ndarray:
         """object[n]: the values of a categorical column as texts."""
@@ -166,7 +139,7 @@ def load_series(path: Path) -> TimeSeries:
     try:
         table = pq.read_table(path).combine_chunks()
         meaning = json.loads(table.schema.metadata[_KEY])
-        offsets = np.concatenate([[0], np.cumsum(table.column("length").to_numpy())]).astype(np.int64)
+        offsets = offsets_of(table.column("length").to_numpy())
         return TimeSeries(
             {name: _plain(table.column(f"m.{name}")) for name in meaning["metadata"]},
             {name: _flat(table.column(f"r.{name}")) for name in meaning["measurements"]},

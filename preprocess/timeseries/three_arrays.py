@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from netshare.preprocess.errors import InputError
+from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.timeseries.table import ColumnKind, Layout, TimeSeries
 
 ARRAYS = ("data_feature", "data_attribute", "data_gen_flag")
@@ -57,7 +58,7 @@ def read_three_arrays(path: Path) -> TimeSeries:
     return TimeSeries(
         metadata,
         values,
-        np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
+        offsets_of(lengths[some]),
         kinds | more_kinds,
         categories | more_categories,
         Layout(form="arrays", file_format="npz", descriptions=said),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.tcp.notes import tcp_notes
 from netshare.postprocess import broken_conventions, packet_plan, repair, write_trace
 from netshare.postprocess.headers import PacketPlan, plan_packets
-from netshare.postprocess.tcp_numbers import reflected
+from netshare.postprocess.tcp_numbers import clamped_running_value
 from netshare.preprocess.readers.read import read_trace
 from netshare.preprocess.trace import Trace
 from tests.postprocess.conversations import (
@@ -193,7 +193,7 @@ def missed(trace: Trace, plan: PacketPlan) -> list[str]:
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 9), st.booleans()), min_size=1, max_size=60))
-def test_reflected_is_a_walk_between_two_bounds(steps: list[tuple[int, int, bool]]):
+def test_a_running_value_is_a_walk_between_two_bounds(steps: list[tuple[int, int, bool]]):
     least = np.array([low for low, _, _ in steps])
     most = least + [width for _, width, _ in steps]
     group = np.cumsum([begins for *_, begins in steps])
@@ -201,7 +201,7 @@ def test_reflected_is_a_walk_between_two_bounds(steps: list[tuple[int, int, bool
     for row in range(len(steps)):
         same = row and group[row] == group[row - 1]
         walked.append(int(min(most[row], max(least[row], walked[-1])) if same else least[row]))
-    assert reflected(least, most, group).tolist() == walked
+    assert clamped_running_value(least, most, group).tolist() == walked
 
 
 def test_tshark_misses_nothing_in_disorderly_streams(tmp_path: Path):
@@ -244,7 +244,7 @@ def assert_nothing_missed(trace: Trace, folder: Path) -> None:
 def test_numbers_do_not_depend_on_how_many_conversations_are_planned_at_a_time(monkeypatch: pytest.MonkeyPatch):
     trace, _ = repair(disorderly_streams(np.arange(8000, 8100), segments=30, seed=5))
     whole = plan_packets(trace)
-    monkeypatch.setattr(packet_plan, "_BLOCK", 200)
+    monkeypatch.setattr(packet_plan, "_SEGMENTS_PER_BLOCK", 200)
     assert len(list(packet_plan._whole_conversations(trace))) > 3
     parts = plan_packets(trace)
     for name in ("sequence", "acknowledgement", "service"):

@@ -23,7 +23,7 @@ def series(starts: np.ndarray, lengths: np.ndarray, gaps: np.ndarray, width: int
     gaps[offsets[:-1]] = 0
     span = np.add.reduceat(gaps, offsets[:-1])
     return SeriesTable(
-        "packet", {"start": starts.astype(np.int64), "span": span}, {"interarrival": gaps}, offsets, width
+        {"start": starts.astype(np.int64), "span": span}, {"interarrival": gaps}, offsets, "packet", width
     )
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.evaluation.flows import group_by_flow
 from netshare.postprocess.rules import (
     MAX_IP_LENGTH,
     first_octet,
@@ -30,6 +29,7 @@ from netshare.postprocess.rules import (
     minimum_length,
     port_protocol_violation,
 )
+from netshare.preprocess.flows import group_flows_by_hash
 from netshare.preprocess.trace import Trace
 
 
@@ -81,9 +81,9 @@ def bytes_fit_packets(trace: Trace) -> np.ndarray:
     if trace.kind == "flow":
         floor = trace["packets"] * minimum_packet(trace)
         return (trace["bytes"] >= floor) & (trace["bytes"] <= trace["packets"] * MAX_IP_LENGTH)
-    flows = group_by_flow(trace)
-    total = flows.total(trace["length"])
-    return (total >= flows.total(minimum_packet(trace))) & (total <= flows.sizes * MAX_IP_LENGTH)
+    flows = group_flows_by_hash(trace)
+    total = flows.totals(trace["length"])
+    return (total >= flows.totals(minimum_packet(trace))) & (total <= flows.lengths * MAX_IP_LENGTH)
 
 
 def ports_fit_protocol(trace: Trace) -> np.ndarray:

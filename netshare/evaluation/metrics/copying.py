@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, five_tuple_keys, hash_columns, source_keys
+from netshare.preprocess.hashing import destination_hashes, five_tuple_hashes, hash_columns, source_hashes
 from netshare.preprocess.trace import Trace
 
 NOT_CONTENT = ("time", "epoch", "ip_id")  # when, where from, and a counter that synthetic packets get at writing
@@ -74,9 +74,9 @@ def copy_shares(train: Trace, synthetic: Trace, holdout: Trace, holdout_train: T
 
 
 def _things(trace: Trace, columns: list[str]) -> dict[str, np.ndarray]:
-    source, destination = source_keys(trace), destination_keys(trace)
+    source, destination = source_hashes(trace), destination_hashes(trace)
     return {
-        "five-tuples": np.unique(five_tuple_keys(trace)),
+        "five-tuples": np.unique(five_tuple_hashes(trace)),
         "(source, destination, port) triples": np.unique(hash_columns([source, destination, trace["dst_port"]])),
         "hosts": np.unique(np.concatenate([source, destination])),
         "records": hash_columns([trace[name] for name in columns]),

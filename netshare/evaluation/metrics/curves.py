@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from netshare.evaluation.metrics.distances import popularity
-from netshare.evaluation.metrics.fields import FieldSpec, TimeFrame
+from netshare.evaluation.metrics.fields import FieldSpec
+from netshare.evaluation.metrics.measures import TimeFrame
 from netshare.preprocess.protocols import protocol_name
 from netshare.preprocess.trace import Kind
 

@@ -1,4 +1,4 @@
-"""What is compared: the fields of packet and flow traces, how each is taken from a trace, and which distance it gets.
+"""The fields that packet and flow traces are compared by: how each is taken from a trace, and which distances it gets.
 
 Abbreviations in brackets are those of the NetShare paper (section 6): SA, DA source and destination address, SP, DP
 ports, PR protocol, PS packet size, PAT packet arrival time, FS flow size, TS, TD flow start and duration, PKT, BYT
@@ -10,104 +10,220 @@ microseconds, because the logarithmic distance resolves values above its unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 
-from netshare.evaluation.flows import destination_keys, group_by_flow, source_keys
-from netshare.evaluation.metrics import distances
+from netshare.evaluation.metrics.measures import (
+    EMD,
+    EMD_OF_LOG,
+    JSD,
+    JSD_OF_RANKS,
+    JSD_OF_SIZES,
+    JSD_OF_TIMES,
+    PAPER_EMD,
+    PAPER_JSD,
+    PAPER_JSD_OF_RANKS,
+    SHARE,
+    Measure,
+    TimeFrame,
+)
+from netshare.preprocess.flows import Flows, group_flows_by_hash
+from netshare.preprocess.hashing import destination_hashes, source_hashes
 from netshare.preprocess.protocols import TCP
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind, Trace
 
-Measure = Literal["jsd", "jsd_rank", "jsd_bins", "jsd_time", "emd", "emd_log", "share"]
 
-TIME_BINS = 100  # of the real traces' common time span
+@dataclass(frozen=True)
+class TraceView:
+    """A trace with its flows and the time frame, as the fields are taken from it; everything is computed once."""
 
-MEASURE_TEXT: dict[Measure, str] = {
-    "jsd": "JSD, values",
-    "jsd_rank": "JSD, popularity ranks",
-    "jsd_bins": "JSD, bins 1, 2, 3-4, 5-8 ...",
-    "jsd_time": f"JSD, {TIME_BINS} time bins",
-    "emd": "EMD / std",
-    "emd_log": "EMD of log / std",
-    "share": "difference of shares",
-}
+    trace: Trace
+    frame: TimeFrame
+
+    @cached_property
+    def flows(self) -> Flows:
+        """The trace's records by five-tuple."""
+        return group_flows_by_hash(self.trace)
+
+    @cached_property
+    def flow_of_record(self) -> np.ndarray:
+        """int64[n_records]: the flow of each record."""
+        return self.flows.of_record
+
+    @cached_property
+    def is_tcp(self) -> np.ndarray:
+        """bool[n_records]."""
+        return self.trace["protocol"] == TCP
+
+    @cached_property
+    def has_packets(self) -> np.ndarray:
+        """bool[n_records] of a flow trace."""
+        return self.trace["packets"] > 0
+
+    @cached_property
+    def milliseconds(self) -> np.ndarray:
+        """float64[n_records]: time since the frame's start."""
+        return (self.trace["time"] - self.frame.start) / 1e6
+
+    @cached_property
+    def time_bin(self) -> np.ndarray:
+        """int64[n_records]: the time bin of each record; those outside the frame count in the first or last one."""
+        edges = self.frame.edges
+        inside = np.clip(self.milliseconds, edges[0], edges[-1])
+        return np.clip(np.searchsorted(edges, inside, "right") - 1, 0, len(edges) - 2)
+
+    def rate(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """float64[TIME_BINS]: records in each time bin, each counted as often as float64[n_records] says."""
+        return np.bincount(self.time_bin, weights, minlength=len(self.frame.edges) - 1).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """A field that is compared: `measures` are ours, `paper` is the one that the papers use for it (if they use it).
+    """A field that is compared.
 
-    `name` is a key of what `extract` returns; `of` says what one value stands for.
+    name: the key of its values in what `extract` returns, and the report's `field`
+    title: as people read it
+    of: what one value stands for
+    measures: our distances of it
+    take: a trace's values of it
+    flow_of: the flow that each of these values belongs to; None where the values are sums over time bins
+    paper: the distance that the papers use for it, if they use it
+    unit: of the values
     """
 
     name: str
     title: str
     of: str
     measures: tuple[Measure, ...]
-    paper: Literal["jsd", "jsd_rank", "emd"] | None = None
+    take: Callable[[TraceView], np.ndarray]
+    flow_of: Callable[[TraceView], np.ndarray] | None
+    paper: Measure | None = None
     unit: str = ""
 
 
-@dataclass(frozen=True)
-class TimeFrame:
-    """The real traces' common time span, ns since the Unix epoch; times are counted from its start."""
+def _column(name: str) -> Callable[[TraceView], np.ndarray]:
+    return lambda view: view.trace[name]
 
-    start: int
-    end: int
 
-    @property
-    def edges(self) -> np.ndarray:
-        """float64[TIME_BINS + 1] (ms from the start): borders of the time bins."""
-        return np.linspace(0, max((self.end - self.start) / 1e6, 1e-6), TIME_BINS + 1)
+def _of_record(view: TraceView) -> np.ndarray:
+    return view.flow_of_record
+
+
+def _of_flow(view: TraceView) -> np.ndarray:
+    return np.arange(len(view.flows))
+
+
+def _of_gap(view: TraceView) -> np.ndarray:
+    return np.repeat(np.arange(len(view.flows)), view.flows.lengths - 1)
+
+
+def _tcp_flags(view: TraceView) -> np.ndarray:
+    return view.trace["tcp_flags"][view.is_tcp]
+
+
+def _of_tcp_record(view: TraceView) -> np.ndarray:
+    return view.flow_of_record[view.is_tcp]
+
+
+def _bytes_per_packet(view: TraceView) -> np.ndarray:
+    return view.trace["bytes"][view.has_packets] / view.trace["packets"][view.has_packets]
+
+
+def _milliseconds(view: TraceView) -> np.ndarray:
+    return view.milliseconds
+
+
+def _rate(view: TraceView) -> np.ndarray:
+    return view.rate()
+
+
+def _sizes(view: TraceView) -> np.ndarray:
+    return view.flows.lengths
+
+
+def _repeats(view: TraceView) -> np.ndarray:
+    return view.flows.lengths > 1
+
+
+def _interarrival(view: TraceView) -> np.ndarray:
+    return view.flows.interarrivals(view.trace["time"]) / 1e3
 
 
 _FIVE_TUPLE_FIELDS = (
-    FieldSpec("src_address", "Source address [SA]", "record", ("jsd", "jsd_rank"), "jsd_rank"),
-    FieldSpec("dst_address", "Destination address [DA]", "record", ("jsd", "jsd_rank"), "jsd_rank"),
-    FieldSpec("src_port", "Source port [SP]", "record", ("jsd",), "jsd"),
-    FieldSpec("dst_port", "Destination port [DP]", "record", ("jsd",), "jsd"),
-    FieldSpec("protocol", "Protocol [PR]", "record", ("jsd",), "jsd"),
-)
+    FieldSpec(
+        "src_address", "Source address [SA]", "record", (JSD, JSD_OF_RANKS),
+        lambda view: source_hashes(view.trace), _of_record, PAPER_JSD_OF_RANKS,
+    ),
+    FieldSpec(
+        "dst_address", "Destination address [DA]", "record", (JSD, JSD_OF_RANKS),
+        lambda view: destination_hashes(view.trace), _of_record, PAPER_JSD_OF_RANKS,
+    ),
+    FieldSpec("src_port", "Source port [SP]", "record", (JSD,), _column("src_port"), _of_record, PAPER_JSD),
+    FieldSpec("dst_port", "Destination port [DP]", "record", (JSD,), _column("dst_port"), _of_record, PAPER_JSD),
+    FieldSpec("protocol", "Protocol [PR]", "record", (JSD,), _column("protocol"), _of_record, PAPER_JSD),
+)  # fmt: skip
 
 PACKET_FIELDS: tuple[FieldSpec, ...] = (
     *_FIVE_TUPLE_FIELDS,
-    FieldSpec("length", "Packet size [PS]", "packet", ("jsd", "emd"), "emd", "bytes"),
-    FieldSpec("ttl", "TTL or hop limit", "packet", ("jsd",)),
-    FieldSpec("tcp_flags", "TCP flags", "TCP packet", ("jsd",)),
-    FieldSpec("time", "Arrival time [PAT]", "packet", ("jsd_time", "emd"), "emd", "ms"),
-    FieldSpec("rate", "Packets a time bin", "time bin", ("emd_log",), None, "packets"),
-    FieldSpec("flow_size", "Packets a flow [FS]", "flow", ("jsd_bins", "emd_log"), "emd", "packets"),
-    FieldSpec("repeats", "Flows with more than one packet", "flow", ("share",)),
-    FieldSpec("interarrival", "Interarrival time within a flow", "packet but a flow's first", ("emd_log",), None, "µs"),
-    FieldSpec("flow_duration", "Flow duration", "flow", ("emd_log",), None, "µs"),
-    FieldSpec("flow_volume", "Bytes a flow", "flow", ("emd_log",), None, "bytes"),
-)
+    FieldSpec("length", "Packet size [PS]", "packet", (JSD, EMD), _column("length"), _of_record, PAPER_EMD, "bytes"),
+    FieldSpec("ttl", "TTL or hop limit", "packet", (JSD,), _column("ttl"), _of_record),
+    FieldSpec("tcp_flags", "TCP flags", "TCP packet", (JSD,), _tcp_flags, _of_tcp_record),
+    FieldSpec(
+        "time", "Arrival time [PAT]", "packet", (JSD_OF_TIMES, EMD), _milliseconds, _of_record, PAPER_EMD, "ms"
+    ),
+    FieldSpec("rate", "Packets a time bin", "time bin", (EMD_OF_LOG,), _rate, None, None, "packets"),
+    FieldSpec(
+        "flow_size", "Packets a flow [FS]", "flow", (JSD_OF_SIZES, EMD_OF_LOG), _sizes, _of_flow, PAPER_EMD, "packets"
+    ),
+    FieldSpec("repeats", "Flows with more than one packet", "flow", (SHARE,), _repeats, _of_flow),
+    FieldSpec(
+        "interarrival", "Interarrival time within a flow", "packet but a flow's first", (EMD_OF_LOG,),
+        _interarrival, _of_gap, None, "µs",
+    ),
+    FieldSpec(
+        "flow_duration", "Flow duration", "flow", (EMD_OF_LOG,),
+        lambda view: view.flows.durations(view.trace["time"]) / 1e3, _of_flow, None, "µs",
+    ),
+    FieldSpec(
+        "flow_volume", "Bytes a flow", "flow", (EMD_OF_LOG,),
+        lambda view: view.flows.totals(view.trace["length"]), _of_flow, None, "bytes",
+    ),
+)  # fmt: skip
 
 FLOW_FIELDS: tuple[FieldSpec, ...] = (
     *_FIVE_TUPLE_FIELDS,
-    FieldSpec("time", "Start time [TS]", "record", ("jsd_time", "emd"), "emd", "ms"),
-    FieldSpec("rate", "Records a time bin", "time bin", ("emd_log",), None, "records"),
-    FieldSpec("duration", "Duration [TD]", "record", ("emd_log",), "emd", "ms"),
-    FieldSpec("packets", "Packets [PKT]", "record", ("jsd_bins", "emd_log"), "emd", "packets"),
-    FieldSpec("bytes", "Bytes [BYT]", "record", ("emd_log",), "emd", "bytes"),
-    FieldSpec("bytes_per_packet", "Bytes a packet", "record with packets", ("emd",), None, "bytes"),
-    FieldSpec("tcp_flags", "TCP flags", "TCP record", ("jsd",)),
-    FieldSpec("flow_size", "Records a five-tuple", "five-tuple", ("jsd_bins", "emd_log"), None, "records"),
-    FieldSpec("repeats", "Five-tuples with more than one record", "five-tuple", ("share",)),
+    FieldSpec("time", "Start time [TS]", "record", (JSD_OF_TIMES, EMD), _milliseconds, _of_record, PAPER_EMD, "ms"),
+    FieldSpec("rate", "Records a time bin", "time bin", (EMD_OF_LOG,), _rate, None, None, "records"),
     FieldSpec(
-        "interarrival",
-        "Time between starts, same five-tuple",
-        "record but a five-tuple's first",
-        ("emd_log",),
-        None,
-        "µs",
+        "duration", "Duration [TD]", "record", (EMD_OF_LOG,),
+        lambda view: view.trace["duration"] / 1e6, _of_record, PAPER_EMD, "ms",
     ),
-    FieldSpec("label", "Label", "record", ("jsd",)),
-    FieldSpec("attack_type", "Attack type", "record", ("jsd",)),
-)
+    FieldSpec(
+        "packets", "Packets [PKT]", "record", (JSD_OF_SIZES, EMD_OF_LOG),
+        _column("packets"), _of_record, PAPER_EMD, "packets",
+    ),
+    FieldSpec("bytes", "Bytes [BYT]", "record", (EMD_OF_LOG,), _column("bytes"), _of_record, PAPER_EMD, "bytes"),
+    FieldSpec(
+        "bytes_per_packet", "Bytes a packet", "record with packets", (EMD,),
+        _bytes_per_packet, lambda view: view.flow_of_record[view.has_packets], None, "bytes",
+    ),
+    FieldSpec("tcp_flags", "TCP flags", "TCP record", (JSD,), _tcp_flags, _of_tcp_record),
+    FieldSpec(
+        "flow_size", "Records a five-tuple", "five-tuple", (JSD_OF_SIZES, EMD_OF_LOG), _sizes, _of_flow, None, "records"
+    ),
+    FieldSpec("repeats", "Five-tuples with more than one record", "five-tuple", (SHARE,), _repeats, _of_flow),
+    FieldSpec(
+        "interarrival", "Time between starts, same five-tuple", "record but a five-tuple's first", (EMD_OF_LOG,),
+        _interarrival, _of_gap, None, "µs",
+    ),
+    FieldSpec("label", "Label", "record", (JSD,), _column("label"), _of_record),
+    FieldSpec("attack_type", "Attack type", "record", (JSD,), _column("attack_type"), _of_record),
+)  # fmt: skip
+
+_OPTIONAL = ("tcp_flags", *CATEGORY_COLUMNS)  # columns that a trace may lack, and the fields of the same names
 
 
 def fields_of(kind: Kind) -> tuple[FieldSpec, ...]:
@@ -115,61 +231,10 @@ def fields_of(kind: Kind) -> tuple[FieldSpec, ...]:
     return PACKET_FIELDS if kind == "packet" else FLOW_FIELDS
 
 
-def extract(trace: Trace, frame: TimeFrame) -> dict[str, np.ndarray]:
+def extract(view: TraceView) -> dict[str, np.ndarray]:
     """The values of every field of a trace, by `FieldSpec.name`; optional fields that the trace lacks are left out."""
-    flows = group_by_flow(trace)
-    time = trace["time"]
-    milliseconds = (time - frame.start) / 1e6
-    sizes = flows.sizes
-    counts = np.histogram(np.clip(milliseconds, frame.edges[0], frame.edges[-1]), frame.edges)[0]
-    values: dict[str, np.ndarray] = {
-        "src_address": source_keys(trace),
-        "dst_address": destination_keys(trace),
-        "src_port": trace["src_port"],
-        "dst_port": trace["dst_port"],
-        "protocol": trace["protocol"],
-        "time": milliseconds,
-        "rate": counts.astype(np.float64),
-        "flow_size": sizes,
-        "repeats": sizes > 1,
-        "interarrival": flows.interarrivals(time) / 1e3,
-    }
-    if "tcp_flags" in trace:
-        values["tcp_flags"] = trace["tcp_flags"][trace["protocol"] == TCP]
-    if trace.kind == "packet":
-        values["length"] = trace["length"]
-        values["ttl"] = trace["ttl"]
-        values["flow_duration"] = flows.durations(time) / 1e3
-        values["flow_volume"] = flows.total(trace["length"])
-        return values
-    with_packets = trace["packets"] > 0
-    values["duration"] = trace["duration"] / 1e6
-    values["packets"] = trace["packets"]
-    values["bytes"] = trace["bytes"]
-    values["bytes_per_packet"] = trace["bytes"][with_packets] / trace["packets"][with_packets]
-    values.update({name: trace[name] for name in CATEGORY_COLUMNS if name in trace})
-    return values
-
-
-def measure(name: Measure, sample: np.ndarray, reference: np.ndarray, frame: TimeFrame) -> float:
-    """One of our distances of `sample` to `reference`."""
-    if name == "jsd_time":
-        return distances.jsd_of_histograms(sample, reference, frame.edges)
-    return {
-        "jsd": distances.jsd_of_values,
-        "jsd_rank": distances.jsd_of_ranks,
-        "jsd_bins": distances.jsd_of_coarse_sizes,
-        "emd": distances.earth_mover_normalised,
-        "emd_log": distances.earth_mover_log,
-        "share": distances.share_difference,
-    }[name](sample, reference)
-
-
-def paper_measure(name: Literal["jsd", "jsd_rank", "emd"], sample: np.ndarray, reference: np.ndarray) -> float:
-    """The papers' distance: JSD in nats, or the raw earth mover's distance."""
-    if name == "emd":
-        return distances.earth_mover(sample, reference)
-    return (distances.jsd_of_ranks if name == "jsd_rank" else distances.jsd_of_values)(sample, reference, np.e)
+    specs = fields_of(view.trace.kind)
+    return {spec.name: spec.take(view) for spec in specs if spec.name not in _OPTIONAL or spec.name in view.trace}
 
 
 def with_common_categories(traces: Sequence[Trace]) -> tuple[list[Trace], dict[str, tuple[str, ...]]]:

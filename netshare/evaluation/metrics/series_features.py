@@ -8,6 +8,7 @@ each class (Wasserstein-1). Beside them stand single values and each series' mid
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -24,14 +25,13 @@ MOST_PAIRS = 6
 DAY = 86_400_000_000_000  # ns
 HEAVY_TAIL = 20.0  # whole range over interquartile range: then distances are taken of logarithms
 
-Measure = Literal["jsd", "emd", "emd_log", "curve", "classes"]
-MEASURE_TEXT: dict[Measure, str] = {
-    "jsd": "JSD, bits",
-    "emd": "EMD, standard deviations",
-    "emd_log": "EMD of log, standard deviations",
-    "curve": "root mean square difference",
-    "classes": "EMD of log by class",
-}
+
+@dataclass(frozen=True)
+class SeriesMeasure:
+    """How far apart two sets of series lie in one feature: the distance's name, and `(sample, reference)` -> distance."""
+
+    text: str
+    distance: Callable[[Feature, Feature], float]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,34 @@ class Feature:
     name: str
     title: str
     of: Literal["series", "record", "lag"]
-    measure: Measure
+    measure: SeriesMeasure
     values: np.ndarray
     classes: np.ndarray | None = None
+
+
+def _difference_of_curves(sample: Feature, reference: Feature) -> float:
+    return float(np.sqrt(np.nanmean((sample.values - reference.values) ** 2)))
+
+
+def _by_class(sample: Feature, reference: Feature) -> float:
+    """Mean over classes, weighted by their share in the reference; a class that is missing counts as 1 deviation."""
+    assert sample.classes is not None and reference.classes is not None
+    total = weight = 0.0
+    for code in np.unique(reference.classes):
+        real = reference.values[reference.classes == code]
+        own = sample.values[sample.classes == code]
+        if len(real) < LEAST_IN_CLASS:
+            continue
+        total += len(real) * (earth_mover_log(own, real) if len(own) else 1.0)
+        weight += len(real)
+    return total / weight if weight else 0.0
+
+
+JSD = SeriesMeasure("JSD, bits", lambda s, r: jsd_of_values(s.values, r.values))
+EMD = SeriesMeasure("EMD, standard deviations", lambda s, r: earth_mover_normalised(s.values, r.values))
+EMD_OF_LOG = SeriesMeasure("EMD of log, standard deviations", lambda s, r: earth_mover_log(s.values, r.values))
+CURVE = SeriesMeasure("root mean square difference", _difference_of_curves)
+BY_CLASS = SeriesMeasure("EMD of log by class", _by_class)
 
 
 def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]:
@@ -59,39 +84,24 @@ def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]
             unit = DAY if reference.layout.order_kind == "time" else 1
             own, real = (own - real.min()) / unit, (real - real.min()) / unit
         if name in categorical:
-            found.append(Feature(name, name, "series", "jsd", own))
+            found.append(Feature(name, name, "series", JSD, own))
         elif len(np.unique(real)) > 1 or len(np.unique(own)) > 1:
             title = f"Start ({'days' if unit > 1 else name})" if name.endswith(START) else name
             found.append(_number(name, title, "series", own, real))
     for one, other in list(combinations(categorical, 2))[:MOST_PAIRS]:
         joint = series.metadata[one].astype(np.int64) * 2**20 + series.metadata[other]
-        found.append(Feature(f"{one} x {other}", f"{one} and {other} together", "series", "jsd", joint))
+        found.append(Feature(f"{one} x {other}", f"{one} and {other} together", "series", JSD, joint))
     numeric = [n for n, v in reference.measurements.items() if reference.kinds[n] != "categorical" and np.ptp(v) > 0]
     for name in reference.measurements:
         if name in numeric:
             found += _measurement(name, series, reference, categorical)
         elif reference.kinds[name] == "categorical":
-            found.append(Feature(name, name, "record", "jsd", series.measurements[name]))
+            found.append(Feature(name, name, "record", JSD, series.measurements[name]))
     for one, other in list(combinations(numeric, 2))[:MOST_PAIRS]:
         values = correlations(series.measurements[one], series.measurements[other], series.offsets)
         title = f"Correlation: {one}, {other}"
-        found.append(Feature(f"correlation {one} {other}", title, "series", "emd", values))
+        found.append(Feature(f"correlation {one} {other}", title, "series", EMD, values))
     return {feature.name: feature for feature in found}
-
-
-def distance(sample: Feature, reference: Feature) -> float:
-    """How far two sets of series lie apart in one feature; 0 for equal ones."""
-    match sample.measure:
-        case "jsd":
-            return jsd_of_values(sample.values, reference.values)
-        case "emd":
-            return earth_mover_normalised(sample.values, reference.values)
-        case "emd_log":
-            return earth_mover_log(sample.values, reference.values)
-        case "curve":
-            return float(np.sqrt(np.nanmean((sample.values - reference.values) ** 2)))
-        case "classes":
-            return _by_class(sample, reference)
 
 
 def with_common_categories(sets: list[TimeSeries]) -> list[TimeSeries]:
@@ -138,13 +148,13 @@ def _measurement(name: str, series: TimeSeries, reference: TimeSeries, categoric
     lags = int(reference.lengths.max()) - 1
     if lags > 1:
         curve = mean_autocorrelation(own, series.offsets, lags)
-        found.append(Feature(f"{name} autocorrelation", f"Autocorrelation of {name}", "lag", "curve", curve))
+        found.append(Feature(f"{name} autocorrelation", f"Autocorrelation of {name}", "lag", CURVE, curve))
     totals = np.add.reduceat(own, series.offsets[:-1])
     for column in categorical:
         if 1 < len(reference.categories[column]) <= MOST_CLASSES and bool((real >= 0).all()):
             title = f"Total {name} of a series by {column}"
             found.append(
-                Feature(f"{name} total by {column}", title, "series", "classes", totals, series.metadata[column])
+                Feature(f"{name} total by {column}", title, "series", BY_CLASS, totals, series.metadata[column])
             )
     return found
 
@@ -157,18 +167,4 @@ def _levels(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
 def _number(name: str, title: str, of: Literal["series", "record"], own: np.ndarray, real: np.ndarray) -> Feature:
     low, high = np.quantile(real, [0.25, 0.75])
     heavy = bool((real >= 0).all()) and bool(np.ptp(real) > HEAVY_TAIL * (high - low)) and len(np.unique(real)) > 2
-    return Feature(name, title, of, "emd_log" if heavy else "emd", own)
-
-
-def _by_class(sample: Feature, reference: Feature) -> float:
-    """Mean over classes, weighted by their share in the reference; a class that is missing counts as 1 deviation."""
-    assert sample.classes is not None and reference.classes is not None
-    total = weight = 0.0
-    for code in np.unique(reference.classes):
-        real = reference.values[reference.classes == code]
-        own = sample.values[sample.classes == code]
-        if len(real) < LEAST_IN_CLASS:
-            continue
-        total += len(real) * (earth_mover_log(own, real) if len(own) else 1.0)
-        weight += len(real)
-    return total / weight if weight else 0.0
+    return Feature(name, title, of, EMD_OF_LOG if heavy else EMD, own)

@@ -6,17 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from netshare.evaluation.intervals import interval_text, share_interval
-from netshare.evaluation.report import Report, percent
+from netshare.evaluation.figures.findings import percent
+from netshare.evaluation.figures.trace import TraceFigures
+from netshare.evaluation.metrics.intervals import Bounds, interval_text, share_interval
+from netshare.evaluation.metrics.plugins import PluginResults
 from netshare.preprocess.atomic import write_text
 
 
-def write_markdown(report: Report, path: Path | str) -> None:
+def write_markdown(report: TraceFigures, path: Path | str) -> None:
     """Write the tables to a file, atomically."""
     write_text(Path(path), to_markdown(report))
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: TraceFigures) -> str:
     """All tables, each under a heading."""
     roles = list(report.consistency)
     passed = zip(*report.consistency.values(), strict=True)
@@ -55,11 +57,24 @@ def to_markdown(report: Report) -> str:
             ["test", *(head for role in roles for head in (role, "95%", "of"))],
             ([each[0].test, *(cell for r in each for cell in _share(r.passed, r.tested))] for each in passed),
         ),
+        *_plugins(report.plugins),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
-def _within(interval: tuple[float, float] | None, form: str = ".2f") -> str:
+def _plugins(plugins: PluginResults) -> list[str]:
+    """A heading with the plugins' figures, and a line for each that failed; nothing without any."""
+    rows = [
+        [p.label, f"{p.synthetic:.4g}", _within(p.interval, ".4g"), f"{p.floor:.4g}", _within(p.floor_interval, ".4g"),
+         "lower" if p.lower_is_better else "higher", p.distribution]
+        for p in plugins.figures
+    ]  # fmt: skip
+    heads = ["metric", "S against B", "95%", "A against B", "95%", "better is", "from"]
+    found = [_table(heads, rows)] if rows else []
+    return ["## Plugins", *found, *(failure.line for failure in plugins.failures)] if plugins else []
+
+
+def _within(interval: Bounds | None, form: str = ".2f") -> str:
     return "" if interval is None else interval_text(interval, form)
 
 

@@ -7,10 +7,19 @@ from html import escape
 from pathlib import Path
 from textwrap import shorten
 
-from netshare.evaluation.render.html import ROLE_NAMES, charts, distance_table, legend, page, section, verdict_cards
-from netshare.evaluation.render.html_tasks import task_section
+from netshare.evaluation.figures.series import SeriesFigures
+from netshare.evaluation.render.html_page import (
+    ROLE_NAMES,
+    charts,
+    distance_table,
+    legend,
+    page,
+    plugin_section,
+    section,
+    verdict_cards,
+)
+from netshare.evaluation.render.html_sections import task_section
 from netshare.evaluation.render.svg import draw_ratios
-from netshare.evaluation.series_report import SeriesReport
 from netshare.preprocess.atomic import write_text
 
 LONGEST_NAME = 40  # characters beside the chart of ratios
@@ -24,8 +33,13 @@ _PRIVACY = (
 )
 
 
-def write_series_html(report: SeriesReport, path: Path | str) -> None:
+def write_series_html(report: SeriesFigures, path: Path | str) -> None:
     """Write the report as one self-contained HTML file, atomically."""
+    write_text(Path(path), to_series_html(report))
+
+
+def to_series_html(report: SeriesFigures) -> str:
+    """The whole page."""
     sizes = "; ".join(f"{ROLE_NAMES[r]}: {s.records:,} records, {s.flows:,} series" for r, s in report.sizes.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*report.notes, _PRIVACY))
     ratios: list[tuple[str, float, float | None]] = [
@@ -41,16 +55,17 @@ def write_series_html(report: SeriesReport, path: Path | str) -> None:
         ),
         section("Distributions and autocorrelation", charts(report.charts, legend(report.sizes))),
         task_section(report.neighbours, legend(report.sizes)),
+        plugin_section(report.plugins),
         f"<section><details><summary>Settings and training</summary><pre>{_settings(report)}</pre></details></section>",
     ]
-    write_text(Path(path), page(TITLE, "".join(body)))
+    return page(TITLE, "".join(body))
 
 
-def _cards(report: SeriesReport) -> str:
+def _cards(report: SeriesFigures) -> str:
     figures = [f"{report.ratio:.2f}×", f"{report.neighbours.figures['median_ratio']:.2f}"]
     captions = ["the floor (1 = as close as real to real)", "times as far from training series as real ones are"]
     return verdict_cards(report.verdict(), figures, captions)
 
 
-def _settings(report: SeriesReport) -> str:
+def _settings(report: SeriesFigures) -> str:
     return escape(json.dumps({"seed": report.seed, **report.extra}, indent=1, default=str))

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from netshare.evaluation.metrics.connections import connections
-from netshare.evaluation.metrics.hosts import hosts
-from netshare.evaluation.metrics.neighbours import neighbours
-from netshare.evaluation.metrics.pairs import pairs
-from netshare.evaluation.section import Section
+from netshare.evaluation.tasks.connections import connections
+from netshare.evaluation.tasks.hosts import hosts
+from netshare.evaluation.tasks.neighbours import neighbours
 from netshare.evaluation.tasks.netml import netml
+from netshare.evaluation.tasks.pairs import pairs
 from netshare.evaluation.tasks.prediction import prediction
-from netshare.evaluation.tasks.sketching import sketching
-from netshare.evaluation.tasks.time_series import series
+from netshare.evaluation.tasks.section import Section
+from netshare.evaluation.tasks.series import series
+from netshare.evaluation.tasks.sketches import sketches
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.trace import Trace
 
@@ -26,13 +26,14 @@ TASKS: dict[str, Task] = {
     "series": series,
     "connections": connections,
     "prediction": prediction,
-    "sketches": sketching,
+    "sketches": sketches,
     "netml": netml,
     "neighbours": neighbours,
     "hosts": hosts,
 }
-GIVEN_AWAY = ("neighbours", "hosts")  # what S gives away: says nothing where B was trained on too
-_OF_WHOLE_TRACES = ("connections", *GIVEN_AWAY)
+# whether S gives away what was trained on: says nothing where B was trained on too
+ABOUT_TRAINING = ("neighbours", "hosts")
+_OF_WHOLE_TRACES = ("connections", *ABOUT_TRAINING)
 
 
 def run_tasks(

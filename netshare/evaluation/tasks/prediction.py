@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from netshare.evaluation.intervals import interval_around, interval_text, share_interval
 from netshare.evaluation.metrics.curves import Chart
-from netshare.evaluation.section import Cell, Section, Table, Verdict, not_possible, spearman
+from netshare.evaluation.metrics.intervals import interval_around, interval_text, share_interval
+from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace
 
 EARLIER = 0.8  # share of each trace, by time, that is learnt from (the paper's)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 
 ENDS = (("src_ip", "src_port"), ("dst_ip", "dst_port"))
 SMALLEST_VALIDATION = 10  # conversations; fewer say nothing
@@ -42,19 +43,12 @@ def _conversations(data: Encoded) -> np.ndarray:
         return _hash(np.asarray(data.metadata))
     source, destination = (_hash(np.asarray(data.metadata[:, end])) for end in ends)
     protocol = _hash(np.asarray(data.metadata[:, [i for i, c in enumerate(columns) if c.field == "protocol"]]))
-    return _mix(source + destination) ^ protocol
+    return mix64(source + destination) ^ protocol
 
 
 def _hash(rows: np.ndarray) -> np.ndarray:
     """uint64[n] of float32[n, k], independent of how often a row occurs."""
-    result = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
+    result = np.full(len(rows), GOLDEN_GAMMA, np.uint64)
     for column in np.ascontiguousarray(rows, np.float32).view(np.uint32).T:
-        result = _mix(result ^ column.astype(np.uint64))
+        result = mix64(result ^ column.astype(np.uint64))
     return result
-
-
-def _mix(value: np.ndarray) -> np.ndarray:
-    """Spread the bits of uint64[n] (the finaliser of SplitMix64)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))

@@ -32,6 +32,7 @@ from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.base import Generator, check_lengths
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.ragged import offsets_of
 
 MEMORIES = ("metadata.memory", "length.memory")  # among the weights: tokens of training rows that are recalled from
 METADATA_BATCH = 16_384  # rows sampled at once, at most
@@ -115,9 +116,9 @@ class AutoregressiveGenerator(Generator):
         return self.steps_done >= self.steps or all(training.finished for training in self._trainings.values())
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps if no net stops before its last pass; most stop much earlier."""
-        return min(self.steps, sum(training.most_steps for training in self._trainings.values()))
+        return min(self.steps, sum(training.max_steps for training in self._trainings.values()))
 
     def step(self) -> dict[str, float]:
         """One step of the net that has made the fewest passes over the data among those still learning."""
@@ -216,7 +217,7 @@ class AutoregressiveGenerator(Generator):
                 lengths = self._sample_lengths(tokens, random)
             else:
                 lengths = check_lengths(lengths, len(metadata), self.schema.max_length)
-            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            offsets = offsets_of(lengths)
             measurements = sample_records(self.record_net, tokens, lengths, random, threads=self.sampling_threads)
         return measurements, offsets
 

@@ -67,7 +67,7 @@ class PartTraining:
         return self.epoch + self.position / len(self._batches)
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """Steps until training ends at the latest: those made, if it has ended."""
         return self.steps if self.finished else self._most_passes * len(self._batches)
 

@@ -21,6 +21,8 @@ import numpy as np
 from netshare.generators.autoregressive.lengths import LENGTH
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.preprocess.encoded import Column
+from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
+from netshare.preprocess.ragged import offsets_of
 
 LEAST_DIGITS = 3  # fields of so many equal columns, not bits, are recalled: addresses, but neither ports nor tags
 TOKEN_MASK = np.uint64(2**16 - 1)
@@ -134,7 +136,7 @@ class ContextCounts:
         self._codes = np.sort(np.concatenate([self._codes, added]))
         new = np.ones(len(self._codes), dtype=np.int64)
         new[1:] = self._codes[1:] != self._codes[:-1]
-        self._distinct = np.concatenate([[0], np.cumsum(new)])
+        self._distinct = offsets_of(new)
 
     def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where each row's context stands among the counts (`begin`, `end`: int64[n]) and its features
@@ -253,14 +255,7 @@ def _recalled_fields(columns: Sequence[Column]) -> list[list[int]]:
 
 def _hash(rows: np.ndarray) -> np.ndarray:
     """uint64[n] of int64[n, k]."""
-    result = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
+    result = np.full(len(rows), GOLDEN_GAMMA, np.uint64)
     for column in rows.T:
-        result = _mix(result ^ column.astype(np.uint64))
+        result = mix64(result ^ column.astype(np.uint64))
     return result
-
-
-def _mix(value: np.ndarray) -> np.ndarray:
-    """Spread the bits of uint64[n] (the finaliser of SplitMix64)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))

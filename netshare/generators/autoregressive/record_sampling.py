@@ -16,6 +16,7 @@ from torch.nn import functional
 from netshare.generators.autoregressive.dense import batch_sizes, gru_cell, linear
 from netshare.generators.autoregressive.networks import RecordNet, position_bin
 from netshare.generators.autoregressive.row_model import RowSampler
+from netshare.preprocess.ragged import offsets_of
 
 BLOCK_SERIES = 2048
 BLOCK_SERIES_ON_GPU = 131_072
@@ -42,7 +43,7 @@ def sample_records(
     size = BLOCK_SERIES if sampler.device.type == "cpu" else BLOCK_SERIES_ON_GPU
     blocks = [order[begin : begin + size] for begin in range(0, len(order), size)]
     seeds = torch.randint(2**62, (len(blocks),), generator=random).tolist()
-    starts = np.cumsum(lengths) - lengths
+    starts = offsets_of(lengths)[:-1]
 
     def draw(block: np.ndarray, seed: int) -> None:
         sampler.draw(metadata[torch.from_numpy(block)], lengths[block], starts[block], out, seed)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netshare.preprocess.ragged import positions_within
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -44,7 +46,7 @@ def cut_windows(series: np.ndarray, lengths: np.ndarray, *, window: int, burn_in
     """
     counts = -(-lengths // window)
     owner = np.repeat(np.arange(len(series)), counts)
-    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    index = positions_within(counts)
     start = index * window
     warm = np.minimum(start, burn_in)
     counted = np.minimum(lengths[owner] - start, window)
@@ -84,5 +86,5 @@ def pack(windows: Windows) -> PackedRecords:
     steps = int(chosen.length[0])
     sizes = np.searchsorted(-chosen.length, -np.arange(steps), side="left").astype(np.int64)
     step = np.repeat(np.arange(steps), sizes)
-    window = np.arange(len(step)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    window = positions_within(sizes)
     return PackedRecords(order, sizes, window, chosen.begin[window] + step, step >= chosen.burn_in[window])

@@ -7,7 +7,7 @@ what is sampled is corrected where single columns are not yet distributed as in 
 (`netshare.generators.doppelganger.corrections`).
 
     generator = DoppelGANger(encoded.schema, DoppelGANgerSettings(batch_size=64))
-    train(generator, encoded, folder=folder, steps=3000, seed=1, name="model")
+    train(generator, encoded, folder, TrainingPlan(name="model", steps=3000, seed=1))
     synthetic = generator.sample(1000, seed=2)
 
 The LSTM is conditioned on metadata as it will be when sampled, categories and bits decided; the critics see their
@@ -143,8 +143,8 @@ class DoppelGANger(Generator):
         return self.steps_done >= self._steps
 
     @property
-    def most_steps(self) -> int:
-        """All of them: see `Generator.most_steps`."""
+    def max_steps(self) -> int:
+        """All of them: see `Generator.max_steps`."""
         return self._steps
 
     def step(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from netshare.generators.doppelganger.batches import unscale_by_range
 from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.layout import ColumnLayout, Discretize
 from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
+from netshare.preprocess.ragged import offsets_of
 
 SERIES_AT_ONCE = 2048
 PASSES_AT_ONCE = 8
@@ -121,7 +122,7 @@ def draw_measurements(
             values[:, ranged] = unscale_by_range(values[:, ranged], ranges.cpu().numpy()[series])
         batches.append(values)
         lengths[start : start + n] = np.bincount(series, minlength=n)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     return np.concatenate(batches or [np.zeros((0, len(layout.columns)), np.float32)]), offsets
 
 

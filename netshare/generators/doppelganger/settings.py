@@ -116,7 +116,7 @@ class DoppelGANgerSettings(BaseModel):
         """LSTM passes for the longest series, and records per pass."""
         if self.records_per_pass == "auto":
             raise TrainingError(
-                "records_per_pass is auto, which is for choose_records_per_pass to settle; give a number"
+                "records_per_pass is auto, which netshare.training.tuned_settings replaces; give a number"
             )
         records = self.records_per_pass or min(max(math.ceil(max_length / 50), 1), 20)
         records = min(records, max_length)

@@ -16,12 +16,12 @@ import torch
 from torch.nn import functional
 
 from netshare.config.schema import Config
-from netshare.evaluation.flows import conversation_keys
-from netshare.generators.autoregressive import AutoregressiveGenerator
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.preprocess import Trace
-from netshare.preprocess.chunks import ChunkPlan, cut_series, take_series
+from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.flows import group_flows
+from netshare.preprocess.hashing import conversation_hashes
 from netshare.privacy.accounting.statement import read_ledger
 from netshare.privacy.audit.canaries import AuditResult, membership_bound
 from netshare.run.pipeline import open_run
@@ -61,7 +61,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
     trace = trace.take((time >= plan.start) & (time < plan.start_of(plan.count)))
     flows = group_flows(trace, config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind])
     first = np.zeros(len(flows), dtype=bool)
-    keys = conversation_keys(trace)[flows.first]
+    keys = conversation_hashes(trace)[flows.first]
     first[np.unique(keys, return_index=True)[1]] = True
     tables = cut_series(trace, flows, plan, max_records_per_segment=codec.schema.max_length)
     found = [np.zeros(0)]
@@ -74,7 +74,7 @@ def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
         begins = begins[:MOST_FLOWS]
         if len(begins):
             model = run._model(chunk, codec.schema)  # type: ignore[attr-defined]
-            metadata = codec.at(chunk).encode(take_series(table, begins), nearest=True).metadata
+            metadata = codec.at(chunk).encode(table.take(begins), nearest=True).metadata
             found.append(_log_likelihood(model, metadata))
     return np.concatenate(found)
 

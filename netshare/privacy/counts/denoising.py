@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from netshare.preprocess.ragged import positions_within
+
 MAYBE_EMPTY, SURELY_NOT = 2.5, 3.5  # standard deviations: of a run of cells beside another
 SMOOTHING = 1e-3  # share of independence in a table of two columns
 CLEAR_DIFFERENCE = 4.0  # standard deviations of a cell from what independence would have it hold
@@ -155,7 +157,7 @@ def drawn(table: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.n
     order = rng.permutation(len(rows))
     order = order[np.argsort(rows[order], kind="stable")]
     asked = np.bincount(rows, minlength=len(table))
-    rank = np.arange(len(rows)) - np.repeat(np.cumsum(asked) - asked, asked)
+    rank = positions_within(asked)
     even = np.empty(len(rows))
     even[order] = (rank + rng.random(len(table))[rows[order]]) / asked[rows[order]]
     place = np.searchsorted(flat, even + rows, side="right")

@@ -18,6 +18,7 @@ import numpy as np
 from netshare.preprocess.fields.times import spread_over_span
 from netshare.preprocess.flows import FlowKey, Flows, group_flows
 from netshare.preprocess.protocols import TCP, UDP
+from netshare.preprocess.ragged import offsets_of, positions_within
 from netshare.preprocess.trace import Trace
 from netshare.privacy.counts.denoising import drawn
 from netshare.privacy.counts.packet_marginals import (
@@ -73,7 +74,7 @@ def draw_packets(
     length = flows["length"]
     chosen, one_way = _donors(tables["packets back"], flows["protocol"], length, public, donors, rng)
     owner = np.repeat(np.arange(len(length)), length)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
+    within = positions_within(length)
     of_donor = donors.lengths[chosen][owner]
     # a longer flow than its donor goes on as the donor did after its beginning
     begin = np.minimum(of_donor // 2, 4)
@@ -103,7 +104,7 @@ def draw_packets(
         if name == "gap":
             span = _targets(tables["span"], totals(gap, np.flatnonzero(within == 0)) // 1000, flows, rng)
             gap[rows] = _with_totals(values[rows], group[rows], shares, TIMES, owner[rows], span, rng) * 1000
-            gap = spread_over_span(gap, np.minimum(span * 1000, width), np.concatenate([[0], np.cumsum(length)]))
+            gap = spread_over_span(gap, np.minimum(span * 1000, width), offsets_of(length))
         elif name == "length":
             volume = np.bincount(of_side, weights=values, minlength=len(side)).astype(np.int64)
             own = group[first_of_side]

@@ -18,6 +18,7 @@ import numpy as np
 
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.flows import FlowKey, Flows, group_flows
+from netshare.preprocess.ragged import offsets_of, sums_since_first
 from netshare.preprocess.trace import Trace
 from netshare.privacy.counts.counting import NoisyCounts
 from netshare.privacy.counts.flow_marginals import SIDES, FlowColumns, FlowModel, flow_tables, measure_flows
@@ -107,14 +108,15 @@ def _flow_trace(
     flows = model.draw(rng)
     length = flows["length"]
     rows = records.draw(flows["class"], length, rng)
-    owner, last = np.repeat(np.arange(len(length)), length), np.cumsum(length) - 1
-    elapsed = _elapsed(rows["gap"], length)
+    offsets = offsets_of(length)
+    owner, last = np.repeat(np.arange(len(length)), length), offsets[1:] - 1
+    elapsed = sums_since_first(rows["gap"], offsets)
     for _ in range(REDRAWS):
         late = elapsed[last] >= window.width
         if not late.any():
             break
         rows["gap"][late[owner]] = records.draw(flows["class"][late], length[late], rng)["gap"]
-        elapsed = _elapsed(rows["gap"], length)
+        elapsed = sums_since_first(rows["gap"], offsets)
     start = model.times.starts(elapsed[last], rng)
     elapsed = np.minimum(elapsed, window.width - 1 - start[owner])
     columns = {**_five_tuples(flows, owner, public, rng), **{n: v for n, v in rows.items() if n != "gap"}}
@@ -143,8 +145,9 @@ def _packet_trace(
         source, destination = columns[f"src_{what}"], columns[f"dst_{what}"]
         columns[f"src_{what}"] = np.where(back, destination, source)
         columns[f"dst_{what}"] = np.where(back, source, destination)
-    elapsed = _elapsed(rows.pop("gap"), flows["length"])
-    start = model.times.starts(elapsed[np.cumsum(flows["length"]) - 1], rng)
+    offsets = offsets_of(flows["length"])
+    elapsed = sums_since_first(rows.pop("gap"), offsets)
+    start = model.times.starts(elapsed[offsets[1:] - 1], rng)
     columns |= rows
     columns["time"] = window.begin + model.times.active(
         start[owner] + np.minimum(elapsed, window.width - 1 - start[owner])
@@ -173,12 +176,6 @@ def _trace(public: Trace, columns: dict[str, np.ndarray], names: list[str]) -> T
     types = {name: public[name].dtype for name in names}
     whole = {name: columns.get(name, np.zeros(rows)).astype(types[name]) for name in names}
     return Trace(public.kind, whole, {}, public.sources).sorted_by_time()
-
-
-def _elapsed(gap: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """ns since its flow's first record, of each record."""
-    total = np.cumsum(gap)
-    return total - np.repeat(total[np.cumsum(length) - length], length)
 
 
 def _flow_columns(trace: Trace, flows: Flows, units: np.ndarray, window: Window) -> FlowColumns:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netshare.preprocess.ragged import offsets_of
 from netshare.privacy.counts.counting import NoisyCounts, count_trie, group_of, trie_tables
 from netshare.privacy.counts.denoising import drawn, merged, raked, smoothed
 from netshare.privacy.counts.flow_marginals import LENGTH_GROUPS
@@ -91,7 +92,7 @@ class RecordModel:
         """Columns of the records of flows of these classes and lengths (int64[n] each), and `gap` in ns, 0 for firsts."""
         own, many = np.repeat(2 * kind + (length > 1), length), np.repeat(group_of(length, LENGTH_GROUPS), length)
         first = np.zeros(len(own), bool)
-        first[np.cumsum(length) - length] = True
+        first[offsets_of(length)[:-1]] = True
         packets = self._number(PACKETS, own * len(LENGTH_GROUPS) + many, rng)
         group = own * len(PACKET_GROUPS) + group_of(packets, PACKET_GROUPS)
         size = self._number(SIZE, group, rng, whole=False)

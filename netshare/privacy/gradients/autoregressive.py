@@ -27,6 +27,7 @@ from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.windows import cut_windows
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
+from netshare.preprocess.ragged import offsets_of, records_of
 from netshare.privacy.gradients.ghost_clipping import SteppedGRU, Tape
 from netshare.privacy.gradients.unit_losses import columns_loss, record_loss
 from netshare.privacy.noise import Randomness
@@ -109,7 +110,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         return self.steps_done >= self.steps
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """All of them."""
         return self.steps
 
@@ -190,14 +191,14 @@ class PrivateAutoregressive(AutoregressiveGenerator):
             found |= tape.clipped(loss, units=count, clip_norm=part)[0]
 
         if len(self.record_layout):
-            index = np.repeat(self.data.offsets[series] - np.cumsum(lengths) + lengths, lengths)
-            rows = np.asarray(self.data.measurements[index + np.arange(int(lengths.sum()))])
+            index, offsets = records_of(self.data.offsets, series)
+            rows = np.asarray(self.data.measurements[index])
             records = self.record_layout.encode(torch.from_numpy(rows)).to(self.device)
             windows = cut_windows(
                 np.arange(len(series)), lengths,
                 window=self.settings.window_records, burn_in=self.settings.burn_in_records,
             )  # fmt: skip
-            places = (records, np.cumsum(lengths) - lengths, lengths)
+            places = (records, offsets[:-1], lengths)
             with Tape(self.record_net) as tape:
                 loss = record_loss(self.record_net, metadata, windows, places, units, tape)
             found |= tape.clipped(loss, units=count, clip_norm=part)[0]
@@ -207,7 +208,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         """The chosen units in groups of about `RECORDS_AT_ONCE` records."""
         if len(chosen) == 0:
             return []
-        of_series = np.concatenate([[0], np.cumsum(self.data.lengths[self._order])])
+        of_series = offsets_of(self.data.lengths[self._order])
         records = of_series[self._starts[chosen + 1]] - of_series[self._starts[chosen]]
         return np.split(chosen, np.flatnonzero(np.diff((np.cumsum(records) - 1) // RECORDS_AT_ONCE)) + 1)
 

@@ -21,8 +21,9 @@ import math
 import numpy as np
 import torch
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.batches import possible_horizons
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 from netshare.privacy.gradients.autoregressive import PrivateSchedule, set_noisy_gradients

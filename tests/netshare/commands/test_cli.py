@@ -91,7 +91,7 @@ def test_a_report_that_cannot_be_written_is_one_line(sample_capture, tmp_path, c
     place = tmp_path / "missing" / "report"
     assert main(["evaluate", "--train", str(small), "--synthetic", str(small), option, str(place)]) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and f"{place}: the report cannot be written" in said[0]
+    assert len(said) == 1 and f"{place}: cannot be written" in said[0]
 
 
 def test_what_cannot_be_written_is_refused_before_training(sample_netflow, tmp_path, capsys):

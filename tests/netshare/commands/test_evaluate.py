@@ -4,7 +4,7 @@ import pytest
 
 from netshare.commands.main import main
 from netshare.evaluation import evaluate
-from netshare.evaluation.series_report import evaluate_series
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.postprocess import write_trace
 from netshare.preprocess.errors import ConfigError
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
@@ -32,9 +32,9 @@ def folder(tmp_path_factory):
             {"--synthetic": "flows.parquet"},
             "synthetic trace: it is a flow trace and the training trace is a packet trace",
         ),
-        ({"--html": "folder"}, "folder: the report cannot be written (it is a folder)"),
-        ({"--json": "nowhere/report.json"}, "report.json: the report cannot be written (no such folder)"),
-        ({"--markdown": "nowhere/report.md"}, "report.md: the report cannot be written (no such folder)"),
+        ({"--html": "folder"}, "folder: cannot be written (it is a folder)"),
+        ({"--json": "nowhere/report.json"}, "report.json: cannot be written (no such folder)"),
+        ({"--markdown": "nowhere/report.md"}, "report.md: cannot be written (no such folder)"),
         ({"--key": "src_ip", "--markdown": "report.md"}, "written for traces only"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from netshare.commands.main import main
 from netshare.comparison.compare import compare, ranked
 from netshare.comparison.table import HEADS, mean_emd
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 
 METHODS = ("row-bootstrap", "independent-columns", "ctgan")

@@ -6,7 +6,7 @@ import pytest
 
 from netshare.commands.main import main
 from netshare.comparison.membership import LEAST, membership
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 
 

@@ -3,8 +3,11 @@ import json
 import pytest
 
 from netshare.config.docs import config_markdown
-from netshare.config.schema import Config, load_config, read_preset
+from netshare.config.load import default_config, load_config
+from netshare.config.presets import read_preset
+from netshare.config.schema import Config
 from netshare.preprocess.errors import ConfigError, InputError
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture()
@@ -111,6 +114,67 @@ def test_the_papers_settings_come_on_top_of_those_for_the_input(tmp_path, flow_c
 def test_one_preset_for_the_input_is_enough(tmp_path, flow_csv):
     with pytest.raises(ConfigError, match="only one of"):
         load_config(write(tmp_path, {"input": "flows.csv", "preset": ["pcap", "netflow"]}))
+
+
+def test_a_config_a_mapping_and_traces_are_taken_alike(tmp_path, flow_csv, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    from_file = load_config(write(tmp_path, {"input": "flows.csv", "seed": 3, "output": {"folder": "run"}}))
+    mapping = {"input": flow_csv, "seed": 3, "output": {"folder": tmp_path / "run"}}
+    assert load_config(mapping) == load_config({**mapping, "input": [flow_csv]}) == from_file
+    assert load_config(from_file) == from_file
+    changed = load_config(from_file, ["seed=4"], work_dir="other")
+    assert (changed.seed, changed.output.folder) == (4, str(tmp_path / "other"))
+    by_hand = Config(input={"files": ["flows.csv"]}, seed=3, output={"folder": "run"})
+    assert load_config(by_hand) == from_file
+
+
+@pytest.mark.parametrize("name", ["flows.csv", "flows.*", "."])
+def test_a_trace_in_place_of_a_config_is_learnt_with_all_defaults(tmp_path, flow_csv, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(name)
+    assert config.preset == "netflow"
+    assert config.input.files == [str(tmp_path / name)]
+    assert load_config([name, name]).input.files == [str(tmp_path / name)] * 2
+
+
+def test_a_config_needs_no_suffix(tmp_path, flow_csv):
+    (tmp_path / "settings").write_text('  {"input": "flows.csv", "seed": 9}')
+    assert load_config(tmp_path / "settings").seed == 9
+
+
+@pytest.mark.parametrize("source", [5, [], [5], {"input": object()}, None])
+def test_what_is_no_config_is_refused_in_one_line(source):
+    with pytest.raises(ConfigError, match=r"Synthesizer"):
+        load_config(source)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"input": {"limit": 5}, "preset": "pcap"}, "input.files is missing"),
+        ({"preset": "pcap"}, "input is missing"),
+        ({"input": "x", "chunks": 3, "privacy": {"epsilon": 1, "method": "gradients"}}, "chunks is 3"),
+    ],
+)
+def test_a_run_on_files_needs_an_input(value, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(value)
+
+
+def test_data_in_memory_need_a_preset_and_no_input():
+    config = default_config(["netflow", "doppelganger-paper"], {"seed": 5, "training": {"steps": 7}})
+    assert (config.preset, config.seed, config.training.steps, config.input.files) == ("netflow", 5, 7, [])
+    assert config.generator.doppelganger.metadata_layers == 2
+    assert default_config("timeseries").generator.autoregressive.continuous_bins == 64
+    with pytest.raises(ConfigError, match="preset is doppelganger-paper: it should name one of pcap, netflow"):
+        default_config("doppelganger-paper")
+    with pytest.raises(ConfigError, match="seedd is not a known key; did you mean seed"):
+        default_config("pcap", {"seedd": 5})
+
+
+def test_every_preset_and_quickstart_is_taken(tmp_path):
+    for path in sorted((REPOSITORY / "configs").glob("quickstart*.json")):
+        assert load_config(path, work_dir=tmp_path).preset in ("pcap", "netflow", "timeseries")
 
 
 def test_every_key_says_what_it_means():

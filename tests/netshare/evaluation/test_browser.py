@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow, write_html
+from netshare.evaluation import Resampling, evaluate, split_by_flow, write_html
 from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 
@@ -67,7 +67,7 @@ def browse(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def report_page(trace: Trace, folder: Path) -> Path:
     train, holdout = split_by_flow(trace, 0.5, 0)
-    write_html(evaluate(train, train, holdout, redraws=2), folder / "report.html")
+    write_html(evaluate(train, train, holdout, resampling=Resampling(redraws=2)), folder / "report.html")
     return folder / "report.html"
 
 

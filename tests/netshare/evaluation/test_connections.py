@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netshare.evaluation import split_by_flow
-from netshare.evaluation.metrics.connections import RATES, SHARES, connections, tcp_states
+from netshare.evaluation.tasks.connections import RATES, SHARES, connections, tcp_states
 from netshare.preprocess.readers.read import read_trace
 from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace

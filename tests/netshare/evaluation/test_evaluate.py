@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netshare.evaluation import Report, evaluate, split_by_flow, write_html, write_json
+from netshare.evaluation import Provenance, Report, Resampling, evaluate, split_by_flow, write_html, write_json
 from netshare.evaluation.render.html import to_html
 from netshare.postprocess.repair import repair
 from netshare.preprocess.errors import InputError
@@ -44,9 +44,10 @@ def test_an_isp_trace_stands_at_its_floor_and_shuffled_columns_do_not(isp_packet
 
 def test_netflow_records_stand_at_their_floor(netflow_records: Trace) -> None:
     train, holdout, other = thirds(netflow_records)
-    report = evaluate(train, other, holdout, bootstrap=1, tasks=None)
+    report = evaluate(train, other, holdout, resampling=Resampling(bootstrap=1), tasks=None)
     assert 0.7 < report.ratio < 1.4
-    assert row(evaluate(train, shuffled(other), holdout, bootstrap=0, tasks=None), "repeats", "difference").ratio > 3
+    torn = evaluate(train, shuffled(other), holdout, resampling=Resampling(bootstrap=0), tasks=None)
+    assert row(torn, "repeats", "difference").ratio > 3
 
 
 def test_a_copy_is_close_and_caught() -> None:
@@ -87,7 +88,7 @@ def test_label_codes_are_compared_by_their_text() -> None:
         columns={**train.columns, "label": np.array([1, 0, -1], np.int32)[train["label"]]},
         categories={"label": ("scan", "benign")},
     )
-    report = evaluate(train, renumbered, holdout, bootstrap=0, tasks=None)
+    report = evaluate(train, renumbered, holdout, resampling=Resampling(bootstrap=0), tasks=None)
     assert row(report, "label", "JSD").synthetic == pytest.approx(row(report, "label", "JSD").floor)
     assert report.copying[-1].share == 1
 
@@ -144,7 +145,7 @@ def test_the_papers_figures_are_there_beside_the_floor() -> None:
 def test_the_json_file_holds_all_figures_and_what_was_passed_in(tmp_path: Path) -> None:
     train, holdout, other = thirds(packet_trace(300))
     report = evaluate(
-        train, other, holdout, before_repair=shuffled(other), repairs={"ports": 7}, extra={"steps": np.int64(3)}
+        train, other, holdout, provenance=Provenance(shuffled(other), {"ports": 7}, {"steps": np.int64(3)})
     )
     write_json(report, tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
@@ -160,7 +161,7 @@ def test_the_json_file_holds_all_figures_and_what_was_passed_in(tmp_path: Path) 
 
 def test_the_html_file_is_written_atomically(tmp_path: Path) -> None:
     train, holdout, other = thirds(packet_trace(300))
-    write_html(evaluate(train, other, holdout, bootstrap=0), tmp_path / "report.html")
+    write_html(evaluate(train, other, holdout, resampling=Resampling(bootstrap=0)), tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -168,15 +169,17 @@ def test_a_flow_that_holds_most_records_is_told_of() -> None:
     train, holdout, other = thirds(packet_trace(900))
     size = len(other)
     elephant = other.take(np.concatenate([np.arange(size), np.zeros(size, np.int64)]))
-    assert not any("single flow" in note for note in evaluate(train, other, holdout, bootstrap=0).notes)
-    notes = evaluate(train, elephant, holdout, bootstrap=0).notes
+    assert not any(
+        "single flow" in note for note in evaluate(train, other, holdout, resampling=Resampling(bootstrap=0)).notes
+    )
+    notes = evaluate(train, elephant, holdout, resampling=Resampling(bootstrap=0)).notes
     assert any("A single flow holds" in note and "synthetic" in note for note in notes)
 
 
 def test_a_synthetic_trace_at_another_time_is_told_of() -> None:
     train, holdout, other = thirds(packet_trace(300))
     later = replace(other, columns={**other.columns, "time": other["time"] + 10**15})
-    report = evaluate(train, later, holdout, bootstrap=0)
+    report = evaluate(train, later, holdout, resampling=Resampling(bootstrap=0))
     assert any(note.startswith("100% of the synthetic records lie outside") for note in report.notes)
     assert row(report, "time", "JSD").synthetic == pytest.approx(1)
 
@@ -185,7 +188,9 @@ def test_repair_shows_in_the_consistency_tests(isp_packets: Trace) -> None:
     train, holdout, other = thirds(isp_packets)
     broken = shuffled(other)
     repaired, done = repair(broken)
-    report = evaluate(train, repaired, holdout, before_repair=broken, repairs=done.rules, bootstrap=0)
+    report = evaluate(
+        train, repaired, holdout, provenance=Provenance(broken, done.rules), resampling=Resampling(bootstrap=0)
+    )
     before, after = report.consistency["before repair"], report.consistency["synthetic"]
     assert before[2].share < 0.95
     assert [result.share for result in after] == [1.0] * 4
@@ -195,7 +200,7 @@ def test_repair_shows_in_the_consistency_tests(isp_packets: Trace) -> None:
 def test_a_field_that_one_trace_lacks_is_named() -> None:
     train, holdout, other = thirds(flow_trace(600))
     unlabelled = replace(other, columns={n: v for n, v in other.columns.items() if n != "label"})
-    report = evaluate(train, unlabelled, holdout, bootstrap=0)
+    report = evaluate(train, unlabelled, holdout, resampling=Resampling(bootstrap=0))
     assert "Not compared, because not all traces have it: Label." in report.notes
     assert not any(r.field == "label" for r in report.distances)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.series_report import evaluate_series
+from netshare.evaluation import Resampling, evaluate, split_by_flow
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace
 from tests.netshare.evaluation.test_series_report import series
@@ -40,7 +40,7 @@ def packet_report(isp_packets: Trace) -> dict[str, Any]:
 def report(trace: Trace) -> dict[str, Any]:
     train, rest = split_by_flow(trace, 1 / 3, 0)
     holdout, synthetic = split_by_flow(rest, 0.5, 1)
-    return evaluate(train, synthetic, holdout, redraws=5, bootstrap=1).to_json()
+    return evaluate(train, synthetic, holdout, resampling=Resampling(1, 5)).to_json()
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, float]]:

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation import Provenance, Resampling, evaluate, split_by_flow
 from netshare.evaluation.metrics.curves import cumulative, flag_text
 from netshare.evaluation.render.html import to_html
 from netshare.evaluation.render.svg import linear_ticks, short_number
@@ -41,7 +41,9 @@ REPAIRS = {"<rule>": 3, "ports": {"before": 4321, "after": 0, "rule": "ports <fi
 def page(request: pytest.FixtureRequest) -> str:
     trace = packet_trace(600) if request.param == "packet" else flow_trace(2000, labels=("a<b>&c", "scan"))
     train, holdout = split_by_flow(trace, 0.5, 0)
-    return to_html(evaluate(train, train, holdout, repairs=REPAIRS, extra={"<script>": {"x": "<script>"}}))
+    return to_html(
+        evaluate(train, train, holdout, provenance=Provenance(None, REPAIRS, {"<script>": {"x": "<script>"}}))
+    )
 
 
 def test_the_page_is_well_formed(page: str) -> None:
@@ -77,7 +79,7 @@ def test_the_page_holds_no_address(page: str, trace_hosts: tuple[int, ...] = tup
 def test_a_wild_synthetic_value_does_not_squeeze_the_real_ones() -> None:
     train, holdout = split_by_flow(packet_trace(300), 0.5, 0)
     wild = Trace("packet", {**train.columns, "time": train["time"] * 10**5})
-    page = to_html(evaluate(train, wild, holdout, bootstrap=0))
+    page = to_html(evaluate(train, wild, holdout, resampling=Resampling(bootstrap=0)))
     chart = re.search(r"Arrival time \[PAT\]<br>.*?</svg>", page)
     assert chart
     ticks = [float(t) for t in re.findall(r'y="206">([\d.]+)<', chart.group())]
@@ -94,7 +96,7 @@ def test_every_point_lies_within_its_chart(page: str) -> None:
 def test_a_synthetic_burst_stays_within_the_chart() -> None:
     train, holdout = split_by_flow(packet_trace(300), 0.5, 0)
     burst = Trace("packet", {**train.columns, "time": np.full(len(train), train["time"][0])})
-    test_every_point_lies_within_its_chart(to_html(evaluate(train, burst, holdout, bootstrap=0)))
+    test_every_point_lies_within_its_chart(to_html(evaluate(train, burst, holdout, resampling=Resampling(bootstrap=0))))
 
 
 def test_distribution_functions_are_exact_when_small_and_thinned_when_large() -> None:

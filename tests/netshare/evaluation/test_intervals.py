@@ -1,22 +1,15 @@
 import numpy as np
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.intervals import (
-    PAPER,
-    Interval,
-    _Owners,
-    _prepare,
-    distance_intervals,
-    median_ratio_interval,
-    share_interval,
-)
-from netshare.evaluation.metrics.fields import extract, frame_of, measure, paper_measure, shared_fields
-from netshare.evaluation.metrics.hosts import hosts
-from netshare.evaluation.metrics.neighbours import neighbours
-from netshare.evaluation.metrics.pairs import pairs
-from netshare.evaluation.tasks.sketching import sketching
-from netshare.evaluation.tasks.time_series import series
+from netshare.evaluation import Resampling, evaluate, split_by_flow
+from netshare.evaluation.metrics.fields import TraceView, extract, frame_of, shared_fields
+from netshare.evaluation.metrics.intervals import Interval, median_ratio_interval, share_interval
+from netshare.evaluation.metrics.redraws import redrawn_distances, weighted_distances
+from netshare.evaluation.tasks.hosts import hosts
+from netshare.evaluation.tasks.neighbours import neighbours
+from netshare.evaluation.tasks.pairs import pairs
+from netshare.evaluation.tasks.series import series
+from netshare.evaluation.tasks.sketches import sketches
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace
@@ -31,20 +24,19 @@ def three_parts(flows: int = 900) -> dict[str, Trace]:
 def test_with_every_flow_drawn_once_the_distances_are_the_distances() -> None:
     traces = three_parts()
     frame = frame_of([traces["train"], traces["holdout"]])
-    values = {role: extract(trace, frame) for role, trace in traces.items()}
-    groups = {role: _Owners(trace, frame) for role, trace in traces.items()}
-    once = {role: np.ones(group.flows) for role, group in groups.items()}
+    views = {role: TraceView(trace, frame) for role, trace in traces.items()}
+    values = {role: extract(view) for role, view in views.items()}
+    once = {role: np.ones(len(view.flows)) for role, view in views.items()}
     for spec in shared_fields("packet", values):
-        for name in spec.measures:
-            got = _prepare(spec.name, name, values, groups, frame)(once)
-            b = values["holdout"][spec.name]
-            want = [measure(name, values[role][spec.name], b, frame) for role in ("synthetic", "train")]
-            assert got[:2] == pytest.approx(want, abs=1e-9), (spec.name, name)
+        a, b, s = (values[role][spec.name] for role in ("train", "holdout", "synthetic"))
+        for measure in spec.measures:
+            got = weighted_distances(spec, measure, views, values)(once)
+            want = [measure.of_values(each, b, frame) for each in (s, a)]
+            assert got[:2] == pytest.approx(want, abs=1e-9), (spec.name, measure.text)
         if spec.paper is not None:
-            got = _prepare(spec.name, PAPER[spec.paper], values, groups, frame)(once)
-            a, s = values["train"][spec.name], values["synthetic"][spec.name]
-            want = [paper_measure(spec.paper, *each) for each in ((s, b), (a, b), (s, a))]
-            assert got == pytest.approx(want, rel=1e-9), (spec.name, spec.paper)
+            got = weighted_distances(spec, spec.paper, views, values)(once)
+            want = [spec.paper.of_values(*each, frame) for each in ((s, b), (a, b), (s, a))]
+            assert got == pytest.approx(want, rel=1e-9), (spec.name, spec.paper.text)
 
 
 def test_the_deviation_of_a_share_is_the_binomial_one() -> None:
@@ -53,19 +45,22 @@ def test_the_deviation_of_a_share_is_the_binomial_one() -> None:
     s = traces["synthetic"]
     traces["synthetic"] = make_trace("packet", {n: np.repeat(v, 2) for n, v in s.columns.items()})
     frame = frame_of([traces["train"], traces["holdout"]])
-    values = {role: extract(trace, frame) for role, trace in traces.items()}
-    specs = [spec for spec in shared_fields("packet", values) if spec.name == "repeats"]
-    intervals, _ = distance_intervals(specs, traces, values, frame, 200)
+    views = {role: TraceView(trace, frame) for role, trace in traces.items()}
+    values = {role: extract(view) for role, view in views.items()}
+    spec = next(spec for spec in shared_fields("packet", values) if spec.name == "repeats")
+    (interval,) = redrawn_distances([(spec, spec.measures[0])], views, values, 200)
     share = values["holdout"]["repeats"].mean()
     expected = np.sqrt(share * (1 - share) / len(values["holdout"]["repeats"]))
-    assert intervals["repeats", "share"].deviation == pytest.approx(expected, rel=0.2)
+    assert interval.deviation == pytest.approx(expected, rel=0.2)
 
 
 def test_intervals_hold_their_figures_and_shrink_with_the_traces() -> None:
     widths = []
     for flows in (300, 4800):
         parts = three_parts(flows)
-        report = evaluate(parts["train"], parts["synthetic"], parts["holdout"], bootstrap=0, tasks=None, redraws=20)
+        report = evaluate(
+            parts["train"], parts["synthetic"], parts["holdout"], tasks=None, resampling=Resampling(bootstrap=0)
+        )
         for row in (*report.distances, *report.paper_distances):
             assert row.interval is not None
             assert row.ratio_interval is not None
@@ -87,11 +82,11 @@ def test_bounds_do_not_leave_what_is_possible() -> None:
 
 def test_intervals_can_be_left_out_and_one_redraw_is_refused() -> None:
     trace = packet_trace(60)
-    report = evaluate(trace, trace, tasks=None, redraws=0)
+    report = evaluate(trace, trace, tasks=None, resampling=Resampling(redraws=0))
     assert report.ratio_interval is None
     assert all(row.interval is None for row in report.distances)
     with pytest.raises(ConfigError, match="redraws: found 1"):
-        evaluate(trace, trace, tasks=None, redraws=1)
+        Resampling(redraws=1)
 
 
 def test_a_shares_interval_is_wilsons() -> None:
@@ -119,7 +114,7 @@ def test_tasks_hold_their_figures_within_intervals() -> None:
     assert figures["median_ratio_interval"][0] <= figures["median_ratio"] <= figures["median_ratio_interval"][1]
     low, high = figures["membership_success_interval"]
     assert low < figures["membership_success"] < high
-    figures = sketching(traces).figures
+    figures = sketches(traces).figures
     assert figures["relative_error_interval"][0] <= figures["relative_error"] <= figures["relative_error_interval"][1]
     for rate in series(traces).figures.values():
         low, high = rate["peak_over_mean_interval"]["synthetic"]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from netshare.evaluation.split import split_by_flow
-from netshare.evaluation.tasks.netml import MODES, anomalous, cut_flows, features, netml, scale_of
+from netshare.evaluation.tasks.netml import anomalous, netml
+from netshare.evaluation.tasks.netml_features import MODES, cut_flows, features, scale_of
 from netshare.preprocess.trace import make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 

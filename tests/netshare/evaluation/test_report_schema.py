@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from netshare.commands.main import main
-from netshare.evaluation import evaluate, split_by_flow, write_json
-from netshare.evaluation.report_schema import report_schema
-from netshare.evaluation.series_report import evaluate_series
+from netshare.evaluation import Resampling, evaluate, split_by_flow, write_json
+from netshare.evaluation.evaluate_series import evaluate_series
+from netshare.evaluation.figures.schema import report_schema
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace
 from tests.netshare.evaluation.test_series_report import series
 
@@ -19,7 +19,10 @@ PUBLISHED = Path(__file__).parents[3] / "docs" / "report.schema.json"
 @pytest.mark.parametrize("trace", [packet_trace(400), flow_trace(800)], ids=["packets", "flows"])
 def test_reports_on_traces_are_valid(trace, tmp_path):
     train, holdout = split_by_flow(trace, 0.5, 0)
-    for report in (evaluate(train, holdout, holdout), evaluate(train, holdout, tasks=None, bootstrap=0, redraws=0)):
+    for report in (
+        evaluate(train, holdout, holdout),
+        evaluate(train, holdout, tasks=None, resampling=Resampling(0, 0)),
+    ):
         write_json(report, tmp_path / "report.json")
         written = json.loads((tmp_path / "report.json").read_text())
         jsonschema.Draft202012Validator(report_schema()).validate(written)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from netshare.config.schema import load_config
+from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.metrics.series_features import correlations, with_common_categories
 from netshare.evaluation.render.series_html import write_series_html
-from netshare.evaluation.series_report import evaluate_series
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.timeseries import TimeSeries, read_series
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netshare.evaluation import split_by_flow
-from netshare.evaluation.flows import conversation_keys, five_tuple_keys
 from netshare.preprocess.errors import ConfigError
+from netshare.preprocess.hashing import conversation_hashes, five_tuple_hashes
 from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import packet_trace
 
@@ -21,19 +21,19 @@ def test_split_parts_the_records_and_no_conversation(seed: int, fraction: float)
     trace = both_directions(packet_trace(60, seed))
     a, b = split_by_flow(trace, fraction, seed)
     assert len(a) + len(b) == len(trace)
-    assert not np.isin(conversation_keys(a), conversation_keys(b)).any()
+    assert not np.isin(conversation_hashes(a), conversation_hashes(b)).any()
 
 
 def test_split_meets_its_fraction_and_depends_on_the_seed_only() -> None:
     trace = packet_trace(4000)
     a, b = split_by_flow(trace, 0.25, seed=3)
-    flows = [len(np.unique(five_tuple_keys(part))) for part in (a, b)]
+    flows = [len(np.unique(five_tuple_hashes(part))) for part in (a, b)]
     assert flows[0] / sum(flows) == pytest.approx(0.25, abs=0.03)
     shuffled_rows = trace.take(np.random.default_rng(1).permutation(len(trace)))
     again, _ = split_by_flow(shuffled_rows, 0.25, seed=3)
-    assert set(five_tuple_keys(again)) == set(five_tuple_keys(a))
+    assert set(five_tuple_hashes(again)) == set(five_tuple_hashes(a))
     other, _ = split_by_flow(trace, 0.25, seed=4)
-    assert set(five_tuple_keys(other)) != set(five_tuple_keys(a))
+    assert set(five_tuple_hashes(other)) != set(five_tuple_hashes(a))
 
 
 def test_split_is_the_same_everywhere() -> None:

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow
-from netshare.evaluation.metrics.hosts import claims_of, hosts
-from netshare.evaluation.metrics.neighbours import nearest, neighbours
-from netshare.evaluation.metrics.pairs import coarsened, pairs
-from netshare.evaluation.section import number, spearman
+from netshare.evaluation import Resampling, evaluate, split_by_flow
 from netshare.evaluation.tasks.all_tasks import TASKS, run_tasks
+from netshare.evaluation.tasks.hosts import claims_of, hosts
+from netshare.evaluation.tasks.neighbours import nearest, neighbours
+from netshare.evaluation.tasks.pairs import coarsened, pairs
 from netshare.evaluation.tasks.prediction import prediction
-from netshare.evaluation.tasks.sketching import heavy_hitters, sketching
-from netshare.evaluation.tasks.time_series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
+from netshare.evaluation.tasks.rank_correlation import spearman
+from netshare.evaluation.tasks.section import number
+from netshare.evaluation.tasks.series import autocorrelation, hurst_exponent, index_of_dispersion, rates_of, series
+from netshare.evaluation.tasks.sketches import heavy_hitters, sketches
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.trace import Trace, make_trace
 from tests.netshare.evaluation.evaluation_traces import flow_trace, packet_trace, shuffled
@@ -83,7 +84,7 @@ def test_heavy_hitters_are_those_above_a_thousandth() -> None:
 
 def test_sketches_err_alike_on_like_traffic_and_otherwise_on_even_traffic() -> None:
     traces = parts(packet_trace(6000, hosts=2000))
-    alike = sketching({**traces, "synthetic": traces["holdout"]})
+    alike = sketches({**traces, "synthetic": traces["holdout"]})
     assert alike.figures["relative_error"] == 0
     assert alike.figures["rank_correlation"] == pytest.approx(1)
     assert alike.verdicts[0].good is True
@@ -95,14 +96,14 @@ def test_sketches_err_alike_on_like_traffic_and_otherwise_on_even_traffic() -> N
             "dst_lo": (np.arange(len(traces["synthetic"])) % 901).astype(np.uint64),
         },
     )
-    assert sketching({**traces, "synthetic": even}).figures["relative_error"] > 1
+    assert sketches({**traces, "synthetic": even}).figures["relative_error"] > 1
 
 
 def test_flow_records_count_as_many_times_as_they_have_packets() -> None:
     trace = flow_trace(400)
-    weighted = sketching(parts(trace)).tables[0].rows
+    weighted = sketches(parts(trace)).tables[0].rows
     single = (
-        sketching(parts(replace(trace, columns={**trace.columns, "packets": np.ones(400, np.int64)}))).tables[0].rows
+        sketches(parts(replace(trace, columns={**trace.columns, "packets": np.ones(400, np.int64)}))).tables[0].rows
     )
     assert weighted != single
 
@@ -218,14 +219,14 @@ def test_tasks_are_chosen_by_name() -> None:
 @pytest.mark.parametrize("trace", [packet_trace(400), labelled(900)], ids=["packets", "flows"])
 def test_the_report_says_what_the_trace_is_good_for(trace: Trace) -> None:
     traces = parts(trace)
-    report = evaluate(traces["train"], traces["synthetic"], traces["holdout"], redraws=2)
+    report = evaluate(traces["train"], traces["synthetic"], traces["holdout"], resampling=Resampling(redraws=2))
     figures = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert list(figures["tasks"]) == list(TASKS)
     uses = {use["use"]: use["good"] for use in figures["uses"]}
     assert uses["statistics of single fields"] is True
     assert uses["sharing without giving single flows away"] is True
     assert "Good for: statistics of single fields" in report.summary()
-    copied = evaluate(traces["train"], traces["train"], traces["holdout"], redraws=2)
+    copied = evaluate(traces["train"], traces["train"], traces["holdout"], resampling=Resampling(redraws=2))
     assert "Not for: sharing without giving single flows away" in copied.summary()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netshare.evaluation import evaluate, split_by_flow
+from netshare.evaluation import Resampling, evaluate, split_by_flow
 from netshare.postprocess import repair
 from netshare.preprocess.trace import Trace
 from tests.netshare.evaluation.evaluation_traces import shuffled
@@ -13,7 +13,7 @@ def uses(trace: Trace, broken: bool) -> dict[str, bool | None]:
     holdout, synthetic = split_by_flow(rest, 0.5, 1)
     if broken:
         synthetic = repair(shuffled(synthetic).sorted_by_time())[0]
-    report = evaluate(train, synthetic, holdout, redraws=5, bootstrap=0)
+    report = evaluate(train, synthetic, holdout, resampling=Resampling(0, 5))
     return {use.use: use.good for use in report.uses()}
 
 

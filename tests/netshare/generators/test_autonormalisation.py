@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.autonorm.run import compare, heavy_tailed, learn
-from netshare.generators.doppelganger import DoppelGANgerSettings
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 
 # What the networks make: a calibration would spread what has collapsed.
 SETTINGS = DoppelGANgerSettings(

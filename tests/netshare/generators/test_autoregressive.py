@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.autoregressive.flow_split import conversation_of, hold_back
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.generators.autoregressive.lengths import PLACES, LengthCode
 from netshare.generators.autoregressive.networks import POSITION_BINS, position_bin
 from netshare.generators.autoregressive.recall import ContextCounts, learning_order, recall, recalled_columns
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.generators.autoregressive.windows import batches_of, cut_windows, pack
 from netshare.preprocess.encoded import Column, Encoded, Schema

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.base import Generator, metadata_only
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import FieldError, TrainingError
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netshare.config.schema import load_config
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.config.load import load_config
 from netshare.generators.doppelganger.calibration import LEVELS, fit_stops, fit_units, map_numbers
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.known_hosts import address_fields, fit_hosts
 from netshare.generators.doppelganger.layout import ColumnLayout
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 
 CPU = torch.device("cpu")

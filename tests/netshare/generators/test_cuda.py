@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import netshare
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.base import Generator
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -142,7 +144,7 @@ def test_models_of_several_chunks_share_one_gpu(kind: str, mode: str, sample_cap
         {
             "input": {"files": [str(sample_capture)], "limit": 3000},
             "chunks": {"count": 3},
-            "generator": {"kind": kind, "autoregressive": {"epochs": 2}, "doppelganger": {"precision": "bfloat16"}},
+            "generator": {"kind": kind, kind: {"epochs": 2} if kind == "autoregressive" else {"precision": "bfloat16"}},
             "training": {"steps": 60, "finetune_steps": 30, "device": DEVICE},
             "cluster": {"mode": mode, "gpus_per_model": gpus},
             "output": {"formats": ["csv"]},

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from netshare.generators.base import metadata_only
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.batches import (
     BatchSource,
     possible_horizons,
@@ -13,6 +12,7 @@ from netshare.generators.doppelganger.batches import (
     series_ranges,
     unscale_by_range,
 )
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.layout import DIGITS, ColumnLayout
 from netshare.generators.doppelganger.losses import (
     critic_loss,
@@ -21,8 +21,9 @@ from netshare.generators.doppelganger.losses import (
 )
 from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
 from netshare.generators.doppelganger.precision import computes_in_half
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
-from netshare.training.loop import train
+from netshare.training.loop import TrainingPlan, train
 
 CPU = torch.device("cpu")
 
@@ -236,7 +237,7 @@ def test_it_learns_classes_their_lengths_and_their_levels(tmp_path):
     real = toy(1000)
     settings = DoppelGANgerSettings(critic_units=100, lstm_units=64, metadata_units=64, average_decay=0.99)
     generator = DoppelGANger(real.schema, settings)
-    train(generator, real, folder=tmp_path, steps=1000, seed=1, name="toy")
+    train(generator, real, tmp_path, TrainingPlan(name="toy", steps=1000, seed=1))
     shares, lengths, levels = class_means(generator.sample(2000, seed=1))
     real_shares, real_lengths, real_levels = class_means(real)
     assert np.all(np.abs(shares - real_shares) < 0.15), shares
@@ -267,7 +268,7 @@ def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
 def test_half_precision_trains_too(tmp_path, more):
     real = toy(100)
     generator = DoppelGANger(real.schema, DoppelGANgerSettings(precision="bfloat16", batch_size=20, **more))
-    result = train(generator, real, folder=tmp_path, steps=5, seed=1, name="toy")
+    result = train(generator, real, tmp_path, TrainingPlan(name="toy", steps=5, seed=1))
     assert all(tensor.dtype == torch.float32 for tensor in generator.training_weights().values())
     assert np.isfinite(list(result.losses.values())).all()
 

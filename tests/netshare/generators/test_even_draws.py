@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.autoregressive.even_draws import EvenDraws
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.preprocess.encoded import Column, Schema
 
 ROWS = 2000

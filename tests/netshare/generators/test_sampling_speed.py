@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from netshare.generators.autoregressive import AutoregressiveGenerator, AutoregressiveSettings
 from netshare.generators.autoregressive.columns_net import ColumnsNet
 from netshare.generators.autoregressive.dense import LEAST_ROWS, batch_sizes, gru_cell, linear, linear_relu
+from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.generators.autoregressive.networks import Condition
 from netshare.generators.autoregressive.record_sampling import BLOCK_SERIES
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.generators.autoregressive.tokens import TokenLayout
 from netshare.preprocess.encoded import Column, Encoded, Schema
 

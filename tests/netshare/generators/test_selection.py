@@ -5,12 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
 from netshare.generators.doppelganger.distances import copied_beyond, metadata_distance
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.generators.doppelganger.selection import Selection
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.log import read_log
-from netshare.training.loop import train
+from netshare.training.loop import TrainingPlan, train
 
 SCHEMA = Schema(
     (*(Column(f"ip.{i}", "ip", "categorical", 256) for i in range(4)), Column("class", "class", "categorical", 2)),
@@ -66,7 +67,7 @@ def test_too_few_series_are_all_learnt_from():
 
 
 def test_a_killed_training_keeps_the_same_checkpoint(tmp_path):
-    data, arguments = series(400), {"steps": 80, "seed": 3, "name": "model", "checkpoint_steps": 1}
+    data, plan = series(400), TrainingPlan(name="model", steps=80, seed=3, checkpoint_steps=1, log_every=1)
 
     def killed(progress):
         if progress.step == 75:
@@ -75,10 +76,10 @@ def test_a_killed_training_keeps_the_same_checkpoint(tmp_path):
     for folder, stop in (("whole", None), ("parts", killed)):
         generator = DoppelGANger(SCHEMA, DoppelGANgerSettings(selections=4, **SMALL))
         try:
-            train(generator, data, folder=tmp_path / folder, log_every=1, progress=stop, **arguments)
+            train(generator, data, tmp_path / folder, plan, progress=stop)
         except KeyboardInterrupt:
             generator = DoppelGANger(SCHEMA, generator.settings)
-            train(generator, data, folder=tmp_path / folder, log_every=1, **arguments)
+            train(generator, data, tmp_path / folder, plan)
     whole, parts = (load_file(tmp_path / folder / "sampling.safetensors") for folder in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     logs = [[(line["step"], line["values"]) for line in read_log(tmp_path / folder)] for folder in ("whole", "parts")]

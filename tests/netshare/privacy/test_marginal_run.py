@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netshare.commands.main import main
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
 from netshare.preprocess.flows import group_flows
@@ -96,12 +96,13 @@ def test_packets_of_hosts_or_records_are_protected_too(unit, tmp_path, sample_ca
         "input": str(tmp_path / "private.pcap"), "output": {"folder": str(tmp_path / "run"), "formats": ["pcap"]},
         "training": {"steps": 20}, "generator": {"autoregressive": TINY}, "evaluate": {"enabled": False},
         "privacy": {
-            "epsilon": 8, "accountant": "rdp", "unit": unit, "max_flows_per_unit": 4,
-            "bounds": {
-                "begin": begin, "seconds": 600, "units": 30, "max_records": 50, "hosts": ["0.0.0.0/1", "::/0"],
-            },
+            "epsilon": 8, "accountant": "rdp", "unit": unit,
+            "bounds": {"begin": begin, "seconds": 600, "units": 30, "max_records": 50},
         },
     }  # fmt: skip
+    if unit == "host":
+        raw["privacy"]["max_flows_per_unit"] = 4
+        raw["privacy"]["bounds"]["hosts"] = ["0.0.0.0/1", "::/0"]
     result = run(load_config(raw))
     assert len(read_trace(result.outputs[0])) > 0
     said = json.loads((tmp_path / "run" / "models" / "privacy.json").read_text())

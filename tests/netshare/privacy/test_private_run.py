@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netshare.commands.main import main
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
 from netshare.preprocess.errors import ConfigError

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from netshare.generators.autoregressive import AutoregressiveSettings
+from netshare.generators.autoregressive.settings import AutoregressiveSettings
 from netshare.preprocess import read_trace
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
@@ -14,7 +14,7 @@ from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.flows import group_flows
 from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
-from netshare.training.loop import train
+from netshare.training.loop import TrainingPlan, train
 
 SMALL = AutoregressiveSettings(
     recall=False, metadata_state=8, metadata_hidden=8, record_state=8, record_hidden=8, condition=8,
@@ -127,7 +127,7 @@ def test_a_chunk_without_any_flow_is_trained_all_the_same(data):
 
 def test_a_training_says_nothing_of_its_data_and_resumes(data, tmp_path):
     def run(folder, **more):
-        return train(private(data), data, folder=folder, steps=5, seed=3, name="m", log_every=1, **more)
+        return train(private(data), data, folder, TrainingPlan(name="m", steps=5, seed=3, log_every=1, **more))
 
     result = run(tmp_path / "whole")
     assert result.losses == {} and result.records == 0 and result.steps == 5

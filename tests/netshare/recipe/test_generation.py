@@ -1,17 +1,20 @@
 """Stitching over chunks and segments, with real models trained briefly on a small trace made for it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from netshare.config.schema import GeneratorSection
-from netshare.generators import build_generator
+from netshare.generators.registry import GeneratorChoice, kinds, spec_of
 from netshare.postprocess.assemble import assemble
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.trace import make_trace
+from netshare.recipe.contents import ChunkContents, Contents
 from netshare.recipe.generation import generate_series, share_flows
 from netshare.recipe.given_flows import GivenFlows
+from netshare.recipe.metadata import Metadata
 from netshare.seeds import derive_seed
 
 SECOND = 1_000_000_000
@@ -39,33 +42,33 @@ def trace_with_long_flows():
     return make_trace("packet", columns | {"length": 40 + flow, "ttl": np.full(len(time), 64)})
 
 
-@pytest.fixture(scope="module", params=["autoregressive", "doppelganger"])
+@pytest.fixture(scope="module", params=kinds())
 def trained(request):
     trace = trace_with_long_flows()
     plan = plan_chunks(trace["time"], count=3)
     tables = cut_series(trace, group_flows(trace), plan, max_records_per_segment=LONGEST)
-    style = "gan" if request.param == "doppelganger" else "autoregressive"
-    codec = Codec.fit(list(tables.values()), style=style, encodings={"protocol": "onehot"})
+    spec = spec_of(request.param)
+    codec = Codec.fit(list(tables.values()), style=spec.style, encodings={"protocol": "onehot"})
     models = {}
     for chunk, table in tables.items():
-        model = build_generator(codec.schema, GeneratorSection(kind=request.param))
+        model = GeneratorChoice(spec.kind, spec.settings()).build(codec.schema)
         model.prepare(codec.encode(table), seed=1, steps=60)
         while not model.done:
             model.step()
         model.load_sampling_weights(model.sampling_weights())
         models[chunk] = model
-    starting = {chunk: int(table.metadata["starts_here"].sum()) for chunk, table in tables.items()}
-    return models, codec, plan, starting
+    held = {chunk: replace(ChunkContents.of(table), records=None) for chunk, table in tables.items()}
+    return models, codec, Contents(flows=60, chunks=held, plan=plan)
 
 
 def make(trained, flows=50, seed=3):
-    models, codec, plan, starting = trained
-    return generate_series(models.__getitem__, codec, plan, starting=starting, flows=flows, seed=seed)
+    models, codec, contents = trained
+    return generate_series(models.__getitem__, codec, contents, flows=flows, seed=seed)
 
 
 def test_as_many_distinct_flows_as_asked(trained):
     tables, said = make(trained)
-    trace = assemble(tables, trained[2])
+    trace = assemble(tables, trained[2].time)
     assert len(group_flows(trace)) == said.flows == 50 - said.accepted_repeats
     assert said.records == len(trace)
     assert sum(said.by_chunk.values()) == 50
@@ -104,7 +107,7 @@ def test_segments_follow_one_another_in_time(trained):
 
 
 def test_the_same_seed_gives_the_same_trace_and_another_seed_another(trained):
-    plan = trained[2]
+    plan = trained[2].time
     first, again, other = (assemble(make(trained, seed=seed)[0], plan) for seed in (3, 3, 4))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert len(first) != len(other) or not np.array_equal(first["time"], other["time"])
@@ -126,18 +129,17 @@ def given_flows(n: int, **more: np.ndarray) -> GivenFlows:
     columns |= {name: np.zeros(n, np.uint64) for name in ("src_hi", "dst_hi")}
     columns |= {"src_lo": 167772160 + np.arange(n, dtype=np.uint64), "dst_lo": np.full(n, 3232235520, np.uint64)}
     columns |= {"src_port": (40000 + np.arange(n)).astype(np.uint16), "dst_port": np.full(n, 443, np.uint16)}
-    return GivenFlows(columns, **more)
+    return GivenFlows(Metadata(columns), **more)
 
 
 @pytest.mark.parametrize("long", [False, True])
 def test_given_flows_are_made_with_their_starts_and_lengths(trained, long):
-    models, codec, plan, starting = trained
+    models, codec, contents = trained
+    plan = contents.time
     start = np.linspace(0, 8.9, 30).astype(np.int64) * SECOND
     records = (1 + np.arange(30) % LONGEST + (3 * LONGEST if long else 0)).astype(np.int64)
     given = given_flows(30, start=start, records=records)
-    tables, said = generate_series(
-        models.__getitem__, codec, plan, starting=starting, flows=1, seed=3, given=given, records={0: 1}
-    )
+    tables, said = generate_series(models.__getitem__, codec, contents, flows=1, seed=3, given=given)
     assert said.flows == said.flows_asked == 30
     assert said.records == records.sum()
     found = {}
@@ -154,10 +156,10 @@ def test_given_flows_are_made_with_their_starts_and_lengths(trained, long):
 
 
 def test_given_flows_alone_take_the_rest_from_the_models(trained):
-    models, codec, plan, starting = trained
+    models, codec, contents = trained
+    plan = contents.time
     run = [
-        generate_series(models.__getitem__, codec, plan, starting=starting, flows=1, seed=3, given=given_flows(40))
-        for _ in range(2)
+        generate_series(models.__getitem__, codec, contents, flows=1, seed=3, given=given_flows(40)) for _ in range(2)
     ]
     tables, said = run[0]
     assert said.flows == 40

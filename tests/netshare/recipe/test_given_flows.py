@@ -99,7 +99,7 @@ def test_generate_makes_the_flows_of_a_file(quick_run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["generate", str(quick_run), "--metadata", str(path), "--flows", "3", "-o", str(out), "-q"]) == 2
     path.write_text(ROWS.replace("udp", "carrier"))
-    assert main(["generate", str(quick_run), "--metadata", str(path), "-o", str(out), "-q"]) == 2
+    assert main(["generate", str(quick_run), "--metadata", str(path), "-o", str(out), "--force", "-q"]) == 2
     error = capsys.readouterr().err
     assert "row 2: protocol is carrier" in error
     assert "Traceback" not in error

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from netshare.preprocess.errors import RunFolderError
-from netshare.run.folder import RunFolder, fingerprint
+from netshare.run.folder import RunFolder
 
 
 def work_out(folder, name, key, text):
@@ -61,7 +61,3 @@ def test_an_unwritable_place_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="--work-dir"), RunFolder.open(tmp_path / "file" / "run"):
         pass
-
-
-def test_fingerprints_depend_on_values_not_on_key_order():
-    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})

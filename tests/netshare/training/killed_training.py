@@ -4,13 +4,15 @@ python killed_training.py FOLDER STEPS
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from netshare.generators.doppelganger import DoppelGANger, DoppelGANgerSettings
+from netshare.generators.doppelganger.generator import DoppelGANger
+from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
-from netshare.training.loop import TrainingResult, train
+from netshare.training.loop import TrainingPlan, TrainingResult, train
 from netshare.training.progress import Progress
 
 SETTINGS = DoppelGANgerSettings(batch_size=16, metadata_units=16, lstm_units=12, critic_units=16, critic_layers=2)
@@ -25,10 +27,11 @@ def small_series(seed: int = 0) -> Encoded:
     return Encoded(metadata, random.random((offsets[-1], 1)).astype(np.float32), offsets, schema)
 
 
-def run(folder: Path, steps: int, **arguments) -> TrainingResult:
+def run(folder: Path, steps: int, *, progress: Callable[[Progress], None] | None = None, **plan) -> TrainingResult:
     data = small_series()
-    arguments = {"seed": 7, "fingerprint": "a", "checkpoint_steps": 25, "log_every": 10} | arguments
-    return train(DoppelGANger(data.schema, SETTINGS), data, folder=folder, steps=steps, name="small", **arguments)
+    plan = {"seed": 7, "fingerprint": "a", "checkpoint_steps": 25, "log_every": 10} | plan
+    own = TrainingPlan(name="small", steps=steps, **plan)
+    return train(DoppelGANger(data.schema, SETTINGS), data, folder, own, progress=progress)
 
 
 def say(progress: Progress) -> None:

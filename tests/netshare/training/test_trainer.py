@@ -13,11 +13,11 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from netshare.generators.doppelganger import DoppelGANger
+from netshare.generators.doppelganger.generator import DoppelGANger
 from netshare.preprocess.errors import TrainingError
 from netshare.training.checkpoint import NEWEST, load_checkpoint
 from netshare.training.log import read_log
-from netshare.training.loop import load_weights, train
+from netshare.training.loop import TrainingPlan, load_weights, train
 from netshare.training.progress import Progress
 from tests.netshare.training.killed_training import SETTINGS, run, small_series
 
@@ -94,9 +94,10 @@ def test_a_checkpoint_of_another_fingerprint_is_not_used(tmp_path):
 def test_the_generator_samples_from_what_was_kept(tmp_path):
     data = small_series()
     generator = DoppelGANger(data.schema, SETTINGS)
-    result = train(generator, data, folder=tmp_path, steps=15, seed=1, name="small")
+    plan = TrainingPlan(name="small", steps=15, seed=1)
+    result = train(generator, data, tmp_path, plan)
     again = DoppelGANger(data.schema, SETTINGS)
-    train(again, data, folder=tmp_path, steps=15, seed=1, name="small")
+    train(again, data, tmp_path, plan)
     loaded = DoppelGANger(data.schema, SETTINGS)
     loaded.load_sampling_weights(load_weights(result.sampling))
     expected = generator.sample(20, seed=3)
@@ -128,7 +129,7 @@ def test_a_diverging_training_says_which_model_where_and_what_to_do(tmp_path):
     data = small_series()
     settings = SETTINGS.model_copy(update={"critic_learning_rate": 1e30, "generator_learning_rate": 1e30})
     with pytest.raises(TrainingError, match=r"model chunk-7, step \d+: .*learning_rate") as caught:
-        train(DoppelGANger(data.schema, settings), data, folder=tmp_path, steps=50, seed=1, name="chunk-7")
+        train(DoppelGANger(data.schema, settings), data, tmp_path, TrainingPlan(name="chunk-7", steps=50, seed=1))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "result.json").exists()
     assert all(math.isfinite(value) for line in read_log(tmp_path) for value in line["values"].values())

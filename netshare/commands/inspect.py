@@ -1,0 +1,47 @@
+"""`netshare inspect FILE...`: what traces, or tables of time series, hold."""
+
+from __future__ import annotations
+
+import json
+
+from netshare.commands.options import Commands, Options, add_command, add_max_bytes, add_series_options, of_series
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    added = add_command(commands, "inspect", execute, "tell what traces hold, and what was skipped and why")
+    added.add_argument("files", nargs="+", metavar="FILE")
+    added.add_argument("--json", action="store_true", help="as JSON")
+    add_max_bytes(added)
+    add_series_options(added)
+
+
+def execute(options: Options) -> None:
+    """Print the description, as text or JSON."""
+    if of_series(options):
+        _inspect_series(options)
+        return
+    from netshare.config.starter import format_description
+    from netshare.preprocess import describe_files
+    from netshare.preprocess.readers.contents import MAXIMUM_BYTES
+
+    description = describe_files(options.files, max_bytes=options.max_bytes or MAXIMUM_BYTES)
+    print(json.dumps(description, indent=2) if options.json else format_description(description))
+
+
+def _inspect_series(options: Options) -> None:
+    from netshare.preprocess.timeseries import describe_series, read_series
+
+    series = read_series(options.files, key=options.key, order=options.order)
+    rows = describe_series(series)
+    if options.json:
+        sizes = {"series": len(series), "records": int(series.offsets[-1]), "notes": list(series.notes)}
+        print(json.dumps({**sizes, "columns": rows}, indent=2))
+        return
+    lengths = series.lengths
+    print(f"{len(series):,} series of {lengths.min():,} to {lengths.max():,} records")
+    for row in rows:
+        between = "" if row["least"] is None else f", {row['least']:g} to {row['greatest']:g}"
+        print(f"  {row['column']:<24} {row['table']:<13} {row['kind']:<12} {row['distinct']:,} values{between}")
+    for note in series.notes:
+        print(f"note: {note}")

@@ -1,0 +1,24 @@
+"""Fingerprints: short hashes that tell whether settings or a file have changed since something was made from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def fingerprint(*parts: Any) -> str:
+    """32 hexadecimal digits, a hash of JSON-able values; the order of keys in dictionaries does not matter."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """32 hexadecimal digits, a hash of a file's content.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,109 @@
+"""Learning by noisy counts: the input is counted once, and all else is done with a table drawn from the counts.
+
+Private: the training records, which `table` counts. Public: everything else that is looked at.
+
+| what depends on the input otherwise | in such a run |
+|---|---|
+| which records are learnt from | those within declared bounds, unit by unit |
+| chunks, encodings, models, early stopping, volumes | the private synthetic table, drawn from noisy counts: post-processing |
+| conventions that repair respects, how packets follow one another | the public trace's |
+| real five-tuples or addresses to avoid | not used |
+
+So any generator can be trained, with all that it does without privacy (validation, interpolation, calibration), at no
+cost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from netshare.config.schema import Config
+from netshare.console import Console
+from netshare.evaluation import Report
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.trace import Trace
+from netshare.privacy.accounting.plan import make_plan
+from netshare.privacy.counts.private_table import Window, stand_in
+from netshare.privacy.declared import Declared, report_left_out
+from netshare.privacy.public import check_different, without_labels
+from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
+from netshare.privacy.units import bounded, units_of_flows
+from netshare.recipe.learning import PlainLearning, section_json
+from netshare.recipe.preparation import Prepared, Split, prepare_trace
+from netshare.seeds import derive_seed
+
+
+class CountsLearning:
+    """See `netshare.recipe.learning.TraceLearning`."""
+
+    draws_table = True
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.declared = Declared(config)
+        self.from_table = PlainLearning(config)
+
+    def settings(self, step: str) -> list[Any]:
+        """See `TraceLearning.settings`."""
+        if step == "table":
+            config = self.config
+            own = [section_json(config.privacy), section_json(config.fields), config.seed]
+            return ["noisy counts", *own, self.declared.public_fingerprints()]
+        return self.from_table.settings(step)
+
+    def split(self, trace: Trace) -> Split[Trace]:
+        """See `Declared.split`."""
+        return self.declared.split(trace)
+
+    def table(self, data: Split[Trace], console: Console) -> Trace:
+        """The training records -> noisy counts -> the private synthetic table."""
+        config, plan, public = self.config, make_plan(self.config), self.declared.public_trace()
+        console.show(plan.text())
+        check_different(public, data.full)
+        columns = [name for name in public if name in data.train]
+        bounds = config.privacy.bounds
+        assert bounds.seconds is not None
+        window = Window(bounds.begin_ns, max(1, round(bounds.seconds * 1e9)))
+        kept = bounded(
+            without_labels(data.train, columns),
+            window.plan,
+            flow_key=self.declared.flow_key,
+            hosts=self.declared.hosts,
+            max_flows=config.privacy.max_flows_per_unit,
+            max_records=bounds.max_records,
+        )
+        report_left_out(len(data.train) - len(kept), len(data.train), console)
+        return stand_in(
+            kept,
+            without_labels(public, columns),
+            window=window,
+            flow_key=self.declared.flow_key,
+            longest=bounds.max_records,
+            units=lambda trace, flows: units_of_flows(trace, flows, self.declared.hosts),
+            bound=plan.counts_sensitivity,
+            noise_multiplier=plan.noise_multiplier,
+            randomness=self.declared.randomness("counts"),
+            seed=derive_seed(config.seed, "stand-in"),
+        )
+
+    def prepare(self, data: Split[Trace], console: Console) -> Prepared[Codec]:
+        """Chunks and series of the table; what is released follows the public trace."""
+        return prepare_trace(data, self.config, self.declared.reference(self.declared.public_trace()))
+
+    def load(self, folder: Path) -> Prepared[Codec]:
+        """See `TraceLearning.load`."""
+        return self.from_table.load(folder)
+
+    def train(self, prepared: Prepared[Codec], folder: Path, key: str, console: Console) -> None:
+        """Models of the table, and the ledger."""
+        self.from_table.train(prepared, folder, key, console)
+        write_ledger(self.config, self.declared, folder)
+
+    def documents(self, run_folder: Path) -> None:
+        """The guarantee in words."""
+        write_statement(run_folder)
+
+    def mark(self, report: Report, run_folder: Path) -> Report:
+        """See `mark_private`."""
+        return mark_private(report, run_folder)

@@ -1,0 +1,93 @@
+"""What a private run declares instead of measuring it, and what it takes from the public trace.
+
+Everything here follows from the config and from public files; nothing looks at the private input, except
+`check_different`, which refuses to run.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from netshare.config.schema import Config
+from netshare.console import Console
+from netshare.evaluation import split_by_flow
+from netshare.fingerprints import file_fingerprint
+from netshare.preprocess.chunks import NANOSECONDS, ChunkPlan
+from netshare.preprocess.flows import FlowKey
+from netshare.preprocess.readers import list_files
+from netshare.preprocess.trace import Kind, Trace
+from netshare.privacy.accounting.plan import chunk_count
+from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
+from netshare.privacy.public import public_files, read_public
+from netshare.recipe.preparation import Split, check_trace, flow_key
+from netshare.recipe.reference import Reference
+from netshare.seeds import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+class Declared:
+    """Declared facts of one private run."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.kind: Kind = "packet" if config.preset == "pcap" else "flow"
+        self.flow_key: FlowKey = flow_key(config, self.kind)
+        self.hosts: list[str] = config.privacy.bounds.hosts if config.privacy.unit == "host" else []
+
+    @property
+    def chunks(self) -> ChunkPlan:
+        """The declared time window, cut into the declared chunks."""
+        bounds, chunks, count = self.config.privacy.bounds, self.config.chunks, chunk_count(self.config)
+        assert bounds.seconds is not None
+        width = chunks.seconds if chunks.seconds is not None else bounds.seconds / count
+        return ChunkPlan(bounds.begin_ns, max(1, round(width * NANOSECONDS)), count)
+
+    @property
+    def public_files(self) -> list[Path]:
+        """Files of the public trace."""
+        return public_files(self.config.privacy.public, self.kind)
+
+    def public_fingerprints(self) -> dict[str, str]:
+        """Hashes of the public files, by name."""
+        return {path.name: file_fingerprint(path) for path in self.public_files}
+
+    def public_trace(self) -> Trace:
+        """The public trace."""
+        inputs = list_files(self.config.input.files) if self.config.input is not None else []
+        trace = read_public(self.public_files, inputs, self.kind)
+        check_trace(trace, self.config)
+        return trace
+
+    def reference(self, public: Trace) -> Reference:
+        """What synthetic traces follow: the public trace; no flow of the input is known, so none is avoided."""
+        return Reference.of(public, public, with_flows=False)
+
+    def split(self, trace: Trace) -> Split[Trace]:
+        """Flows are held back by a hash of each alone, so that no flow's presence moves another."""
+        evaluate = self.config.evaluate
+        if not (evaluate.enabled and evaluate.holdout > 0):
+            return Split(trace, trace)
+        return Split(trace, *split_by_flow(trace, 1 - evaluate.holdout, self.config.seed))
+
+    def randomness(self, *purpose: object) -> Randomness:
+        """Where noise comes from: the system's secure source, or, for tests only, the seed."""
+        if self.config.privacy.secure_rng:
+            return SecureRandomness()
+        logger.warning("privacy.secure_rng is false: noise follows from the seed, so this run guarantees nothing")
+        return SeededRandomness(derive_seed(self.config.seed, "privacy", *purpose))
+
+
+def report_left_out(left_out: int, records: int, console: Console) -> None:
+    """Tell the data holder how many of the training records the declared bounds leave out; these lines are private."""
+    if left_out:
+        console.say(
+            f"  {left_out:,} of {records:,} training records are outside the declared bounds and are not learnt "
+            "from (this line is private)"
+        )
+    if 2 * left_out > records:
+        console.say(
+            "  WARNING: that is more than half of them; look at privacy.bounds.begin and seconds (the capture's time "
+            "is UTC) and, with unit host, hosts"
+        )

@@ -1,0 +1,175 @@
+"""The steps of a run, each from what the folder holds to what the next one reads.
+
+    trace -> [table] -> chunks -> models -> generated -> synthetic -> report
+
+A run on disk is a recipe with its steps cached: every step fills one sub-folder of the run folder (`netshare.run.folder`)
+and reads what earlier ones wrote, never what they hold in memory, so that any of them can be the first of a resumed run.
+Each has a key, a fingerprint of its settings and of the key before it; under an unchanged key it is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netshare.console import Console
+from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.preprocess.atomic import write_text
+from netshare.recipe.base import Outcome, Recipe
+from netshare.recipe.fitting import Models, read_models
+from netshare.recipe.preparation import Prepared, Split
+from netshare.run.folder import RunFolder
+from netshare.training.loop import RESULT
+
+FULL, TRAIN, HOLDOUT = "full.parquet", "train.parquet", "holdout.parquet"
+TABLE, GENERATED, SYNTHETIC = "table.parquet", "generated.parquet", "synthetic.parquet"
+GENERATION, REPAIRS, CONFIG = "generation.json", "repairs.json", "config.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    name: of its folder
+    doing: what the console says of it
+    until: the command that ends with it: `preprocess`, `train`, `postprocess` or `evaluate`
+    key: (key of the step before) -> its own
+    work: fills the folder that it is given; its second argument is the key
+    """
+
+    name: str
+    doing: str
+    until: str
+    key: Callable[[str], str]
+    work: Callable[[Path, str], None]
+
+
+class RunSteps:
+    """The steps of one run folder by one recipe."""
+
+    def __init__(self, recipe: Recipe[Any], folder: RunFolder, console: Console) -> None:
+        self.recipe, self.folder, self.console = recipe, folder, console
+
+    def all(self) -> list[Step]:
+        """Every step, in order."""
+        table = [self._step("table", "counting, privately", "preprocess", self._table)]
+        report = [self._step("report", "evaluating", "evaluate", self._report)]
+        return [
+            Step("trace", "reading the input", "preprocess", self._trace_key, self._trace),
+            *(table if self.recipe.draws_table else []),
+            self._step("chunks", "cutting into chunks and encoding", "preprocess", self._chunks),
+            self._step("models", "training", "train", self._models),
+            self._step("generated", "generating", "postprocess", self._generated),
+            self._step("synthetic", "rebuilding headers and writing", "postprocess", self._synthetic),
+            *(report if self.recipe.config.evaluate.enabled else []),
+        ]
+
+    def run(self, until: tuple[str, ...]) -> None:
+        """Do the steps that end with one of these commands, as far as they are not up to date."""
+        key = ""
+        for step in self.all():
+            if step.until not in until:
+                continue
+            key = step.key(key)
+            with self.folder.stage(step.name, key) as work:
+                self.console.stage(step.doing, skipped=work is None)
+                if work is not None:
+                    step.work(work, key)
+            if step.name == "models":
+                self.keep_config()
+
+    def keep_config(self) -> None:
+        """Write the config beside the models, also where these are up to date: `generate` follows what it says now of
+        addresses, repair and snaplen."""
+        write_text(self._place("models") / CONFIG, self.recipe.config.model_dump_json(indent=1))
+        self.recipe.documents(self.folder.path)
+
+    def real(self) -> Split[Any]:
+        """The input, what of it is trained on, and what is held back."""
+        place, load = self._place("trace"), self.recipe.load
+        holdout = load(place / HOLDOUT) if (place / HOLDOUT).exists() else None
+        return Split(load(place / FULL), load(place / TRAIN), holdout)
+
+    def prepared(self) -> Prepared[Any]:
+        """What the chunks hold, and the codec."""
+        return self.recipe.load_prepared(self._place("chunks"))
+
+    def models(self, prepared: Prepared[Any]) -> Models:
+        """The trained generator of a chunk."""
+        return read_models(prepared, self.recipe.config, self._place("models"))
+
+    def _step(self, name: str, doing: str, until: str, work: Callable[[Path, str], None]) -> Step:
+        return Step(name, doing, until, lambda before: fingerprint(name, before, *self.recipe.settings(name)), work)
+
+    def _place(self, name: str) -> Path:
+        return self.folder.path / name
+
+    def _trace_key(self, _: str) -> str:
+        content = [(path.name, file_fingerprint(path)) for path in self.recipe.files()]
+        return fingerprint("trace", content, *self.recipe.settings("trace"))
+
+    def _trace(self, work: Path, _: str) -> None:
+        """Files -> all records, those to train on, those held back."""
+        data = self.recipe.read()
+        for line in self.recipe.describe(data):
+            self.console.say(f"  {line}")
+        parts = self.recipe.split(data)
+        for name, part in ((FULL, parts.full), (TRAIN, parts.train), (HOLDOUT, parts.holdout)):
+            if part is not None:
+                self.recipe.save(part, work / name)
+
+    def _table(self, work: Path, _: str) -> None:
+        """The training records -> the table that is learnt from in their place."""
+        self.recipe.save(self.recipe.table(self.real(), self.console), work / TABLE)
+
+    def _chunks(self, work: Path, _: str) -> None:
+        """What is learnt from -> chunk plan, codec, encoded series of each chunk."""
+        if self.recipe.draws_table:
+            table = self.recipe.load(self._place("table") / TABLE)
+            data = Split(table, table)
+        else:
+            data = self.real()
+        self.recipe.prepare(data, self.console).save(work)
+
+    def _models(self, work: Path, key: str) -> None:
+        """Encoded series -> one trained model a chunk."""
+        self.recipe.train(self.prepared(), work, key, self.console)
+
+    def _generated(self, work: Path, _: str) -> None:
+        """Trained models -> synthetic data, as decoded."""
+        prepared, config = self.prepared(), self.recipe.config
+        data, report = self.recipe.sample(
+            prepared,
+            self.models(prepared),
+            count=config.generate.flows,
+            given=None,
+            seed=config.seed,
+            console=self.console,
+        )
+        self.recipe.save(data, work / GENERATED)
+        write_text(work / GENERATION, json.dumps(report.to_json(), indent=1))
+
+    def _synthetic(self, work: Path, _: str) -> None:
+        """Decoded data -> finished data, in every format asked for."""
+        prepared = self.prepared()
+        data, repairs = self.recipe.finish(self.recipe.load(self._place("generated") / GENERATED), prepared)
+        write_text(work / REPAIRS, json.dumps(repairs, indent=1))
+        self.recipe.export(data, prepared, work)
+
+    def _report(self, work: Path, _: str) -> None:
+        """Real, held-back and synthetic data -> report."""
+        load, decoded = self.recipe.load, self._place("generated") / GENERATED
+        finished = self._place("synthetic") / SYNTHETIC
+        outcome = Outcome(
+            generation=json.loads((self._place("generated") / GENERATION).read_text()),
+            training={p.parent.name: json.loads(p.read_text()) for p in self._place("models").glob(f"*/{RESULT}")},
+            repairs=json.loads((self._place("synthetic") / REPAIRS).read_text()),
+        )
+        fields = self.prepared().codec.describe()
+        report = self.recipe.evaluate(self.real(), load(decoded), load(finished), outcome, fields)
+        report = self.recipe.mark(report, self.folder.path)
+        self.recipe.write_report(report, work)
+        self.console.show(report.summary())

@@ -1,0 +1,292 @@
+"""`Synthesizer`: learn a trace, or time series, and make as many more of the same kind as wanted.
+
+    synthesizer = Synthesizer().fit("campus.pcap")
+    trace = synthesizer.sample(1_000, seed=1)
+    trace.to_pandas()
+
+It holds in memory what a run keeps in a folder: both go through the same recipe (`netshare.recipe`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from netshare.config.load import default_config
+from netshare.config.presets import merge
+from netshare.config.schema import Config, InputPreset
+from netshare.console import Console
+from netshare.preprocess.chunks import ChunkPlan
+from netshare.preprocess.data import TraceLike, as_trace
+from netshare.preprocess.encoded import Encoded
+from netshare.preprocess.errors import ConfigError, TrainingError
+from netshare.preprocess.timeseries import TimeSeries, read_series
+from netshare.preprocess.trace import Kind, Trace
+from netshare.recipe.base import Outcome, Recipe
+from netshare.recipe.fitting import models_of, read_weights
+from netshare.recipe.preparation import Prepared, Split, chunk_folder
+from netshare.recipe.trace_recipe import without_address_map
+from netshare.synthesizer import saved
+from netshare.synthesizer.recipes import recipe_for
+from netshare.training.loop import SAMPLING
+from netshare.training.tuned_settings import TUNED, tuned_choice
+
+Synthetic = Trace | TimeSeries
+PRESET_OF_KIND: dict[Kind, InputPreset] = {"packet": "pcap", "flow": "netflow"}
+MAX_FLOWS = 2**31  # that a folder may ask for by default
+MAX_CHUNKS = 100_000
+MAX_CATEGORIES = 50_000_000  # over all columns of a schema
+MAX_SERIES_RECORDS = 2**31
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What was learnt: the config that it was learnt by, chunks and codec, and the models' weights by chunk."""
+
+    config: Config
+    prepared: Prepared[Any]
+    weights: Mapping[int, dict[str, torch.Tensor]]
+    tuned: str | None
+
+
+class Synthesizer:
+    """Learns data and makes synthetic data of them.
+
+    >>> import netshare
+    >>> trace = netshare.read_trace(netshare.sample_path("pcap")).take(slice(0, 400))
+    >>> synthesizer = netshare.Synthesizer(settings={"training": {"steps": 2, "finetune_steps": 2}})
+    >>> synthetic = synthesizer.fit(trace).sample(20, seed=1)
+    >>> synthetic.kind
+    'packet'
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: str = "autoregressive",
+        epsilon: float | None = None,
+        preset: str | None = None,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        console: Console | None = None,
+    ) -> None:
+        """A synthesizer that has learnt nothing yet.
+
+        Args:
+            generator: a registered kind: `autoregressive`, `doppelganger`, or a plugin's.
+            epsilon: makes it differentially private; `settings` must then declare `privacy.bounds`.
+            preset: `pcap`, `netflow` or `timeseries`; by default by the data, which are then a trace.
+            seed: of all that is random in fitting.
+            settings: sections of a config (`docs/config.md`), such as `{"training": {"steps": 500}}`.
+            console: where progress goes; by default into a notebook, and nowhere else.
+
+        Raises:
+            ConfigError: when `fit` is called: a setting is unknown or does not apply.
+        """
+        self.settings = {**(settings or {}), "seed": seed}
+        self.settings["generator"] = {"kind": generator, **self.settings.get("generator", {})}
+        if epsilon is not None:
+            self.settings["privacy"] = {**self.settings.get("privacy", {}), "epsilon": epsilon}
+        self.preset = preset
+        self.console = console or Console.default()
+        self._fitted: _Fitted | None = None
+        self._real: Split[Any] | None = None
+
+    def fit(self, data: TraceLike | TimeSeries) -> Synthesizer:
+        """Learn data; what was learnt before is forgotten.
+
+        Args:
+            data: a path, several, a `Trace`, a DataFrame of packets or of flows; with the preset `timeseries` a path, a
+                DataFrame or a `TimeSeries`. All of it is trained on, unless `settings` hold a share back
+                (`evaluate.holdout`).
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError, FieldError: the data cannot be read, or are too few to learn from without copying them.
+            ConfigError: a setting is unknown or does not apply to data of this kind.
+            TrainingError, ClusterError: a model cannot be trained.
+        """
+        read = self._read(data)
+        preset: InputPreset = "timeseries" if isinstance(read, TimeSeries) else PRESET_OF_KIND[read.kind]
+        if self.preset not in (None, preset):
+            raise ConfigError(f"preset is {self.preset}, but the data are of {preset}; drop preset or give other data")
+        config = default_config(preset, merge({"evaluate": {"holdout": 0.0}}, self.settings))
+        recipe = recipe_for(config)
+        recipe.check(read)
+        for line in recipe.describe(read):
+            self.console.say(line)
+        real = recipe.split(read)
+        table = recipe.table(real, self.console) if recipe.draws_table else None
+        prepared = recipe.prepare(real if table is None else Split(table, table), self.console)
+        with tempfile.TemporaryDirectory(prefix="netshare-") as place:
+            folder = Path(place)
+            recipe.train(prepared, folder, "", self.console)
+            weights = {
+                chunk: read_weights(chunk_folder(folder, chunk) / SAMPLING) for chunk in prepared.contents.chunks
+            }
+            found = (folder / TUNED).read_text() if (folder / TUNED).exists() else None
+        self._fitted = _Fitted(config, replace(prepared, encoded=_let_go), weights, found)
+        self._real = real
+        return self
+
+    @property
+    def config(self) -> Config:
+        """The config that was fitted by, with all defaults filled in."""
+        return self._known.config
+
+    def sample(
+        self, n: int | None = None, *, seed: int | None = None, metadata: str | Path | pd.DataFrame | None = None
+    ) -> Any:
+        """Synthetic data, finished: headers are valid, and whatever the settings say of addresses is done.
+
+        Args:
+            n: flows (distinct five-tuples; of time series: series) to make; by default as many as were learnt.
+            seed: the same seed gives the same data; by default another one each time. It is named in the notes of
+                what is returned (`trace.sources[0].notes`) and shown on the console.
+            metadata: the flows to make instead, a CSV, Parquet or DataFrame (see `netshare.recipe.given_flows`).
+
+        Returns:
+            a `Trace`, or a `TimeSeries` if such were learnt.
+
+        Raises:
+            TrainingError: nothing has been fitted.
+            ConfigError, InputError: `n` is not positive, or `metadata` cannot be used.
+        """
+        return self._sampled(n, seed, metadata)[1]
+
+    def report(self, holdout: TraceLike | TimeSeries | None = None, *, synthetic: Any = None) -> Any:
+        """How close samples are to real data, and what they give away.
+
+        Args:
+            holdout: real data that were not fitted on; by default those held back by `evaluate.holdout`, else the
+                training data are halved, which flatters.
+            synthetic: what to judge; by default a sample with seed 0.
+
+        Returns:
+            a `netshare.evaluation.Report`, of time series a `SeriesReport`.
+
+        Raises:
+            TrainingError: nothing has been fitted, or the synthesizer was loaded without its training data.
+        """
+        known, real = self._known, self._real
+        if real is None:
+            raise TrainingError(
+                "a loaded synthesizer does not hold its training data; use netshare.evaluate(train, synthetic, holdout)"
+            )
+        recipe = recipe_for(known.config)
+        decoded, finished = self._sampled(None, 0, None) if synthetic is None else (None, self._read(synthetic))
+        held_back = real.holdout if holdout is None else self._read(holdout)
+        return recipe.evaluate(
+            replace(real, holdout=held_back),
+            decoded if decoded is not None else finished,
+            finished,
+            Outcome(),
+            known.prepared.codec.describe(),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write what was learnt into a new folder; see `netshare.synthesizer.saved`. The training data are not in it.
+
+        Raises:
+            TrainingError: nothing has been fitted.
+            RunFolderError: the folder is not empty, or cannot be written.
+        """
+        known = self._known
+        saved.save(Path(folder), known.config, known.prepared, known.weights, known.tuned)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, console: Console | None = None) -> Synthesizer:
+        """A fitted synthesizer from a folder that `save` wrote, or from that of a finished run.
+
+        The folder may be a stranger's: nothing in it is run, and nothing outside it is read.
+
+        Raises:
+            RunFolderError: it is no such folder, is damaged, or is of a version that does not fit.
+        """
+        found = saved.open_saved(Path(folder))
+        recipe = recipe_for(found.config)
+        prepared = recipe.load_prepared(found.chunks)
+        _check_sizes(prepared, found.chunks)
+        weights = {
+            chunk: read_weights(chunk_folder(found.models, chunk) / SAMPLING) for chunk in prepared.contents.chunks
+        }
+        text = (found.models / TUNED).read_text() if (found.models / TUNED).exists() else None
+        loaded = cls(console=console)
+        loaded.settings, loaded.preset = found.config.model_dump(mode="json"), None
+        loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go), weights, text)
+        loaded._check_weights()
+        return loaded
+
+    @property
+    def _known(self) -> _Fitted:
+        if self._fitted is None:
+            raise TrainingError("nothing has been learnt yet; call fit(data) first")
+        return self._fitted
+
+    def _sampled(self, n: int | None, seed: int | None, metadata: Any) -> tuple[Synthetic, Synthetic]:
+        """A sample as decoded, and finished."""
+        known = self._known
+        if n is not None and n < 1:
+            raise ConfigError(f"n is {n}; give a whole number of at least 1")
+        seed = secrets.randbits(31) if seed is None else seed
+        config = known.config if metadata is None else without_address_map(known.config)
+        recipe: Recipe[Any] = recipe_for(config)
+        given = None if metadata is None else recipe.read_given(metadata, known.prepared)
+        models = models_of(known.prepared, config, self._choice(), lambda chunk: dict(known.weights[chunk]))
+        self.console.say(f"sampling with seed {seed}")
+        decoded, _ = recipe.sample(known.prepared, models, count=n, given=given, seed=seed, console=self.console)
+        finished, _ = recipe.finish(decoded, known.prepared)
+        return decoded, recipe.signed(finished, known.prepared, seed)
+
+    def _choice(self) -> Any:
+        known = self._known
+        with tempfile.TemporaryDirectory(prefix="netshare-") as place:
+            if known.tuned is not None:
+                (Path(place) / TUNED).write_text(known.tuned)
+            return tuned_choice(known.config.generator.choice(), Path(place))
+
+    def _check_weights(self) -> None:
+        """Build every model once, so that weights that do not fit are refused at loading."""
+        known = self._known
+        models = models_of(known.prepared, known.config, self._choice(), lambda chunk: dict(known.weights[chunk]))
+        for chunk in known.prepared.contents.chunks:
+            models(chunk)
+
+    def _read(self, data: Any) -> Any:
+        if isinstance(data, TimeSeries | Trace):
+            return data
+        if self.preset == "timeseries":
+            return read_series(data, **self.settings.get("series", {}))
+        return as_trace(data)
+
+
+def _let_go(chunk: int) -> Encoded:
+    raise TrainingError(f"the training series of chunk {chunk} are not kept once the models are trained; fit again")
+
+
+def _check_sizes(prepared: Prepared[Any], folder: Path) -> None:
+    """Refuse declared sizes that no synthesizer has, before memory is asked for by them.
+
+    Raises:
+        RunFolderError: which one.
+    """
+    schema, contents = prepared.schema, prepared.contents
+    plan: ChunkPlan | None = contents.plan
+    sizes = {
+        "flows": (contents.flows, MAX_FLOWS),
+        "chunks": (plan.count if plan is not None else 1, MAX_CHUNKS),
+        "categories": (sum(c.cardinality for c in (*schema.metadata, *schema.measurements)), MAX_CATEGORIES),
+        "max_length": (schema.max_length, MAX_SERIES_RECORDS),
+    }
+    for name, (found, limit) in sizes.items():
+        if found > limit:
+            raise saved.too_large(folder, name, found, limit)

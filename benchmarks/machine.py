@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from netshare.run.folder import versions
+from netshare.runs.folder import versions
 
 
 def provenance() -> dict[str, Any]:

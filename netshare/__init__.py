@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from netshare.preprocess import Trace, read_trace
     from netshare.preprocess.errors import NetshareError
     from netshare.preprocess.timeseries import TimeSeries, read_series
-    from netshare.run.pipeline import RunResult, generate, run
-    from netshare.run.retraining import retrain_metadata
+    from netshare.runs.pipeline import RunResult, generate, run
+    from netshare.runs.retraining import retrain_metadata
     from netshare.sample_files import sample_path
     from netshare.synthesizer import Synthesizer
 
@@ -37,18 +37,18 @@ _HOMES = {
     "Console": "netshare.console",
     "NetshareError": "netshare.preprocess.errors",
     "Report": "netshare.evaluation",
-    "RunResult": "netshare.run.pipeline",
+    "RunResult": "netshare.runs.pipeline",
     "Synthesizer": "netshare.synthesizer",
     "TimeSeries": "netshare.preprocess.timeseries",
     "Trace": "netshare.preprocess",
     "convert": "netshare.postprocess.convert",
     "evaluate": "netshare.evaluation",
-    "generate": "netshare.run.pipeline",
+    "generate": "netshare.runs.pipeline",
     "load_config": "netshare.config.load",
     "read_series": "netshare.preprocess.timeseries",
     "read_trace": "netshare.preprocess",
-    "retrain_metadata": "netshare.run.retraining",
-    "run": "netshare.run.pipeline",
+    "retrain_metadata": "netshare.runs.retraining",
+    "run": "netshare.runs.pipeline",
     "sample_path": "netshare.sample_files",
     "write_trace": "netshare.postprocess",
 }

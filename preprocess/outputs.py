@@ -5,7 +5,7 @@
 Whoever writes a file that a user has named asks here first, before anything is read or trained, and again before writing
 where much time has passed. An input is never overwritten, under whatever name; any other file only where the user says
 so (`force`, on the command line `--force`). What a run writes into its own run folder is guarded by the folder itself
-(`netshare.run.folder`).
+(`netshare.runs.folder`).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _generate(folder: Path, flows: int, seed: int, threads: int, barrier: Any) -
     import torch
 
     from netshare.console import Console
-    from netshare.run.pipeline import finished_run
+    from netshare.runs.pipeline import finished_run
 
     torch.set_num_threads(1)
     shares: dict[str, float] = {}

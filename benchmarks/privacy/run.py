@@ -21,10 +21,10 @@ from typing import Any
 
 import netshare
 from benchmarks.machine import provenance
+from netshare.commands.privacy import audit_run
 from netshare.console import Console
 from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
-from netshare.privacy.audit.membership import audit_run
 
 HERE = Path(__file__).resolve().parent
 METHODS = {  # what they change in the config's section privacy

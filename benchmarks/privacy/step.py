@@ -62,7 +62,7 @@ def critic_private() -> Callable[[], None]:
     """The same with exact clipping and noise."""
     import torch
 
-    from netshare.privacy.gradients.critics import CriticInput, clipped_critic_sums
+    from netshare.privacy.gradients.critic_clipping import CriticInput, clipped_critic_sums
 
     critic, real, fake, mixing = _critic()
     optimizer = torch.optim.Adam(critic.parameters(), 1e-3, fused=True)
@@ -134,7 +134,7 @@ def nets_private() -> Callable[[], None]:
     """A private step over as many flows on average, noise from the system's generator."""
     import numpy as np
 
-    from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
+    from netshare.privacy.gradients import PrivateAutoregressive, PrivateSchedule
     from netshare.privacy.noise import SecureRandomness
 
     generator, data = _nets()

@@ -9,7 +9,7 @@ from typing import Any
 from netshare.commands.options import Commands, Options, add_command, add_force, add_series_options, seed
 from netshare.preprocess.errors import InputError
 
-Output = tuple[Callable[..., None], Path | None]
+Writer = Callable[[Any, Path], None]  # of a report, to a file
 
 
 def add(commands: Commands) -> None:
@@ -40,28 +40,30 @@ def execute(options: Options) -> None:
     series = options.series or options.key or options.order
     if series and options.markdown:
         raise InputError(f"--markdown {options.markdown}: written for traces only; give --json or --html for series")
-    check_outputs(
-        (options.json, options.html, options.markdown),
-        inputs=[path for name in named.values() for path in list_files(name)],
-        force=options.force,
-    )
-    if series:
-        _evaluate_series(options, named)
-    else:
-        _evaluate_traces(options, named)
+    outputs = (options.json, options.html, options.markdown)
+    inputs = [path for name in named.values() for path in list_files(name)]
+    check_outputs(outputs, inputs=inputs, force=options.force)
+    report, writers = (_evaluate_series if series else _evaluate_traces)(options, named)
+    print(report.summary())
+    check_outputs(outputs, inputs=inputs, force=options.force)  # evaluating may have taken long
+    for write, path in zip(writers, outputs, strict=False):
+        if path is not None:
+            try:
+                write(report, path)
+            except OSError as error:
+                raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
 
 
-def _evaluate_traces(options: Options, named: dict[str, str]) -> None:
+def _evaluate_traces(options: Options, named: dict[str, str]) -> tuple[Any, tuple[Writer, ...]]:
     from netshare.evaluation import evaluate, write_html, write_json, write_markdown
     from netshare.preprocess.readers import read_trace
 
     traces = {role: read_trace(name) for role, name in named.items()}
     report = evaluate(traces["train"], traces["synthetic"], traces.get("holdout"), seed=options.seed)
-    outputs = ((write_json, options.json), (write_html, options.html), (write_markdown, options.markdown))
-    _show_and_write(report, *outputs)
+    return report, (write_json, write_html, write_markdown)
 
 
-def _evaluate_series(options: Options, named: dict[str, str]) -> None:
+def _evaluate_series(options: Options, named: dict[str, str]) -> tuple[Any, tuple[Writer, ...]]:
     from netshare.evaluation import write_json
     from netshare.evaluation.evaluate_series import evaluate_series
     from netshare.evaluation.render.series_html import write_series_html
@@ -69,14 +71,4 @@ def _evaluate_series(options: Options, named: dict[str, str]) -> None:
 
     tables = {role: read_series(name, key=options.key, order=options.order) for role, name in named.items()}
     report = evaluate_series(tables["train"], tables["synthetic"], tables.get("holdout"), seed=options.seed)
-    _show_and_write(report, (write_json, options.json), (write_series_html, options.html))
-
-
-def _show_and_write(report: Any, *outputs: Output) -> None:
-    print(report.summary())
-    for write, path in outputs:
-        if path is not None:
-            try:
-                write(report, path)
-            except OSError as error:
-                raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
+    return report, (write_json, write_series_html)

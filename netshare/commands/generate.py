@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 def execute(options: Options) -> None:
     """Generate, write, and print the name of the file."""
-    from netshare.run.pipeline import generate
+    from netshare.runs.pipeline import generate
 
     if options.metadata is not None and options.flows is not None:
         raise InputError("--flows and --metadata both say which flows to make; give one of them")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from netshare.commands.options import Commands, Options, add_command, add_max_bytes, add_series_options, of_series
+
+SHOWN = 8  # entries of a table before the rest is summed up
 
 
 def add(commands: Commands) -> None:
@@ -21,7 +25,6 @@ def execute(options: Options) -> None:
     if of_series(options):
         _inspect_series(options)
         return
-    from netshare.config.starter import format_description
     from netshare.preprocess import describe_files
     from netshare.preprocess.readers.contents import MAXIMUM_BYTES
 
@@ -45,3 +48,40 @@ def _inspect_series(options: Options) -> None:
         print(f"  {row['column']:<24} {row['table']:<13} {row['kind']:<12} {row['distinct']:,} values{between}")
     for note in series.notes:
         print(f"note: {note}")
+
+
+def format_description(description: Mapping[str, Any]) -> str:
+    """A description by `netshare.preprocess.describe_trace` as text, one fact a line."""
+    return "\n".join(_lines(description, ""))
+
+
+def _lines(value: Any, indent: str) -> list[str]:
+    lines: list[str] = []
+    for key, item in value.items():
+        name = key.replace("_", " ")
+        if isinstance(item, Mapping) and item:
+            lines += [f"{indent}{name}:", *_lines(dict(list(item.items())[:SHOWN]), indent + "  ")]
+            if len(item) > SHOWN:
+                lines.append(f"{indent}  ... and {len(item) - SHOWN} more")
+        elif isinstance(item, list) and item and isinstance(item[0], Mapping):
+            lines.append(f"{indent}{name}:")
+            for entry in item[:SHOWN]:
+                inner = _lines(entry, indent + "    ")
+                lines += [f"{indent}  - {inner[0].strip()}", *inner[1:]]
+            if len(item) > SHOWN:
+                lines.append(f"{indent}  ... and {len(item) - SHOWN} more")
+        else:
+            lines.append(f"{indent}{name}: {_plain(item)}")
+    return lines
+
+
+def _plain(item: Any) -> str:
+    if isinstance(item, bool) or item is None:
+        return {True: "yes", False: "no", None: "-"}[item]
+    if isinstance(item, int):
+        return f"{item:,}"
+    if isinstance(item, float):
+        return f"{item:,.4g}"
+    if isinstance(item, list | tuple):
+        return ", ".join(_plain(entry) for entry in item) or "none"
+    return str(item) if item != {} else "none"

@@ -51,7 +51,9 @@ def verbosity_options() -> argparse.ArgumentParser:
 def config_options() -> argparse.ArgumentParser:
     """The config, and what overrides it."""
     parent = argparse.ArgumentParser(add_help=False)
-    parent.add_argument("config", type=Path, help='JSON config; the smallest is {"input": "trace.pcap"}')
+    parent.add_argument(
+        "config", type=Path, help='JSON config, the smallest is {"input": "trace.pcap"}; or a trace itself'
+    )
     parent.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="override a value of the config, e.g. training.steps=500 (repeatable)")  # fmt: skip
     parent.add_argument("--work-dir", type=Path, help="run folder, instead of output.folder")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netshare.commands.options import Commands, config_options, read_config, verbosity_options
 from netshare.preprocess.trace import Kind
+
+if TYPE_CHECKING:
+    from netshare.privacy.audit import AuditResult
 
 
 def add(commands: Commands) -> None:
@@ -45,7 +48,7 @@ def add(commands: Commands) -> None:
 
 
 def _plan(options: Any) -> None:
-    from netshare.privacy.accounting.plan import alternatives, make_plan
+    from netshare.privacy.accounting import alternatives, make_plan
     from netshare.privacy.public import check_other_files, public_files
 
     config = read_config(options)
@@ -56,21 +59,55 @@ def _plan(options: Any) -> None:
 
 
 def _statement(options: Any) -> None:
-    from netshare.privacy.accounting.statement import read_ledger, statement
+    from netshare.privacy.accounting import read_ledger, statement
 
-    print(json.dumps(read_ledger(options.run_dir), indent=2) if options.json else statement(options.run_dir))
+    ledger = read_ledger(options.run_dir)
+    print(json.dumps(ledger.to_json(), indent=2) if options.json else statement(ledger, options.run_dir.name))
+
+
+def audit_run(run_folder: Path, *, confidence: float = 0.95) -> AuditResult:
+    """Attack the models of a finished run by membership inference.
+
+    Raises:
+        InputError: no trained models, nothing held back, or models of another kind.
+    """
+    from netshare.preprocess.errors import InputError
+    from netshare.privacy.accounting import read_ledger
+    from netshare.privacy.audit import AttackedModels, audit_membership
+    from netshare.privacy.audit.membership import LogLikelihood
+    from netshare.recipe.preparation import flow_key
+    from netshare.runs.pipeline import finished_run
+
+    with finished_run(run_folder) as steps:
+        config, real, prepared = steps.recipe.config, steps.real(), steps.prepared()
+        if real.holdout is None:
+            raise InputError(f"{run_folder}: nothing was held back (evaluate.holdout), so membership cannot be tested")
+        if config.generator.kind != "autoregressive":
+            raise InputError(f"{run_folder}: only models of kind autoregressive give likelihoods to attack")
+        claimed = read_ledger(run_folder).plan.epsilon_spent if config.privacy.enabled else None
+        models = steps.models(prepared)
+
+        def likelihood_of(chunk: int) -> LogLikelihood | None:
+            if chunk not in prepared.contents.chunks:
+                return None
+            return models(chunk).metadata_log_likelihood  # type: ignore[attr-defined]
+
+        contents = prepared.contents
+        attacked = AttackedModels(contents.time, flow_key(config, real.train.kind), prepared.codec, likelihood_of)
+        chance = 1 - config.evaluate.holdout
+        return audit_membership(
+            real.train, real.holdout, attacked, chance=chance, claimed=claimed, confidence=confidence
+        )
 
 
 def _audit(options: Any) -> None:
     from netshare.preprocess.errors import TrainingError
-    from netshare.privacy.audit.canaries import audit_mechanism
-    from netshare.privacy.audit.counts import audit_counts
-    from netshare.privacy.audit.membership import audit_run
+    from netshare.privacy.audit import audit_counts, audit_gradients
 
     if options.run_dir is not None:
         result = audit_run(options.run_dir, confidence=options.confidence)
     else:
-        attack = audit_counts if options.method == "marginals" else audit_mechanism
+        attack = audit_counts if options.method == "marginals" else audit_gradients
         given = {name: getattr(options, name) for name in ("epsilon", "delta", "confidence", "noise_factor")}
         result = attack(**given, **({} if options.trials is None else {"trials": options.trials}))
     if result.broken:

@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 def execute(options: Options) -> None:
     """Retrain, and print the name of the new run folder."""
     from netshare.recipe.reweighting import read_wanted
-    from netshare.run.retraining import retrain_metadata
+    from netshare.runs.retraining import retrain_metadata
 
     retrain_metadata(
         options.run_dir,

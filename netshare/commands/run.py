@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 def execute(options: Options) -> None:
     """Run the stages and print what they made."""
-    from netshare.run.pipeline import run
+    from netshare.runs.pipeline import run
 
     result = run(read_config(options), until=options.until, fresh=options.fresh, console=console_of(options))
     for path in (*result.outputs, *([result.report] if result.report else [])):

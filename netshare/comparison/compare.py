@@ -32,7 +32,7 @@ from netshare.preprocess.flows import group_flows
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.recipe.preparation import MIN_FLOWS
-from netshare.run.folder import RunFolder
+from netshare.runs.folder import RunFolder
 
 VERSION = 1  # of the results' layout and of the protocol; another one makes all results anew
 HALF = 0.5

@@ -41,7 +41,7 @@ from netshare.preprocess.hashing import conversation_hashes, five_tuple_hashes, 
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Trace
 from netshare.recipe.preparation import MIN_FLOWS
-from netshare.run.folder import RunFolder, versions
+from netshare.runs.folder import RunFolder, versions
 from netshare.seeds import derive_seed
 
 VERSION = 1

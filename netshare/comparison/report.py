@@ -11,7 +11,7 @@ from netshare.evaluation.render.html_page import page, section
 from netshare.evaluation.render.html_table import table
 from netshare.evaluation.render.svg import draw_ratios
 from netshare.preprocess.atomic import write_text
-from netshare.run.folder import versions
+from netshare.runs.folder import versions
 
 
 def write_reports(result: Comparison) -> None:

@@ -20,7 +20,7 @@ from netshare.config.sections import SERIES_FORMATS
 from netshare.postprocess.writers.write import FORMATS, kinds_of
 from netshare.preprocess.errors import ConfigError
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]  # ("cluster", "mode") for cluster.mode
 _ABSENT = object()
 
 
@@ -133,7 +133,7 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
 }  # fmt: skip
 
 
-def conditions_of(path: Path) -> tuple[Condition, ...]:
+def conditions_of(path: KeyPath) -> tuple[Condition, ...]:
     """What a run must be for the key to have a meaning, the outermost condition first.
 
     Raises:
@@ -146,7 +146,7 @@ def conditions_of(path: Path) -> tuple[Condition, ...]:
     return tuple(condition for conditions in found for condition in conditions)
 
 
-def leaves(section: BaseModel, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def leaves(section: BaseModel, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every key of a section that is no section itself, with its value."""
     for name in type(section).model_fields:
         value = getattr(section, name)
@@ -168,7 +168,7 @@ def check_applicable(config: Config, preset: Mapping[str, Any], *, all_generator
         ConfigError: one line that names the keys, the kind of run, and what to do.
     """
     defaults = dict(leaves(Config()))
-    refused: dict[Condition, list[tuple[Path, Any]]] = {}
+    refused: dict[Condition, list[tuple[KeyPath, Any]]] = {}
     for path, value in leaves(config):
         if value == defaults[path] or value == _value_at(preset, path):
             continue
@@ -182,7 +182,7 @@ def check_applicable(config: Config, preset: Mapping[str, Any], *, all_generator
     _check_formats(config, defaults[("output", "formats")])
 
 
-def _refusal(condition: Condition, settings: list[tuple[Path, Any]], config: Config) -> str:
+def _refusal(condition: Condition, settings: list[tuple[KeyPath, Any]], config: Config) -> str:
     (path, value), others = settings[0], settings[1:]
     what = f"{'.'.join(path)} is {json.dumps(value, default=str)[:60]}"
     it = "it"
@@ -213,7 +213,7 @@ def _check_formats(config: Config, default: list[str]) -> None:
             )
 
 
-def _value_at(raw: Mapping[str, Any], path: Path) -> Any:
+def _value_at(raw: Mapping[str, Any], path: KeyPath) -> Any:
     where: Any = raw
     for name in path:
         if not isinstance(where, Mapping) or name not in where:

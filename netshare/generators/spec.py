@@ -74,6 +74,8 @@ class GeneratorSpec:
     seed_steps: optimisation steps of the seed model, where the config does not say
     finetune_steps: the same for the models that are fine-tuned from it
     tuning: the setting that can be chosen by trials on the data; None where there is none
+    looks_per_step: settings -> how often one optimisation step computes gradients of training series; a private run
+        accounts for each of them
     """
 
     kind: str
@@ -85,3 +87,4 @@ class GeneratorSpec:
     seed_steps: int
     finetune_steps: int
     tuning: Tuning | None = None
+    looks_per_step: Callable[[Any], int] = lambda settings: 1

@@ -7,6 +7,7 @@ Everything here follows from the config and from public files; nothing looks at 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from netshare.config.schema import Config
@@ -20,6 +21,7 @@ from netshare.preprocess.trace import Kind, Trace
 from netshare.privacy.accounting.plan import chunk_count
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
 from netshare.privacy.public import public_files, read_public
+from netshare.privacy.units import UnitBounds
 from netshare.recipe.preparation import Split, check_trace, flow_key
 from netshare.recipe.reference import Reference
 from netshare.seeds import derive_seed
@@ -70,6 +72,12 @@ class Declared:
         if not (evaluate.enabled and evaluate.holdout > 0):
             return Split(trace, trace)
         return Split(trace, *split_by_flow(trace, 1 - evaluate.holdout, self.config.seed))
+
+    def unit_bounds(self, *, max_chunks: int | None = None) -> UnitBounds:
+        """What one unit may contribute at most; in how many chunks, where these are learnt one by one."""
+        privacy = self.config.privacy
+        bounds = UnitBounds(self.flow_key, privacy.bounds.max_records, self.hosts, privacy.max_flows_per_unit)
+        return bounds if max_chunks is None else replace(bounds, max_chunks=max_chunks)
 
     def randomness(self, *purpose: object) -> Randomness:
         """Where noise comes from: the system's secure source, or, for tests only, the seed."""

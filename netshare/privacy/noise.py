@@ -1,6 +1,8 @@
 """Random numbers that privacy rests on: which units take part in a step, and the noise.
 
-Whoever can predict them can undo the noise. `SecureRandomness` takes every bit from the operating system's
+No data come here, private or public. The numbers must stay secret: whoever can predict them can undo the noise.
+
+`SecureRandomness` takes every bit from the operating system's
 cryptographic generator, so that nothing repeats and nothing can be recomputed; it adds two Gaussians of half the
 variance, since the low bits of a single one can betray what it was added to (Mironov 2012; Holohan and Braghin,
 "Secure random sampling in differential privacy", 2021). `SeededRandomness` follows from a seed, for tests and
@@ -17,11 +19,14 @@ import numpy as np
 
 
 class Randomness(ABC):
-    """Source of sampling and noise; a step's numbers are asked for once, under the step's own number."""
+    """Source of sampling and noise.
+
+    Labels name what numbers are for (the number of a training step, a table's hash); no labels may be used twice.
+    """
 
     @abstractmethod
     def uniform(self, n: int, *labels: int) -> np.ndarray:
-        """float64[n] in [0, 1)."""
+        """float64[n]: uniform in [0, 1)."""
 
     @abstractmethod
     def normal(self, n: int, *labels: int) -> np.ndarray:

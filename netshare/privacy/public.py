@@ -1,10 +1,12 @@
-"""The public trace: what a private run may look at, measure and pre-train on as it likes.
+"""What a private run may look at, measure and pre-train on as it likes: the public trace, and a public IP2Vec model.
 
-It must be somebody else's: a trace that shares its file with the private input is refused.
+Private: the input, which is looked at only to refuse a public trace that is the same. Public: everything else. A public
+trace must be somebody else's; that it was recorded among the same users cannot be noticed.
 """
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -13,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from netshare.config.privacy import SAMPLE
-from netshare.fingerprints import file_fingerprint
 from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import FlowKey, group_flows
+from netshare.preprocess.ip2vec.model import SHIPPED
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
@@ -26,7 +28,7 @@ SAMPLES: dict[Kind, str] = {"packet": "sample.pcap.gz", "flow": "sample-netflow.
 
 
 def public_files(public: str | Sequence[str] | None, kind: Kind) -> list[Path]:
-    """The files that `privacy.public` names; the shipped sample where it names none (a template of columns at least).
+    """The files that `privacy.public` names, or the shipped sample where it names none: a run needs at least its columns.
 
     Raises:
         ConfigError: the shipped sample is not installed.
@@ -43,13 +45,16 @@ def public_files(public: str | Sequence[str] | None, kind: Kind) -> list[Path]:
 def read_public(files: Sequence[Path], private: Sequence[Path], kind: Kind) -> Trace:
     """The public trace.
 
+    Args:
+        files: of the public trace.
+        private: files of the input.
+
     Raises:
-        ConfigError: it is the private one, or of another kind.
+        ConfigError: a file is one of the input's, or a copy of one, or the trace is of another kind.
     """
     check_other_files(files, private)
-    hidden = {file_fingerprint(path) for path in private}
     for path in files:
-        if file_fingerprint(path) in hidden:
+        if any(filecmp.cmp(path, other, shallow=False) for other in private):
             raise _also_input(path)
     trace = read_trace([str(path) for path in files])
     if trace.kind != kind:
@@ -60,10 +65,10 @@ def read_public(files: Sequence[Path], private: Sequence[Path], kind: Kind) -> T
 
 
 def check_other_files(files: Sequence[Path], private: Sequence[Path]) -> None:
-    """Refuse a public trace that is the private one, by their names alone.
+    """Refuse a public trace that is the input, by the names of their files alone.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: a file is in both.
     """
     for path in files:
         if path.resolve() in {other.resolve() for other in private}:
@@ -71,10 +76,10 @@ def check_other_files(files: Sequence[Path], private: Sequence[Path]) -> None:
 
 
 def check_different(public: Trace, private: Trace) -> None:
-    """Refuse a public trace with the records of the private one (re-compressed, say).
+    """Refuse a public trace that has the very records of the input, in another file format or compression.
 
     Raises:
-        ConfigError: they are the same.
+        ConfigError: it has.
     """
     if len(public) == len(private) and all(
         np.array_equal(public[name], private[name]) for name in ("time", "src_lo", "dst_lo")
@@ -85,15 +90,22 @@ def check_different(public: Trace, private: Trace) -> None:
 
 
 def without_labels(trace: Trace, columns: Sequence[str] | None = None) -> Trace:
-    """The trace without labels (their names would have to be public), or with the given columns alone."""
+    """The trace without labels, whose names would have to be public, and with the given columns alone if any are given."""
     names = [name for name in (columns or list(trace)) if name not in CATEGORY_COLUMNS]
     return Trace(trace.kind, {name: trace[name] for name in names}, {}, trace.sources)
 
 
 def public_series(trace: Trace, plan: ChunkPlan, *, flow_key: FlowKey, max_records: int) -> list[SeriesTable]:
-    """The public trace's series, cut into chunks as wide as the private ones; each looks as if it were the first of as
-    many chunks as there are. Where the trace is much shorter than a chunk, starts are spread over the whole of it: when
-    somebody else's capture began and ended says nothing about this one."""
+    """The public trace's series, cut into chunks as wide as the private ones, one table a chunk.
+
+    Chunk tags are cut or padded to the number of private chunks, as if each table were of the first chunk. Where the
+    public trace is shorter than half a chunk, its starts are spread over the whole chunk at random, since when somebody
+    else's capture began and ended says nothing about this one.
+
+    Args:
+        plan: the declared window, cut into chunks.
+        max_records: of a series.
+    """
     first, last = int(trace["time"][0]), int(trace["time"][-1])
     own = ChunkPlan(first, plan.width, (last - first) // plan.width + 1)
     flows = group_flows(trace, flow_key)
@@ -104,6 +116,22 @@ def public_series(trace: Trace, plan: ChunkPlan, *, flow_key: FlowKey, max_recor
         for table in found:
             table.metadata["start"] = rng.integers(0, plan.width - table.metadata["span"])
     return found
+
+
+def check_public_ip2vec(model: str | None) -> None:
+    """Refuse an IP2Vec model (`ip2vec.model`) other than the one that ships with netshare.
+
+    Its vocabulary and vectors become part of the released encodings, and nothing shows that it was not trained on the
+    input.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if model is not None and Path(model).resolve() != SHIPPED.resolve():
+        raise ConfigError(
+            f"ip2vec.model is {model}, but privacy is on: nothing shows that it was trained on public data alone; leave "
+            "ip2vec.model out to use the model that ships with netshare"
+        )
 
 
 def _with_tags(table: SeriesTable, chunk: int, count: int) -> SeriesTable:

@@ -9,9 +9,7 @@ from pathlib import Path
 from netshare.config.schema import Config
 from netshare.evaluation import Report
 from netshare.preprocess.atomic import write_text
-from netshare.privacy.accounting.ledger import LEDGER, ledger
-from netshare.privacy.accounting.plan import make_plan
-from netshare.privacy.accounting.statement import statement
+from netshare.privacy.accounting import LEDGER, make_ledger, make_plan, read_ledger, statement
 from netshare.privacy.declared import Declared
 
 REPORT_NOTE = (
@@ -22,16 +20,16 @@ REPORT_NOTE = (
 
 def write_ledger(config: Config, declared: Declared, models: Path) -> None:
     """Write into the folder of the models what was spent and on what."""
-    entries = ledger(config, make_plan(config), declared.public_fingerprints(), declared.flow_key)
-    write_text(models / LEDGER, json.dumps(entries, indent=1))
+    ledger = make_ledger(config, make_plan(config), declared.public_fingerprints(), declared.flow_key)
+    write_text(models / LEDGER, json.dumps(ledger.to_json(), indent=1))
 
 
 def write_statement(run_folder: Path) -> None:
     """Write `PRIVACY.txt`, the guarantee in words."""
-    write_text(run_folder / "PRIVACY.txt", statement(run_folder) + "\n")
+    write_text(run_folder / "PRIVACY.txt", statement(read_ledger(run_folder), run_folder.name) + "\n")
 
 
 def mark_private(report: Report, run_folder: Path) -> Report:
     """The report with a warning that it is private itself, and with the ledger."""
-    entries = json.loads((run_folder / "models" / LEDGER).read_text())
+    entries = read_ledger(run_folder).to_json()
     return replace(report, notes=(REPORT_NOTE, *report.notes), extra={"privacy": entries, **report.extra})

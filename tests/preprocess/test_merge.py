@@ -123,7 +123,7 @@ def test_parquet_of_others(tmp_path):
     path = tmp_path / "other.parquet"
     pq.write_table(pa.table({"time": [1], "x": [2]}), path)
     with pytest.raises(
-        InputError, match=r"other.parquet: neither packets .time, src_ip, .* nor flow records .*, found time, x"
+        InputError, match=r"other\.parquet: neither packets .time, src_ip, .* nor flow records .*, found time, x"
     ):
         read_trace(path)
     path.write_bytes(path.read_bytes()[:-20])

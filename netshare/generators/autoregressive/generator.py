@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from netshare.generators.autoregressive.columns_net import ColumnsNet
 from netshare.generators.autoregressive.even_draws import EvenDraws
@@ -225,6 +226,26 @@ class AutoregressiveGenerator(Generator):
         """See `Generator.sample_lengths`."""
         with _Sampling(self):
             return self._sample_lengths(self._metadata_tokens(metadata), torch.Generator().manual_seed(seed))
+
+    def metadata_log_likelihood(self, metadata: np.ndarray) -> np.ndarray:
+        """float64[n]: log P(metadata) of each row, float32[n, A] in the order of the schema.
+
+        Raises:
+            TrainingError: a likelihood is not finite.
+        """
+        net, tokens = self.metadata_net, self._metadata_tokens(metadata).to(self.device)
+        total = torch.zeros(len(tokens), device=self.device)
+        with _Sampling(self):
+            numbered = net.layout.numbered(tokens)
+            for i in range(len(net.layout)):
+                open_rows = net.layout.open_rows(tokens, i)
+                rows = torch.arange(len(tokens), device=self.device) if open_rows is None else open_rows
+                if str(i) in net.columns and len(rows):
+                    logits = net.columns[str(i)](numbered[rows, :i])
+                    total.index_add_(0, rows, -functional.cross_entropy(logits, tokens[rows, i], reduction="none"))
+        if not bool(total.isfinite().all()):
+            raise TrainingError("the models give likelihoods that are not finite; train again")
+        return total.cpu().double().numpy()
 
     def _metadata_tokens(self, metadata: np.ndarray) -> torch.Tensor:
         """int64[n, A] in the order of `metadata_layout`, of float32[n, A] in that of the schema."""

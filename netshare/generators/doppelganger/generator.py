@@ -30,7 +30,7 @@ from netshare.generators.base import Generator, check_lengths
 from netshare.generators.doppelganger.batches import Batch, BatchSource, check_learnable, possible_horizons
 from netshare.generators.doppelganger.corrections import Groups, MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
-from netshare.generators.doppelganger.layout import ColumnLayout
+from netshare.generators.doppelganger.layout import ColumnLayout, Random
 from netshare.generators.doppelganger.losses import critic_loss
 from netshare.generators.doppelganger.modules import (
     FLAG_UNITS,
@@ -299,10 +299,10 @@ class DoppelGANger(Generator):
         self._critics = nn.ModuleDict({name: judge for name, (judge, _) in self._judges.items()})
         self._average = self._generators
 
-    def _fake(self, n: int, horizon: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _fake(self, n: int, horizon: int, random: Random | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Generated metadata units float32[n, condition] and series float32[n, horizon, width + 2] (None where metadata
-        are trained alone)."""
-        networks, random, device = self._generators, self._random, self.device
+        are trained alone); `random` is the training's own where not given."""
+        networks, random, device = self._generators, random or self._random, self.device
         sample = self.settings.discretize != "argmax"
         with self._autocast():
             noise = normal(random, device, n, self.settings.metadata_noise)

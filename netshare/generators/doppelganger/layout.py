@@ -9,7 +9,8 @@ many columns it has.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import torch
 
@@ -17,6 +18,19 @@ from netshare.preprocess.encoded import Column
 
 Discretize = Literal["mixed", "sample", "argmax"]
 DIGITS = 4  # columns of a field from which they are digits of one number: addresses as bits or bytes, not single tags
+
+
+class RowRandom(Protocol):
+    """Random numbers of which each row of a batch has its own, whatever the other rows are."""
+
+    def uniform(self, shape: Sequence[int]) -> torch.Tensor:
+        """Numbers in [0, 1) of this shape, whose first axis is the rows."""
+
+    def normal(self, shape: Sequence[int]) -> torch.Tensor:
+        """Standard normal numbers of this shape, whose first axis is the rows, or the second where the first is 1."""
+
+
+Random = torch.Generator | RowRandom
 
 
 class ColumnLayout:
@@ -59,7 +73,7 @@ class ColumnLayout:
             parts.append(torch.softmax(slab.unflatten(-1, (len(places), k)), -1).flatten(-2))
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
 
-    def collapse(self, units: torch.Tensor, how: Discretize, random: torch.Generator) -> torch.Tensor:
+    def collapse(self, units: torch.Tensor, how: Discretize, random: Random) -> torch.Tensor:
         """Activated units -> float32[..., columns]: numbers as they are, categories drawn from their probabilities or
         the most likely ones; `mixed`: the most likely digits of fields that have several, all else drawn. `random` lives
         on the CPU, so that the same seed draws the same on every device."""
@@ -84,13 +98,15 @@ class ColumnLayout:
             start += k * len(places)
         return values
 
-    def harden(self, units: torch.Tensor, how: Discretize, random: torch.Generator) -> torch.Tensor:
+    def harden(self, units: torch.Tensor, how: Discretize, random: Random) -> torch.Tensor:
         """The units that `expand` would give for what `collapse` reads off; gradients pass as if nothing was done."""
         with torch.no_grad():
             step = self.expand(self.collapse(units, how, random)) - units
         return units + step
 
 
-def uniform_like(tensor: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+def uniform_like(tensor: torch.Tensor, random: Random) -> torch.Tensor:
     """Uniform numbers in [0, 1) of the shape and device of `tensor`, drawn on the CPU."""
-    return torch.rand(tensor.shape, generator=random).to(tensor.device)
+    if isinstance(random, torch.Generator):
+        return torch.rand(tensor.shape, generator=random).to(tensor.device)
+    return random.uniform(tensor.shape).to(tensor.device)

@@ -50,7 +50,7 @@ def input_gradient_norms(critic: Critic, entered: torch.Tensor, width: int) -> t
         entered: float32[n, units], the first layer's value (before its ReLU) at the rows in question.
         width: of the rows.
     """
-    active = _active_units(critic, entered)
+    active = active_units(critic, entered)
     gradient = critic.last.weight * active[-1]
     for layer, units in zip(reversed(critic.hidden), reversed(active[:-1]), strict=True):
         gradient = (gradient @ layer.get_parameter("weight")) * units
@@ -67,7 +67,7 @@ def input_gradient_norms_by_autograd(critic: Critic, rows: torch.Tensor) -> torc
 
 
 @torch.no_grad()
-def _active_units(critic: Critic, entered: torch.Tensor) -> list[torch.Tensor]:
+def active_units(critic: Critic, entered: torch.Tensor) -> list[torch.Tensor]:
     """For each hidden layer, 1 where a unit is active and 0 where not: float[n, units]."""
     active = [entered > 0]
     x = torch.relu(entered)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from netshare.generators.doppelganger.layout import ColumnLayout, uniform_like
+from netshare.generators.doppelganger.layout import ColumnLayout, Random, uniform_like
 
 FLAG_UNITS = 2
 
@@ -61,7 +61,7 @@ class MeasurementGenerator(nn.Module):
         self.output = nn.Linear(units, records_per_pass * (layout.width + FLAG_UNITS))
         self.start = nn.Linear(condition, 2 * units) if initial_state == "metadata" else None
 
-    def first_state(self, condition: torch.Tensor, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def first_state(self, condition: torch.Tensor, random: Random) -> tuple[torch.Tensor, torch.Tensor]:
         """The LSTM's state before the first pass, each float32[1, n, units], given float32[n, condition]."""
         shape = (1, len(condition), self.units)
         if self.start is not None:
@@ -142,7 +142,7 @@ class Critic(nn.Module):
         return at_least_single(self.last(x).squeeze(-1))
 
 
-def mask_after_stop(flags: torch.Tensor, sample: bool, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def mask_after_stop(flags: torch.Tensor, sample: bool, random: Random) -> tuple[torch.Tensor, torch.Tensor]:
     """Which records exist, bool[n, records]: those up to and including the first whose flag says stop; and which series
     have not stopped by the last of them, bool[n].
 
@@ -174,8 +174,10 @@ def packed(rows: torch.Tensor, packing: int) -> torch.Tensor:
     return rows.unflatten(0, (-1, packing)).flatten(1)
 
 
-def normal(random: torch.Generator, device: torch.device, *shape: int) -> torch.Tensor:
+def normal(random: Random, device: torch.device, *shape: int) -> torch.Tensor:
     """Standard normal noise, drawn on the CPU so that every device sees the same."""
+    if not isinstance(random, torch.Generator):
+        return random.normal(shape).to(device)
     return torch.randn(shape, generator=random).to(device)
 
 

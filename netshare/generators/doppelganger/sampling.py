@@ -14,7 +14,7 @@ from torch import nn
 
 from netshare.generators.doppelganger.batches import unscale_by_range
 from netshare.generators.doppelganger.corrections import MeasurementCorrections, MetadataCorrections
-from netshare.generators.doppelganger.layout import ColumnLayout, Discretize
+from netshare.generators.doppelganger.layout import ColumnLayout, Discretize, Random
 from netshare.generators.doppelganger.modules import MeasurementGenerator, Perceptron, mask_after_stop, normal
 from netshare.preprocess.ragged import offsets_of
 
@@ -35,7 +35,7 @@ class Networks(nn.Module):
         self.measurements = measurements
         self.metadata_noise = metadata_noise
 
-    def draw_ranges(self, metadata: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    def draw_ranges(self, metadata: torch.Tensor, random: Random) -> torch.Tensor:
         """float32[n, ranges] in [0, 1], given metadata units."""
         noise = normal(random, metadata.device, len(metadata), self.metadata_noise)
         return torch.sigmoid(self.ranges(torch.cat([noise, metadata], 1)).float())

@@ -54,6 +54,7 @@ SPEC = GeneratorSpec(
     segment_records=200,  # a critic sees whole series
     seed_steps=4_000,
     finetune_steps=1_000,
+    looks_per_step=lambda settings: settings.critic_rounds,
     tuning=Tuning(
         setting="records_per_pass",
         candidates=_candidates,

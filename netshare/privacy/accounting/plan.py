@@ -1,24 +1,35 @@
-"""What a private run will do and cost, worked out from the config alone: no private data are looked at.
+"""What a private run will do and cost, worked out from the config alone.
 
-    plan = make_plan(load_config("config.json"))
-    print(plan.text())
+Private: nothing is looked at. Public: the config, and with it the plan.
+
+    >>> from netshare.config.schema import load_config
+    >>> bounds = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18000}
+    >>> config = load_config({"input": "x.csv", "preset": "netflow", "privacy": {"epsilon": 4, "bounds": bounds}})
+    >>> plan = make_plan(config)
+    >>> print(plan.text())
+    privacy of one flow: epsilon 4, delta 5.56e-06 (prv accountant)
+    noise multiplier   1.114 of all counts together
+    a unit counts as   at most 1 flows (Euclidean norm) in each table
+    about              18,000 units; steps, chunks and models cost nothing, they see noisy counts alone
+    spent at the end   epsilon 3.998
 
 The plan is also what the run follows: the noise multipliers that it finds are those that are used, and the ledger in
 the run folder repeats its mechanisms.
 
-Composition over chunks: each chunk's model is a sequence of steps on the units that appear in that chunk. A unit that
-is confined to one chunk is touched by one of these sequences only (parallel composition); a flow or host that lasts is
-in several, and then all of them count. What is accounted for is the worst case that the config allows: a unit in
-`max_chunks_per_unit` chunks (default: all), those with the most steps.
+Composition over chunks: each chunk's model is trained by a sequence of steps on the units that appear in that chunk. A
+unit that appears in one chunk only takes part in one of these sequences (parallel composition). A flow or host that lasts
+over several chunks takes part in several, and then all of them count (sequential composition). What is accounted for is
+the worst case that the config allows: a unit in `max_chunks_per_unit` chunks (default: all), those with the most steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from netshare.preprocess.errors import ConfigError
 from netshare.privacy.accounting.accountant import (
     AccountantName,
     Mechanism,
@@ -27,23 +38,36 @@ from netshare.privacy.accounting.accountant import (
     gaussian_noise_for,
     noise_multiplier_for,
 )
+from netshare.privacy.public import check_public_ip2vec
 
 if TYPE_CHECKING:
     from netshare.config.privacy import PrivacySettings
     from netshare.config.schema import Config
 
 DEFAULT_STEPS, DEFAULT_LATER_STEPS = 1_000, 300  # of the first chunk's model, of each other's
-RECORDS_SHIFT = 2  # a record more turns one flow into another: one flow taken away, one added
+ADJACENCY = "one unit added or removed"
+FLOWS_CHANGED_BY_A_RECORD = 2  # a record more turns one flow into another: one flow removed, one added
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The mechanisms of a private run and their cost; by the method `marginals` there is no training mechanism.
+    """The mechanisms of a private run and their cost.
 
-    epsilon, delta: what is promised for one `unit`
-    spent: an upper bound of epsilon for one unit of accounting (flow or host) at `unit_delta`, at most `unit_epsilon`
-    steps: of each chunk's model; the worst `chunks_per_unit` of them are composed
-    counts_sensitivity: Euclidean norm by which one unit of accounting can change the counts
+    The *accounted unit* is what the mechanisms are accounted for: the host for unit `host`, else the flow.
+
+    Attributes:
+        epsilon, delta: what is promised for one `unit`.
+        unit: `flow`, `host` or `record`.
+        unit_epsilon, unit_delta: the budget for one accounted unit; differs for unit `record`, by group privacy.
+        units: about how many there are, declared.
+        batch: units that take part in a training step, on average.
+        clip_norm: Euclidean norm that a unit's gradient is clipped to.
+        steps: of each chunk's model; empty by noisy counts.
+        chunks_per_unit: in which one unit may take part; so many chunks, those with the most steps, are composed.
+        counts_sensitivity: Euclidean norm by which one accounted unit can change the counts.
+        counting: the mechanism that counts.
+        training: the mechanism that trains; none by noisy counts.
+        spent: an upper bound of epsilon for one accounted unit at `unit_delta`; at most `unit_epsilon`.
     """
 
     epsilon: float
@@ -68,6 +92,11 @@ class Plan:
         return (self.counting,) if self.training is None else (self.counting, self.training)
 
     @property
+    def group(self) -> int:
+        """How many accounted units one `unit` may change."""
+        return FLOWS_CHANGED_BY_A_RECORD if self.unit == "record" else 1
+
+    @property
     def sampling_rate(self) -> float:
         """Probability with which a unit takes part in a step."""
         return 1.0 if self.training is None else self.training.sampling_rate
@@ -80,20 +109,24 @@ class Plan:
     @property
     def epsilon_spent(self) -> float:
         """An upper bound of epsilon for the promised unit, at `delta`."""
-        return self.spent * (RECORDS_SHIFT if self.unit == "record" else 1)
+        return self.spent * self.group
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able, as the ledger keeps it."""
+    def costs_alone(self) -> tuple[float, ...]:
+        """An upper bound of epsilon of each mechanism by itself, for one accounted unit."""
+        return tuple(epsilon_of([each], self.unit_delta, self.accountant) for each in self.mechanisms)
+
+    def to_json(self, costs_alone: Sequence[float] | None = None) -> dict[str, Any]:
+        """JSON-able, as the ledger keeps it; `costs_alone` are worked out where not given."""
         return {
             "unit": self.unit,
             "epsilon": self.epsilon,
             "delta": self.delta,
             "epsilon_spent": self.epsilon_spent,
             "accountant": self.accountant,
-            "adjacency": "one unit added or removed",
+            "adjacency": ADJACENCY,
             "accounted_for": {
                 "unit": "flow" if self.unit == "record" else self.unit,
-                "group": RECORDS_SHIFT if self.unit == "record" else 1,
+                "group": self.group,
                 "epsilon": self.unit_epsilon,
                 "delta": self.unit_delta,
                 "epsilon_spent": self.spent,
@@ -107,15 +140,42 @@ class Plan:
             "mechanisms": [
                 {
                     "name": m.name,
-                    "mechanism": "Poisson-subsampled Gaussian" if m.sampling_rate < 1 else "Gaussian",
+                    "mechanism": m.kind,
                     "noise_multiplier": m.noise_multiplier,
                     "sampling_rate": m.sampling_rate,
                     "steps": m.steps,
-                    "epsilon_alone": epsilon_of([m], self.unit_delta, self.accountant),
+                    "epsilon_alone": alone,
                 }
-                for m in self.mechanisms
+                for m, alone in zip(self.mechanisms, costs_alone or self.costs_alone(), strict=True)
             ],
         }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no plan.
+        """
+        own, accounted = ("name", "noise_multiplier", "sampling_rate", "steps"), value["accounted_for"]
+        counting, *training = (Mechanism(**{key: each[key] for key in own}) for each in value["mechanisms"])
+        return Plan(
+            epsilon=value["epsilon"],
+            delta=value["delta"],
+            unit=value["unit"],
+            accountant=value["accountant"],
+            unit_epsilon=accounted["epsilon"],
+            unit_delta=accounted["delta"],
+            units=value["units"],
+            batch=value["expected_batch"],
+            clip_norm=value["clip_norm"],
+            steps=tuple(value["steps_by_chunk"]),
+            chunks_per_unit=value["chunks_per_unit"],
+            counts_sensitivity=value["counts_sensitivity"],
+            counting=counting,
+            training=training[0] if training else None,
+            spent=accounted["epsilon_spent"],
+        )
 
     def text(self, alternatives: Sequence[str] = ()) -> str:
         """The plan in words."""
@@ -147,19 +207,18 @@ def make_plan(config: Config) -> Plan:
     """The plan of a config whose privacy is on.
 
     Raises:
-        ConfigError: privacy is off, or no noise meets the budget.
+        ConfigError: privacy is off, `ip2vec.model` is not public, or no noise meets the budget.
     """
     privacy, bounds = config.privacy, config.privacy.bounds
     if privacy.epsilon is None or bounds.units is None:
-        from netshare.preprocess.errors import ConfigError
-
         raise ConfigError("privacy.epsilon is not set, so there is nothing to plan; set it, for instance to 4")
+    check_public_ip2vec(config.ip2vec.model)
     steps = steps_by_chunk(config) if privacy.method == "gradients" else ()
     return _plan(config, units=bounds.units, steps=steps)
 
 
 def alternatives(config: Config, plan: Plan) -> list[str]:
-    """What a larger input or fewer steps would buy, one line each."""
+    """How much less noise a larger input or fewer steps would need, one line each."""
     if plan.training is None:
         noise = [(factor, _plan(config, units=plan.units * factor, steps=()).noise_multiplier) for factor in (4, 10)]
         return [
@@ -179,13 +238,12 @@ def alternatives(config: Config, plan: Plan) -> list[str]:
 
 
 def steps_by_chunk(config: Config) -> tuple[int, ...]:
-    """Private updates of each chunk's model (steps, or steps times rounds of critics); public."""
-    training, rounds = config.training, 1
-    if config.generator.kind == "doppelganger":
-        rounds = config.generator.doppelganger.critic_rounds
+    """How many mechanisms' steps each chunk's training takes: its steps, times its looks at the data a step."""
+    training, choice = config.training, config.generator.choice()
+    looks = choice.spec.looks_per_step(choice.settings)
     first = training.steps or DEFAULT_STEPS
     later = training.finetune_steps or min(first, DEFAULT_LATER_STEPS)
-    return tuple(rounds * count for count in (first, *[later] * (chunk_count(config) - 1)))
+    return tuple(looks * count for count in (first, *[later] * (chunk_count(config) - 1)))
 
 
 def chunk_count(config: Config) -> int:
@@ -202,7 +260,7 @@ def _plan(config: Config, *, units: int, steps: tuple[int, ...], delta: float | 
     training: Mechanism | None
     epsilon, flow_delta = privacy.epsilon, delta
     if privacy.unit == "record":
-        epsilon, flow_delta = budget_of_groups(privacy.epsilon, delta, RECORDS_SHIFT)
+        epsilon, flow_delta = budget_of_groups(privacy.epsilon, delta, FLOWS_CHANGED_BY_A_RECORD)
     if privacy.method == "marginals":
         noise = noise_multiplier_for(epsilon, flow_delta, sampling_rate=1.0, steps=1, accountant=privacy.accountant)
         counting = Mechanism("noisy counts of flows and records", noise, 1.0, 1)
@@ -234,7 +292,7 @@ def _plan(config: Config, *, units: int, steps: tuple[int, ...], delta: float | 
 def _by_gradients(
     privacy: PrivacySettings, units: int, epsilon: float, delta: float, steps: tuple[int, ...], most: int
 ) -> tuple[Mechanism, Mechanism]:
-    """Counting flows, and training with what is left of the budget."""
+    """The mechanism that counts flows a chunk, and the one that trains with the rest of the budget."""
     composed = sum(sorted(steps, reverse=True)[:most])
     noise = gaussian_noise_for(epsilon, delta) / math.sqrt(privacy.counts_share)
     counting = Mechanism("counts of flows by chunk", noise, 1.0, 1)

@@ -1,17 +1,17 @@
 """The guarantee of a finished private run, in plain words and in symbols, from its ledger alone.
 
-print(statement(Path("run")))
+    print(statement(read_ledger(Path("run")), "run"))
+
+Public: all of it.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-from netshare.preprocess.errors import InputError
-from netshare.privacy.accounting.ledger import LEDGER
+from netshare.privacy.accounting.ledger import CONFIG_IS_PUBLIC, FORMAT_IS_PUBLIC, Ledger
+from netshare.privacy.accounting.plan import ADJACENCY
 
 UNIT_TEXT = {
     "record": "one record (a packet or a NetFlow record)",
@@ -32,104 +32,80 @@ NOT_COVERED = (
 )
 
 
-def read_ledger(run_folder: Path) -> dict[str, Any]:
-    """The ledger of a run.
-
-    Raises:
-        InputError: there is none: not a run folder, not trained yet, or not private.
-    """
-    try:
-        return json.loads((run_folder / "models" / LEDGER).read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except json.JSONDecodeError as error:
-        raise InputError(f"{run_folder}/models/{LEDGER}: damaged ({error}); train again") from None
-    if (run_folder / "models" / "stage.json").exists():
-        raise InputError(f"{run_folder}: this run is not private (privacy.epsilon was not set): it guarantees nothing")
-    raise InputError(f"{run_folder}: no ledger (models/{LEDGER}); give the folder of a finished private run")
-
-
-def statement(run_folder: Path) -> str:
-    """The guarantee as text of about forty lines.
-
-    Raises:
-        InputError: see `read_ledger`.
-    """
-    said = read_ledger(run_folder)
-    lines = [f"Privacy statement of {run_folder.name}", "=" * 40, "", *_verdict(said), "", "In plain words", "-" * 14]
-    lines += _plain_words(said)
-    lines += ["", "In symbols", "-" * 10, *_symbols(said)]
-    lines += ["", "Declared to be public, and not protected", "-" * 40, *_bullets(_declared(said))]
+def statement(ledger: Ledger, title: str) -> str:
+    """The guarantee as text of about forty lines; `title` names the run."""
+    lines = [f"Privacy statement of {title}", "=" * 40, "", *_verdict(ledger), "", "In plain words", "-" * 14]
+    lines += _plain_words(ledger)
+    lines += ["", "In symbols", "-" * 10, *_symbols(ledger)]
+    lines += ["", "Declared to be public, and not protected", "-" * 40, *_bullets(_declared(ledger))]
     lines += ["", "Ledger", "-" * 6]
-    lines += [f"- {row['what']}: {row['how']} (cost: {row['cost']})" for row in said["steps_of_the_pipeline"]]
+    lines += [f"- {step.what}: {step.how} (cost: {step.cost})" for step in ledger.steps]
     lines += ["", "Not covered", "-" * 11, *_bullets(NOT_COVERED), "", "Proof sketch and sources: docs/privacy.md"]
     return "\n".join(lines)
 
 
-def _verdict(said: dict[str, Any]) -> list[str]:
-    if said["secure_rng"]:
+def _verdict(ledger: Ledger) -> list[str]:
+    if ledger.secure_rng:
         return []
     return ["NO GUARANTEE: privacy.secure_rng was false, so the noise can be recomputed from the seed.", ""]
 
 
-def _plain_words(said: dict[str, Any]) -> list[str]:
-    epsilon, delta = said["epsilon_spent"], said["delta"]
+def _plain_words(ledger: Ledger) -> list[str]:
+    epsilon, delta = ledger.plan.epsilon_spent, ledger.plan.delta
     factor = math.exp(epsilon)
     guess = factor / (1 + factor)
     lines = [
-        f"Protected is {UNIT_TEXT[said['unit']]}.",
-        FLOW_TEXT[said["flow_key"]],
+        f"Protected is {UNIT_TEXT[ledger.plan.unit]}.",
+        FLOW_TEXT[ledger.flow_key],
         "Whatever somebody concludes from the synthetic trace and the models, they would have concluded it with nearly",
         f"the same probability had any one of these been missing from the input: at most {factor:.3g} times as likely,",
         f"apart from an event of probability {delta:.2g}. Somebody who knows everything else and finds both cases equally",
         f"likely beforehand guesses right in at most {min(1.0, guess + delta):.1%} of the cases.",
     ]
-    if said["unit"] == "record":
+    if ledger.plan.unit == "record":
         lines.append("(Worked out for flows and carried over: a record more or less turns one flow into another.)")
     return lines
 
 
-def _symbols(said: dict[str, Any]) -> list[str]:
-    inner = said["accounted_for"]
+def _symbols(ledger: Ledger) -> list[str]:
+    plan = ledger.plan
     lines = [
         "For all inputs D, D' that differ in one unit, and all sets S of outputs (models, synthetic traces):",
-        f"  P[M(D) in S] <= e^{said['epsilon_spent']:.4g} P[M(D') in S] + {said['delta']:.3g}",
-        f"  (asked for: epsilon = {said['epsilon']:g}; adjacency: {said['adjacency']}; accountant: {said['accountant']})",
+        f"  P[M(D) in S] <= e^{plan.epsilon_spent:.4g} P[M(D') in S] + {plan.delta:.3g}",
+        f"  (asked for: epsilon = {plan.epsilon:g}; adjacency: {ADJACENCY}; accountant: {plan.accountant})",
     ]
-    if inner["group"] > 1:
+    if plan.group > 1:
         lines.append(
-            f"  by group privacy for {inner['group']} flows, each with epsilon {inner['epsilon_spent']:.4g} and delta "
-            f"{inner['delta']:.3g}"
+            f"  by group privacy for {plan.group} flows, each with epsilon {plan.spent:.4g} and delta {plan.unit_delta:.3g}"
         )
-    for m in said["mechanisms"]:
+    for m, alone in zip(plan.mechanisms, ledger.costs_alone, strict=True):
         lines.append(
-            f"  {m['name']}: {m['mechanism']}, sigma = {m['noise_multiplier']:.4g} C, q = {m['sampling_rate']:.4g}, "
-            f"T = {m['steps']:,}, alone epsilon {m['epsilon_alone']:.3g}"
+            f"  {m.name}: {m.kind}, sigma = {m.noise_multiplier:.4g} C, q = {m.sampling_rate:.4g}, "
+            f"T = {m.steps:,}, alone epsilon {alone:.3g}"
         )
-    chunks = len(said["steps_by_chunk"])
+    chunks = len(plan.steps)
     if chunks > 1:
         lines.append(
-            f"  T counts the steps of the {said['chunks_per_unit']} chunk(s) of {chunks} that one unit can take part in"
+            f"  T counts the steps of the {plan.chunks_per_unit} chunk(s) of {chunks} that one unit can take part in"
         )
-    lines.append(f"  noise from: {said['noise_source']}")
+    lines.append(f"  noise from: {ledger.noise_source}")
     return lines
 
 
-def _declared(said: dict[str, Any]) -> list[str]:
-    public = said["declared_public"]
-    window, trained = public["window"], said["pretrained_on"]
+def _declared(ledger: Ledger) -> list[str]:
+    public = ledger.declared
     found = [
-        f"the time window: {window['seconds']:g} s from {window['begin']}"
-        + (f", in {public['chunks']} chunk(s)" if public["chunks"] else ""),
-        f"that there are about {public['about_so_many_units']:,} units",
-        public["format"],
-        public["settings"],
-        *(f"{name} (content {digest})" for name, digest in trained.items()),
+        f"the time window: {public.seconds:g} s from {public.begin}"
+        + (f", in {public.chunks} chunk(s)" if public.chunks else ""),
+        f"that there are about {public.units:,} units",
+        FORMAT_IS_PUBLIC,
+        CONFIG_IS_PUBLIC,
+        *(f"{name} (content {digest})" for name, digest in ledger.pretrained_on.items()),
     ]
-    if public["protected_hosts"]:
-        found.append(f"which addresses are protected: those in {', '.join(public['protected_hosts'])}")
+    if public.protected_hosts:
+        found.append(f"which addresses are protected: those in {', '.join(public.protected_hosts)}")
     return found
 
 
-def _bullets(lines: Any) -> list[str]:
+def _bullets(lines: Iterable[str]) -> list[str]:
     return [f"- {line}" for line in lines]

@@ -1,14 +1,16 @@
-"""Attack the noisy counts of a private run with everything that the proof gives to an attacker, and say how tight they are.
+"""Attack the noisy counts of a private run with all that the proof gives to an attacker, and say how tight they are.
 
 The canary is a unit that weighs as much as a unit may in every table: alone in one cell of each. The attacker knows the
-cells, sees every noisy count and decides by the likelihood ratio, which is a sum over tables. Counts have no sampling,
-so that this is the worst case and all there is: what the attack finds approaches what is claimed.
+cells, sees every noisy count and decides by the likelihood ratio, which is a sum over tables. Counting does not sample
+units, so that nothing is worse than this canary: the epsilon that is found approaches the one that is claimed.
 
 The mechanism is Gaussian, so the claim is that no test beats the trade-off of N(0, 1) against N(mu, 1) with
 mu = 1 / noise multiplier (Dong, Roth, Su, "Gaussian differential privacy", 2022). A test with error rates a and b shows
-mu >= z(1 - a) - z(b), and with it an epsilon at delta (Balle and Wang 2018); rates are bounded by Clopper and Pearson.
+mu >= z(1 - a) - z(b), and with it an epsilon at delta (Balle and Wang 2018). Error rates are bounded by Clopper and Pearson.
 After Nasr, Hayes, Steinke, Balle, Tramer, Jagielski, Carlini, Terzis, "Tight auditing of differentially private machine
 learning", 2023.
+
+Private: nothing; the canary is made up. Public: everything.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from netshare.privacy.accounting.accountant import gaussian_delta, noise_multiplier_for
-from netshare.privacy.audit.canaries import AuditResult, check_trials
+from netshare.privacy.audit.lower_bounds import AuditResult, check_trials
+from netshare.privacy.counts import CountingNoise, tables_of
 from netshare.privacy.counts.counting import NoisyCounts
-from netshare.privacy.counts.private_table import tables_of
 from netshare.privacy.noise import SecureRandomness
 
-CELLS = 8  # of each table in the attack; empty ones tell nothing
+CELLS_A_TABLE = 8  # in the attack; all but the canary's are empty and tell nothing
+CANARY_WEIGHT = 3  # more than a unit may weigh, so that an attack shows clipping that does not work
 FLOW_RECORD_COLUMNS = ["tcp_flags", "tos"]
 
 
@@ -39,22 +42,29 @@ def audit_counts(
     """Attack the counts of flow records at a budget, with the code that counts them.
 
     Args:
-        trials: countings with the canary and without it, half of them each.
-        noise_factor: of the noise that the budget needs, how much is really added.
+        trials: countings, half of them with the canary and half without it.
+        noise_factor: share of the noise that the budget needs which is really added.
 
     Raises:
         ConfigError: too few trials, or a budget that cannot be met.
     """
     check_trials(trials, confidence)
     noise = noise_multiplier_for(epsilon, delta, sampling_rate=1.0, steps=1)
-    absent, present = (np.array([_attack(noise * noise_factor, seen) for _ in range(trials // 2)]) for seen in (0, 3))
+    absent, present = (
+        np.array([_attack(noise * noise_factor, seen) for _ in range(trials // 2)]) for seen in (0, CANARY_WEIGHT)
+    )
     mu = lower_bound_of_mu(present, absent, confidence=confidence)
     return AuditResult("canary in all noisy counts", epsilon_of_mu(mu, delta), epsilon, confidence, trials)
 
 
 def lower_bound_of_mu(present: np.ndarray, absent: np.ndarray, *, confidence: float) -> float:
-    """A lower bound of the separation of two unit Gaussians that are as easily told apart as these scores (higher: more
-    likely present). The threshold is chosen on one half of the trials, error rates are bounded on the other."""
+    """A lower bound of mu, for which N(0, 1) and N(mu, 1) are as easily told apart as these scores.
+
+    The threshold is chosen on one half of the trials, error rates are bounded on the other.
+
+    Args:
+        present, absent: float64[n], scores of trials with the unit and without it; higher is more likely present.
+    """
     choose, test = (present[::2], absent[::2]), (present[1::2], absent[1::2])
     error = (1 - confidence) / 2
 
@@ -82,12 +92,11 @@ def epsilon_of_mu(mu: float, delta: float) -> float:
 
 
 def _attack(noise: float, weight: int) -> float:
-    """The log-likelihood ratio of presence over absence, given every table; `weight` 0: the canary is not there. A unit
-    that weighs more than it may is clipped, so that a broken clipping would show."""
+    """The log-likelihood ratio of the canary's presence over its absence, given every table; with weight 0 it is absent."""
     shares = tables_of("flow", FLOW_RECORD_COLUMNS)
-    counter = NoisyCounts(shares, noise_multiplier=noise, bound=1.0, randomness=SecureRandomness())
+    counter = NoisyCounts(shares, CountingNoise(noise, 1.0, SecureRandomness()))
     entry, score = np.zeros(min(weight, 1), np.int64), 0.0
     for table in shares:
-        noisy = counter.count(table, entry, CELLS, entry, np.full(len(entry), float(weight)))
+        noisy = counter.count(table, entry, CELLS_A_TABLE, entry, np.full(len(entry), float(weight)))
         score += float(noisy[0] - 0.5) / counter.deviation(table) ** 2
     return score if math.isfinite(score) else 0.0

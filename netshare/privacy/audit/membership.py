@@ -1,95 +1,95 @@
-"""Membership inference against a finished run, private or not.
+"""Membership inference against trained models, of private runs and of others.
 
-A share of the conversations was held back from training by a hash. The attacker is given flows of both kinds and the
-models, scores each flow by the likelihood that the model of the chunk in which it starts gives to its metadata, and
-guesses which were trained on. How often such guesses are right bounds epsilon from below (`audit.membership_bound`).
-One flow a conversation is taken, since its flows were held back together.
+A share of the conversations was held back from training by a hash, so that each was a member with a known chance. The
+attacker is given flows of both kinds and the models, scores each flow by the likelihood that the model of the chunk in which
+it starts gives to its metadata, and guesses which flows were trained on (Steinke, Nasr, Jagielski: "Privacy auditing with
+one (1) training run", 2023). How often such guesses are right bounds epsilon from below. One flow of each conversation is
+taken, since its flows were held back together. It convicts models that recite their training data.
+
+Private: both traces, and the result. Public: models and codec of a private run.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn import functional
 
-from netshare.config.schema import Config
-from netshare.generators.autoregressive.generator import AutoregressiveGenerator
 from netshare.preprocess import Trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series
-from netshare.preprocess.errors import ConfigError, InputError
-from netshare.preprocess.flows import group_flows
+from netshare.preprocess.codec import Codec
+from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.hashing import conversation_hashes
-from netshare.privacy.accounting.statement import read_ledger
-from netshare.privacy.audit.canaries import AuditResult, membership_bound
-from netshare.run.pipeline import open_run
-from netshare.run.stages import DEFAULT_FLOW_KEY
+from netshare.privacy.audit.lower_bounds import AuditResult, membership_bound
 
-MOST_FLOWS = 20_000
+MAX_FLOWS = 20_000  # of a chunk that are scored
+
+LogLikelihood = Callable[[np.ndarray], np.ndarray]
+"""Encoded metadata, float32[n, A] -> log P(metadata) of each row, float64[n]."""
 
 
-def audit_run(run_folder: Path, *, confidence: float = 0.95) -> AuditResult:
-    """Attack the models of a run.
+@dataclass(frozen=True)
+class AttackedModels:
+    """Models that give likelihoods, and how traces are cut and encoded for them.
+
+    Attributes:
+        plan: the chunks.
+        flow_key: what a flow is.
+        codec: of all chunks.
+        likelihood_of: the log-likelihood of metadata under a chunk's model, or None for a chunk without one.
+    """
+
+    plan: ChunkPlan
+    flow_key: FlowKey
+    codec: Codec
+    likelihood_of: Callable[[int], LogLikelihood | None]
+
+
+def audit_membership(
+    members: Trace,
+    others: Trace,
+    models: AttackedModels,
+    *,
+    chance: float,
+    claimed: float | None = None,
+    confidence: float = 0.95,
+) -> AuditResult:
+    """Guess which flows were trained on.
+
+    Args:
+        members: records that the models were trained on.
+        others: records of conversations that were held back.
+        chance: with which a conversation was a member.
+        claimed: the epsilon that is claimed, None where none is.
+        confidence: of the lower bound.
 
     Raises:
-        InputError: no trained models, nothing held back, or models of another kind.
+        ConfigError: fewer than 80 flows.
     """
-    path = run_folder / "models" / "config.json"
-    if not (run_folder / "models" / "stage.json").exists():
-        raise InputError(f"{run_folder}: no trained models here; give the folder of a finished `netshare run`")
-    config = Config.model_validate_json(path.read_text())
-    if not (run_folder / "trace" / "holdout.parquet").exists():
-        raise InputError(f"{run_folder}: nothing was held back (evaluate.holdout), so membership cannot be tested")
-    if config.generator.kind != "autoregressive":
-        raise InputError(f"{run_folder}: only models of kind autoregressive give likelihoods to attack")
-    with open_run(config, run_folder) as run:
-        members = _scores(run, run.real("train"), run_folder)
-        others = _scores(run, run.real("holdout"), run_folder)
-    chance = 1 - config.evaluate.holdout
-    bound, guesses = membership_bound(members, others, chance=chance, confidence=confidence)
-    claimed = read_ledger(run_folder)["epsilon_spent"] if config.privacy.enabled else None
+    scores = [_scores(trace, models) for trace in (members, others)]
+    bound, guesses = membership_bound(*scores, chance=chance, confidence=confidence)
     return AuditResult("membership in the training data", bound, claimed, confidence, guesses)
 
 
-def _scores(run: object, trace: Trace, folder: Path) -> np.ndarray:
-    """float[n]: of the first series of each conversation, the log-likelihood of its metadata."""
-    facts = json.loads((folder / "chunks" / "chunks.json").read_text())
-    plan, config, codec = ChunkPlan(**facts["plan"]), run.config, run._codec()  # type: ignore[attr-defined]
+def _scores(trace: Trace, models: AttackedModels) -> np.ndarray:
+    """float64[n]: the log-likelihood of the metadata of each conversation's first flow."""
+    plan = models.plan
     time = trace["time"]
     trace = trace.take((time >= plan.start) & (time < plan.start_of(plan.count)))
-    flows = group_flows(trace, config.fields.flow_key or DEFAULT_FLOW_KEY[trace.kind])
+    flows = group_flows(trace, models.flow_key)
     first = np.zeros(len(flows), dtype=bool)
     keys = conversation_hashes(trace)[flows.first]
     first[np.unique(keys, return_index=True)[1]] = True
-    tables = cut_series(trace, flows, plan, max_records_per_segment=codec.schema.max_length)
+    tables = cut_series(trace, flows, plan, max_records_per_segment=models.codec.schema.max_length)
     found = [np.zeros(0)]
     for chunk, table in tables.items():
-        if str(chunk) not in facts["chunks"]:
+        likelihood = models.likelihood_of(chunk)
+        if likelihood is None:
             continue
         begins = np.flatnonzero((table.metadata["starts_here"] == 1) & (table.metadata["continues"] == 0))
         started = plan.index_of(trace["time"][flows.first]) == chunk
-        begins = begins[first[started]]  # both in the order of the flows' numbers
-        begins = begins[:MOST_FLOWS]
+        begins = begins[first[started]][:MAX_FLOWS]  # both are in the order of the flows' numbers
         if len(begins):
-            model = run._model(chunk, codec.schema)  # type: ignore[attr-defined]
-            metadata = codec.at(chunk).encode(table.take(begins), nearest=True).metadata
-            found.append(_log_likelihood(model, metadata))
+            found.append(likelihood(models.codec.at(chunk).encode(table.take(begins), nearest=True).metadata))
     return np.concatenate(found)
-
-
-@torch.no_grad()
-def _log_likelihood(model: AutoregressiveGenerator, metadata: np.ndarray) -> np.ndarray:
-    net, tokens = model.metadata_net, model._metadata_tokens(metadata).to(model.device)
-    net.eval()
-    numbered, total = net.layout.numbered(tokens), torch.zeros(len(tokens), device=model.device)
-    for i in range(len(net.layout)):
-        open_rows = net.layout.open_rows(tokens, i)
-        rows = torch.arange(len(tokens), device=model.device) if open_rows is None else open_rows
-        if str(i) in net.columns and len(rows):
-            loss = functional.cross_entropy(net.columns[str(i)](numbered[rows, :i]), tokens[rows, i], reduction="none")
-            total.index_add_(0, rows, -loss)
-    if not bool(total.isfinite().all()):
-        raise ConfigError("the models give likelihoods that are not finite; train again")
-    return total.cpu().double().numpy()

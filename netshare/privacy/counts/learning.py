@@ -24,11 +24,11 @@ from netshare.evaluation import Report
 from netshare.preprocess.codec import Codec
 from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import make_plan
-from netshare.privacy.counts.private_table import Window, stand_in
+from netshare.privacy.counts import CountingNoise, Window, draw_private_table
 from netshare.privacy.declared import Declared, report_left_out
-from netshare.privacy.public import check_different, without_labels
+from netshare.privacy.public import check_different
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
-from netshare.privacy.units import bounded, units_of_flows
+from netshare.privacy.units import bounded
 from netshare.recipe.learning import PlainLearning, section_json
 from netshare.recipe.preparation import Prepared, Split, prepare_trace
 from netshare.seeds import derive_seed
@@ -61,31 +61,15 @@ class CountsLearning:
         config, plan, public = self.config, make_plan(self.config), self.declared.public_trace()
         console.show(plan.text())
         check_different(public, data.full)
-        columns = [name for name in public if name in data.train]
-        bounds = config.privacy.bounds
-        assert bounds.seconds is not None
-        window = Window(bounds.begin_ns, max(1, round(bounds.seconds * 1e9)))
-        kept = bounded(
-            without_labels(data.train, columns),
-            window.plan,
-            flow_key=self.declared.flow_key,
-            hosts=self.declared.hosts,
-            max_flows=config.privacy.max_flows_per_unit,
-            max_records=bounds.max_records,
-        )
+        limits = config.privacy.bounds
+        assert limits.seconds is not None
+        window = Window(limits.begin_ns, max(1, round(limits.seconds * 1e9)))
+        bounds = self.declared.unit_bounds()
+        kept = bounded(data.train, window.plan, bounds)
         report_left_out(len(data.train) - len(kept), len(data.train), console)
-        return stand_in(
-            kept,
-            without_labels(public, columns),
-            window=window,
-            flow_key=self.declared.flow_key,
-            longest=bounds.max_records,
-            units=lambda trace, flows: units_of_flows(trace, flows, self.declared.hosts),
-            bound=plan.counts_sensitivity,
-            noise_multiplier=plan.noise_multiplier,
-            randomness=self.declared.randomness("counts"),
-            seed=derive_seed(config.seed, "stand-in"),
-        )
+        noise = CountingNoise(plan.noise_multiplier, plan.counts_sensitivity, self.declared.randomness("counts"))
+        seed = derive_seed(config.seed, "stand-in")
+        return draw_private_table(data.train, public, window=window, bounds=bounds, noise=noise, seed=seed)
 
     def prepare(self, data: Split[Trace], console: Console) -> Prepared[Codec]:
         """Chunks and series of the table; what is released follows the public trace."""

@@ -1,6 +1,9 @@
-"""Counts that are expected to be like others (a public trace's), and were counted with noise: what both say together.
+"""Noisy counts that a public trace says what to expect of: what noise and expectation say together.
 
-`fitted_names` for names, `fitted_numbers` for neighbouring cells of a scale; `posterior` is what they rest on. No data here.
+`fitted_names` for counts of names (TCP flags, TTLs), `fitted_numbers` for neighbouring cells of a scale (packet sizes,
+gaps); both rest on `posterior`, the posterior mean of a share under a prior around the public trace's share.
+
+Public: everything; the noisy counts that come in are differentially private already (post-processing).
 """
 
 from __future__ import annotations
@@ -11,39 +14,62 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import betaln
 
-EXPECTED, UNEXPECTED = 3.0, 4.0  # standard deviations of an expected cell, of a difference, that a cell stands out by
-ALIKE = (1.0, 4.0, 16.0, 64.0, 256.0)  # concentrations of a Dirichlet distribution: how like each other traces may be
-HALVES_ALIKE = (2.0,)  # of a Polya tree
-LEAST_HALF = 0.03  # share that a half may be expected to have where the public trace has none
-UNHEARD_OF, UNEXPECTED_SHARE = 2e-4, 0.01  # shares of all names that are not expected, and of a likely one
-LEAST = 1e-6  # share that counts as none
-NODES = np.concatenate([np.geomspace(LEAST, 0.5, 24), 1 - np.geomspace(LEAST, 0.5, 24)[::-1]])
-NEARBY = np.linspace(-4.0, 4.0, 17)  # standard deviations
+# A cell of a scale is estimated by itself, and not with its neighbours, where so many standard deviations of the noise
+# are exceeded by its expectation (the first), or by the difference of its noisy count from it (the second).
+LARGE_EXPECTATION, LARGE_DIFFERENCE = 3.0, 4.0
+# Concentrations of the prior around the public trace's shares: 1 says next to nothing, 256 that traces hardly differ.
+DIRICHLET_CONCENTRATIONS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of names; weighed by how likely they make what was seen
+POLYA_CONCENTRATIONS = (2.0,)  # of halves of a scale
+MIN_HALF_SHARE = 0.03  # prior share of a half of a scale in which the public trace has nothing
+RARE_NAMES_SHARE = 2e-4  # prior share of all names together that the public trace lacks ...
+LIKELY_NAME_SHARE = 0.01  # ... and of each name that is likely in any trace
+NEGLIGIBLE_SHARE = 1e-6  # counts as none
+# Where densities of shares are evaluated: close to 0 and 1 in steps of equal ratio, and around what was seen.
+SHARE_NODES = np.concatenate(
+    [np.geomspace(NEGLIGIBLE_SHARE, 0.5, 24), 1 - np.geomspace(NEGLIGIBLE_SHARE, 0.5, 24)[::-1]]
+)
+DEVIATION_NODES = np.linspace(-4.0, 4.0, 17)  # standard deviations of the noise
 
 
 def fitted_names(noisy: np.ndarray, deviation: float, prior: np.ndarray, likely: Sequence[int] = ()) -> np.ndarray:
-    """float64[n]: counts of names, with the total of the expected ones (float64[n], `prior`): of each name what noise and
-    expectation say together (`posterior`). `likely` names may come up unexpectedly, others hardly ever."""
+    """float64[n]: posterior means of counts of names, with the same total as `prior`.
+
+    Args:
+        noisy: float64[n].
+        deviation: standard deviation of the noise in each cell.
+        prior: float64[n], expected counts.
+        likely: names that may well occur although they are not expected; all other unexpected names are rare.
+    """
     total = float(prior.sum())
-    if total <= LEAST * deviation:
+    if total <= NEGLIGIBLE_SHARE * deviation:
         return prior
-    least = np.full(len(prior), UNHEARD_OF / len(prior))
-    least[list(likely)] = UNEXPECTED_SHARE
-    mean, variance = posterior(noisy / total, deviation / total, prior / total, least, ALIKE)
+    least = np.full(len(prior), RARE_NAMES_SHARE / len(prior))
+    least[list(likely)] = LIKELY_NAME_SHARE
+    mean, variance = posterior(noisy / total, deviation / total, prior / total, least, DIRICHLET_CONCENTRATIONS)
     return _balanced(mean * total, variance * total**2, total)
 
 
 def fitted_numbers(noisy: np.ndarray, deviation: float, prior: np.ndarray) -> np.ndarray:
-    """float64[n]: counts in neighbouring cells, with the total of the expected ones (float64[n], `prior`): cells that stand
-    out by themselves, the others in runs, half by half, each as noise and expectation say together (`posterior`)."""
+    """float64[n]: posterior means of counts of neighbouring cells, with the same total as `prior`.
+
+    Cells with a large expectation, or whose noisy count differs much from it, are estimated one by one. The others are
+    estimated together: the scale is halved again and again, and each half's share of its whole is estimated.
+
+    Args:
+        noisy: float64[n].
+        deviation: standard deviation of the noise in each cell.
+        prior: float64[n], expected counts.
+    """
     total = float(prior.sum())
-    if total <= LEAST * deviation:
+    if total <= NEGLIGIBLE_SHARE * deviation:
         return prior
-    alone = (np.abs(noisy - prior) > UNEXPECTED * deviation) | (prior > EXPECTED * deviation)
+    alone = (np.abs(noisy - prior) > LARGE_DIFFERENCE * deviation) | (prior > LARGE_EXPECTATION * deviation)
     found = np.zeros(len(prior))
     if alone.any():
         seen, expected = noisy[alone] / total, prior[alone] / total
-        mean, variance = posterior(seen, deviation / total, expected, UNHEARD_OF / len(prior), HALVES_ALIKE)
+        mean, variance = posterior(
+            seen, deviation / total, expected, RARE_NAMES_SHARE / len(prior), POLYA_CONCENTRATIONS
+        )
         found[alone] = mean * total
         if alone.all() or found.sum() > total:
             found[alone] = _balanced(mean * total, variance * total**2, total)
@@ -58,22 +84,24 @@ def posterior(
     seen: np.ndarray, noise: np.ndarray | float, expected: np.ndarray, least: np.ndarray | float,
     concentrations: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """float64[n] each: mean and variance of shares that were seen through Gaussian noise.
+    """Posterior means and variances, float64[n] each, of shares that were seen through Gaussian noise.
 
-    Beforehand a share has a Beta distribution around what is expected, as a Dirichlet distribution (of names) or a Polya
-    tree (of halves: Lavine, "Some aspects of Polya tree distributions", 1992) would have it. Integrated numerically.
+    The prior of a share is a Beta distribution around the expected share, which is what a Dirichlet distribution gives
+    for one name and a Polya tree for one half (Lavine, "Some aspects of Polya tree distributions", 1992). The integrals
+    are numerical.
 
     Args:
-        seen, expected: float64[n]
-        noise: standard deviation.
-        least: share that may be there where none is expected.
-        concentrations: of the Beta distribution, small where the share may be far from what is expected; of several,
-            each counts as much as it makes all that was seen likely.
+        seen: float64[n], noisy shares.
+        noise: standard deviation of their noise.
+        expected: float64[n], expected shares.
+        least: what an expected share is raised to at least, so that nothing is impossible.
+        concentrations: of the Beta distribution; small ones allow shares far from the expected. Results for several
+            are averaged, weighted by how likely each makes all that was seen.
     """
     noise = np.broadcast_to(np.maximum(noise, 1e-12), seen.shape)[:, None]
     middle = np.clip(expected, least, 1 - np.asarray(least))[:, None]
-    near = np.clip(seen[:, None] + noise * NEARBY, LEAST, 1 - LEAST)
-    nodes = np.sort(np.concatenate([np.broadcast_to(NODES, (len(seen), len(NODES))), near], axis=1), axis=1)
+    near = np.clip(seen[:, None] + noise * DEVIATION_NODES, NEGLIGIBLE_SHARE, 1 - NEGLIGIBLE_SHARE)
+    nodes = np.sort(np.concatenate([np.broadcast_to(SHARE_NODES, (len(seen), len(SHARE_NODES))), near], axis=1), axis=1)
     centre, end = (nodes[:, 1:] + nodes[:, :-1]) / 2, np.zeros((len(seen), 1))
     places = np.concatenate([end, centre, end + 1], axis=1)  # what is below the least node counts as 0
     far = ((places - seen[:, None]) / noise) ** 2 / 2
@@ -84,7 +112,7 @@ def posterior(
         one, other = concentration * middle, concentration * (1 - middle)
         scale = betaln(one, other)
         inner = np.exp(width + (one - 1) * np.log(centre) + (other - 1) * np.log1p(-centre) - scale)
-        low, high = (np.exp(power * math.log(LEAST) - scale) / power for power in (one, other))
+        low, high = (np.exp(power * math.log(NEGLIGIBLE_SHARE) - scale) / power for power in (one, other))
         before = np.concatenate([low, inner, high], axis=1)
         chance = before / before.sum(axis=1, keepdims=True) * likelihood
         whole = np.maximum(chance.sum(axis=1), 1e-300)
@@ -97,8 +125,11 @@ def posterior(
 
 
 def _balanced(mean: np.ndarray, variance: np.ndarray, total: float) -> np.ndarray:
-    """float64[n]: counts that add up to `total`, which is itself as sure as a count of so many. What is missing or too much
-    goes where counts are unsure; what they are sure of is changed in proportion."""
+    """float64[n]: the estimates (float64[n], with their variances) changed so that they add up to `total`.
+
+    The difference is shared out in proportion to the variances, as far as the total, taken to be a count with Poisson
+    variance, explains it; the remainder in proportion to the estimates.
+    """
     if mean.sum() <= 0:
         return np.full(len(mean), total / len(mean))
     found = np.maximum(mean + variance * ((total - mean.sum()) / (variance.sum() + total)), 0.0)
@@ -106,8 +137,8 @@ def _balanced(mean: np.ndarray, variance: np.ndarray, total: float) -> np.ndarra
 
 
 def _halved(noisy: np.ndarray, deviation: float, prior: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """float64[n]: counts in neighbouring cells, of which `some` (bool[n]) may hold something, with the total of the expected
-    ones (float64[n], `prior`)."""
+    """float64[n]: estimates of neighbouring cells by halving the scale, with the same total as `prior` (float64[n]); cells
+    outside `some` (bool[n]) get nothing."""
     size = 1 << max(len(noisy) - 1, 1).bit_length()
     sums, expected, room = (
         [np.concatenate([np.where(some, values, 0.0), np.zeros(size - len(noisy))])]
@@ -121,12 +152,12 @@ def _halved(noisy: np.ndarray, deviation: float, prior: np.ndarray, some: np.nda
         left, right = room[level][::2], room[level][1::2]
         even = left / np.maximum(left + right, 1)
         share = even.copy()
-        own = np.flatnonzero((left > 0) & (right > 0) & (cells > LEAST))
+        own = np.flatnonzero((left > 0) & (right > 0) & (cells > NEGLIGIBLE_SHARE))
         if len(own):
             whole = expected[level + 1][own]
             usual = np.where(whole > 0, expected[level][::2][own] / np.maximum(whole, 1e-300), even[own])
             noise = deviation * np.sqrt(left + right)[own] / (2 * cells[own])
             seen = (1 + (sums[level][::2] - sums[level][1::2])[own] / cells[own]) / 2
-            share[own] = posterior(seen, noise, usual, LEAST_HALF, HALVES_ALIKE)[0]
+            share[own] = posterior(seen, noise, usual, MIN_HALF_SHARE, POLYA_CONCENTRATIONS)[0]
         cells = np.stack([cells * share, cells * (1 - share)], axis=1).ravel()
     return cells[: len(noisy)]

@@ -1,30 +1,39 @@
-"""A stand-in for the private trace: a trace drawn from noisy counts, which everything after may look at as it likes.
+"""The private synthetic table: a trace drawn from noisy counts of the input, for anything to be trained on.
 
-    trace, counts = stand_in(private, public, window=plan, ...)
+    window = Window(bounds.begin_ns, round(bounds.seconds * 1e9))
+    noise = CountingNoise(plan.noise_multiplier, plan.counts_sensitivity, SecureRandomness())
+    table = draw_private_table(private, public, window=window, bounds=UnitBounds(flow_key, 256), noise=noise, seed=1)
 
-Flows come from `marginals`, records of flow traces from `record_marginals`, packets from
-`packet_marginals` and `packet_drawing`. What is
-done with the stand-in (training, early stopping, counting, generating) is post-processing and costs nothing more.
+Flows come from `flow_marginals`, records of flow traces from `record_marginals`, packets from `packet_marginals` and
+`packet_drawing`.
 
-Private: `private` and the units. Public: everything else.
+Private: the trace `private`. Public: everything else. The result is differentially private: whatever is done with it
+(training, early stopping, counting, generating) is post-processing and costs nothing more. Sensitivity: all tables together
+are one Gaussian mechanism, see `counting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from netshare.preprocess.chunks import ChunkPlan
-from netshare.preprocess.flows import FlowKey, Flows, group_flows
-from netshare.preprocess.ragged import offsets_of, sums_since_first
+from netshare.preprocess.flows import Flows, group_flows
 from netshare.preprocess.trace import Trace
-from netshare.privacy.counts.counting import NoisyCounts
-from netshare.privacy.counts.flow_marginals import SIDES, FlowColumns, FlowModel, flow_tables, measure_flows
+from netshare.privacy.counts.counting import CountingNoise, NoisyCounts
+from netshare.privacy.counts.flow_marginals import (
+    SIDES,
+    DrawnFlows,
+    FlowColumns,
+    FlowModel,
+    flow_tables,
+    measure_flows,
+)
 from netshare.privacy.counts.length_marginals import in_groups
 from netshare.privacy.counts.packet_drawing import draw_packets
-from netshare.privacy.counts.packet_marginals import PacketColumns, Table, measure_packets, packet_tables
+from netshare.privacy.counts.packet_marginals import NoisyTable, PacketColumns, measure_packets, packet_tables
 from netshare.privacy.counts.record_marginals import (
     LENGTH_GROUPS,
     RecordColumns,
@@ -32,22 +41,28 @@ from netshare.privacy.counts.record_marginals import (
     measure_records,
     record_tables,
 )
-from netshare.privacy.noise import Randomness
+from netshare.privacy.public import without_labels
+from netshare.privacy.units import UnitBounds, bounded, units_of_flows
 
-REDRAWS = 10  # of flows that would last longer than the window
-DOCUMENTATION = 0x20010DB8 << 32  # RFC 3849: upper half of IPv6 addresses where the public trace has none
+GAP_REDRAWS = 10  # times that the gaps of flows are drawn again which would last longer than the window
+DOCUMENTATION_PREFIX = 0x20010DB8 << 32  # RFC 3849: upper half of IPv6 addresses where the public trace has none
 
 
 @dataclass(frozen=True)
 class Window:
-    """The declared time window: ns since the Unix epoch, and ns."""
+    """The declared time window.
+
+    Attributes:
+        begin: ns since the Unix epoch.
+        width: ns.
+    """
 
     begin: int
     width: int
 
     @property
     def plan(self) -> ChunkPlan:
-        """As one chunk."""
+        """The window as one chunk."""
         return ChunkPlan(self.begin, self.width, 1)
 
 
@@ -56,126 +71,119 @@ def tables_of(trace_kind: str, columns: list[str]) -> dict[str, float]:
     return flow_tables() | (packet_tables(columns) if trace_kind == "packet" else record_tables(columns))
 
 
-def stand_in(
-    private: Trace,
-    public: Trace,
-    *,
-    window: Window,
-    flow_key: FlowKey,
-    longest: int,
-    units: Callable[[Trace, Flows], np.ndarray],
-    bound: float,
-    noise_multiplier: float,
-    randomness: Randomness,
-    seed: int,
+def draw_private_table(
+    private: Trace, public: Trace, *, window: Window, bounds: UnitBounds, noise: CountingNoise, seed: int
 ) -> Trace:
-    """A trace of the private one's columns (labels left out) with about as many flows.
+    """A trace with about as many flows as the private one, and with the columns that both traces have, without labels.
+
+    Records outside the window or beyond the bounds are not counted (`units.bounded`).
 
     Args:
-        private: bounded (`units.bounded`): within the window, no more than `longest` records a flow.
-        public: of the same kind; packets follow its flows.
-        units: int64[n_flows] of a trace and its flows.
-        bound: norm that a unit's entries in one table are clipped to.
-        noise_multiplier: of all counts together.
-        seed: of what is drawn from the counts; not private.
+        private: the input.
+        public: of the same kind; packets follow its flows, and IPv6 addresses are its.
+        window: declared, never measured.
+        bounds: what one unit may contribute.
+        noise: of all counts together; its `bound` is what the accountant was told one unit's counts are clipped to.
+        seed: of what is drawn from the noisy counts; it protects nothing.
     """
-    flows = group_flows(private, flow_key)
-    names = [name for name in private if name in public]
-    counter = NoisyCounts(
-        tables_of(private.kind, names), noise_multiplier=noise_multiplier, bound=bound, randomness=randomness
-    )
-    columns = _flow_columns(private, flows, units(private, flows), window)
-    model = measure_flows(columns, counter, width=window.width, longest=longest)
+    columns = [name for name in public if name in private]
+    private, public = without_labels(private, columns), without_labels(public, columns)
+    private = bounded(private, window.plan, bounds)
+    flows = group_flows(private, bounds.flow_key)
+    names = list(private)
+    counter = NoisyCounts(tables_of(private.kind, names), noise)
+    flow_columns = _flow_columns(private, flows, units_of_flows(private, flows, bounds.hosts), window)
+    model = measure_flows(flow_columns, counter, width=window.width, max_records=bounds.max_records)
     rng = np.random.default_rng(seed)
     if private.kind == "packet":
-        packets = measure_packets(_packet_columns(private, flows, names), columns, counter, longest=longest)
-        return _packet_trace(model, packets, public, flow_key, window, longest, names, rng)
-    kind = model.classify(columns.protocol.astype(np.int64), *(columns.ports[s].astype(np.int64) for s in SIDES))
-    records = measure_records(
-        _record_columns(private, flows, names),
-        kind,
-        len(model.protocol),
-        columns.units,
-        counter,
-        in_groups(model.lengths, model.bins, LENGTH_GROUPS),
-    )
-    return _flow_trace(model, records, public, window, names, rng)
+        packet_columns = _packet_columns(private, flows, names)
+        packets = measure_packets(packet_columns, flow_columns, counter, max_records=bounds.max_records)
+        return _packet_trace(model, packets, public, window, bounds, rng)
+    protocol, ports = flow_columns.protocol.astype(np.int64), flow_columns.ports
+    flow_class = model.classify(protocol, *(ports[side].astype(np.int64) for side in SIDES))
+    masses = in_groups(model.lengths, model.bins, LENGTH_GROUPS)
+    record_columns = _record_columns(private, flows, names)
+    records = measure_records(record_columns, flow_class, flow_columns.units, counter, masses)
+    return _flow_trace(model, records, public, window, rng)
 
 
 def _flow_trace(
-    model: FlowModel, records: RecordModel, public: Trace, window: Window, names: list[str], rng: np.random.Generator
+    model: FlowModel, records: RecordModel, public: Trace, window: Window, rng: np.random.Generator
 ) -> Trace:
     flows = model.draw(rng)
-    length = flows["length"]
-    rows = records.draw(flows["class"], length, rng)
-    offsets = offsets_of(length)
-    owner, last = np.repeat(np.arange(len(length)), length), offsets[1:] - 1
-    elapsed = sums_since_first(rows["gap"], offsets)
-    for _ in range(REDRAWS):
+    length = flows.length
+    rows = records.draw(flows.flow_class, length, rng)
+    owner, last = np.repeat(np.arange(len(length)), length), np.cumsum(length) - 1
+    elapsed = _elapsed(rows["gap"], length)
+    for _ in range(GAP_REDRAWS):
         late = elapsed[last] >= window.width
         if not late.any():
             break
-        rows["gap"][late[owner]] = records.draw(flows["class"][late], length[late], rng)["gap"]
-        elapsed = sums_since_first(rows["gap"], offsets)
+        rows["gap"][late[owner]] = records.draw(flows.flow_class[late], length[late], rng)["gap"]
+        elapsed = _elapsed(rows["gap"], length)
     start = model.times.starts(elapsed[last], rng)
     elapsed = np.minimum(elapsed, window.width - 1 - start[owner])
     columns = {**_five_tuples(flows, owner, public, rng), **{n: v for n, v in rows.items() if n != "gap"}}
     if "tcp_flags" in columns:
         columns["tcp_flags"] = np.where(columns["protocol"] == 6, columns["tcp_flags"], 0)
     columns["time"] = window.begin + model.times.active(start[owner] + elapsed)
-    return _trace(public, columns, names)
+    return _trace(public, columns)
 
 
 def _packet_trace(
     model: FlowModel,
-    packets: Mapping[str, Table],
+    packets: Mapping[str, NoisyTable],
     public: Trace,
-    flow_key: FlowKey,
     window: Window,
-    longest: int,
-    names: list[str],
+    bounds: UnitBounds,
     rng: np.random.Generator,
 ) -> Trace:
     flows = model.draw(rng)
-    rows = draw_packets(packets, flows, public, flow_key, window.width, longest, rng)
-    owner = np.repeat(np.arange(len(flows["length"])), flows["length"])
+    rows = draw_packets(packets, flows, public, bounds.flow_key, window.width, bounds.max_records, rng)
+    owner = np.repeat(np.arange(len(flows.length)), flows.length)
     columns = _five_tuples(flows, owner, public, rng)
     back = rows.pop("direction") == 1
     for what in ("hi", "lo", "port"):
         source, destination = columns[f"src_{what}"], columns[f"dst_{what}"]
         columns[f"src_{what}"] = np.where(back, destination, source)
         columns[f"dst_{what}"] = np.where(back, source, destination)
-    offsets = offsets_of(flows["length"])
-    elapsed = sums_since_first(rows.pop("gap"), offsets)
-    start = model.times.starts(elapsed[offsets[1:] - 1], rng)
+    elapsed = _elapsed(rows.pop("gap"), flows.length)
+    start = model.times.starts(elapsed[np.cumsum(flows.length) - 1], rng)
     columns |= rows
     columns["time"] = window.begin + model.times.active(
         start[owner] + np.minimum(elapsed, window.width - 1 - start[owner])
     )
-    return _trace(public, columns, names)
+    return _trace(public, columns)
 
 
 def _five_tuples(
-    flows: dict[str, np.ndarray], owner: np.ndarray, public: Trace, rng: np.random.Generator
+    flows: DrawnFlows, owner: np.ndarray, public: Trace, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Columns of all records; IPv6 addresses are the public trace's."""
-    six, found = flows["six"], {"protocol": flows["protocol"], "ip_version": np.where(flows["six"], 6, 4)}
+    """Five-tuples and IP versions of all records (`owner`: int64[n], the flow of each); IPv6 addresses are the public
+    trace's, or of the documentation prefix where it has none."""
+    six, found = flows.six, {"protocol": flows.protocol, "ip_version": np.where(flows.six, 6, 4)}
     known = np.flatnonzero(public["ip_version"] == 6)
     chosen = rng.choice(known, len(six)) if len(known) else None
     for side in SIDES:
-        found[f"{side}_port"] = flows[f"{side}_port"]
-        high = np.full(len(six), DOCUMENTATION, np.uint64) if chosen is None else public[f"{side}_hi"][chosen]
-        low = flows[side].astype(np.uint64) if chosen is None else public[f"{side}_lo"][chosen]
+        found[f"{side}_port"] = flows.ports[side]
+        high = np.full(len(six), DOCUMENTATION_PREFIX, np.uint64) if chosen is None else public[f"{side}_hi"][chosen]
+        low = flows.addresses[side].astype(np.uint64) if chosen is None else public[f"{side}_lo"][chosen]
         found[f"{side}_hi"] = np.where(six, high, np.uint64(0))
-        found[f"{side}_lo"] = np.where(six, low, flows[side].astype(np.uint64))
+        found[f"{side}_lo"] = np.where(six, low, flows.addresses[side].astype(np.uint64))
     return {name: values[owner] for name, values in found.items()}
 
 
-def _trace(public: Trace, columns: dict[str, np.ndarray], names: list[str]) -> Trace:
+def _trace(public: Trace, columns: dict[str, np.ndarray]) -> Trace:
+    """A trace with the columns of the public one, zeros where there are none, in order of time."""
     rows = len(columns["time"])
-    types = {name: public[name].dtype for name in names}
-    whole = {name: columns.get(name, np.zeros(rows)).astype(types[name]) for name in names}
+    whole = {name: columns.get(name, np.zeros(rows)).astype(public[name].dtype) for name in public}
     return Trace(public.kind, whole, {}, public.sources).sorted_by_time()
+
+
+def _elapsed(gap: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """int64[n], ns since the flow's first record, given the gap before each record and the records of each flow."""
+    total = np.cumsum(gap)
+    return total - np.repeat(total[np.cumsum(length) - length], length)
 
 
 def _flow_columns(trace: Trace, flows: Flows, units: np.ndarray, window: Window) -> FlowColumns:
@@ -193,7 +201,8 @@ def _flow_columns(trace: Trace, flows: Flows, units: np.ndarray, window: Window)
 
 
 def _gaps(trace: Trace, flows: Flows) -> tuple[np.ndarray, np.ndarray]:
-    """ns since the flow's record before (0 for firsts), and whether a record is its flow's first, in the flows' order."""
+    """int64[n], ns since the flow's previous record (0 for its first), and bool[n], whether a record is its flow's first;
+    one flow after another."""
     time = trace["time"][flows.order]
     first = np.zeros(len(time), bool)
     first[flows.offsets[:-1]] = True

@@ -1,22 +1,22 @@
 """The autoregressive generator, trained by DP-SGD.
 
 Each step draws units by Poisson sampling, clips each unit's gradient (over all its series and records, exactly:
-`ghost`), adds Gaussian noise and takes a step of Adam (Abadi et al., "Deep learning with differential privacy", 2016).
-The three nets share the clip norm C evenly: each net's part of a unit's gradient is clipped to C / sqrt(3), so that the
-whole has a norm of at most C, and no net drowns in another's.
+`ghost_clipping`), adds Gaussian noise and takes a step of Adam (Abadi et al., "Deep learning with differential privacy",
+2016).
 
-What differs from ordinary training, and why: the number of steps is fixed and the last weights' running average is
-kept (early stopping and choosing the best would look at private data); no recall, marginals or calibration (they count
-private rows); no loss is logged (it would be a statement about private rows).
+Private: `data` and `units`. Public: everything else, that is schema, settings, number of steps, sampling rate, noise,
+initial weights; and, after noise, the weights. Sensitivity: the three nets share the clip norm C evenly. Each net's part of
+a unit's gradient is clipped to C / sqrt(3), so that the whole has a norm of at most C, and adding or removing a unit
+changes the clipped sum by at most C.
 
-Private: `data`. Public: everything else, that is schema, settings, number of steps, sampling rate, noise, initial weights.
+What differs from ordinary training, and why: the number of steps is fixed and the running average of the weights is kept
+(early stopping and choosing the best would look at private data); no recall, marginals or calibration (they count private
+rows); no loss is logged (it would be a statement about private rows).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,49 +29,25 @@ from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.ragged import offsets_of, records_of
 from netshare.privacy.gradients.ghost_clipping import SteppedGRU, Tape
+from netshare.privacy.gradients.schedule import PrivateSchedule, set_noisy_gradients
 from netshare.privacy.gradients.unit_losses import columns_loss, record_loss
 from netshare.privacy.noise import Randomness
 
-AVERAGED = 0.98  # share of the weights' running average that a step keeps
-RECORDS_AT_ONCE = 16_384  # of sampled units; more are taken in turns
-LAST_RATE = 0.1  # of the learning rate, reached at the last step
-
-
-@dataclass(frozen=True)
-class PrivateSchedule:
-    """What a private training is told; all of it public.
-
-    expected_batch: sampling_rate times the declared number of units; gradients are divided by it
-    """
-
-    noise_multiplier: float
-    sampling_rate: float
-    clip_norm: float
-    expected_batch: float
-
-
-def set_noisy_gradients(
-    learnt: Sequence[torch.nn.Parameter],
-    sums: Mapping[torch.Tensor, torch.Tensor],
-    schedule: PrivateSchedule,
-    randomness: Randomness,
-    step: int,
-) -> None:
-    """Give every weight the sum of clipped gradients (zeros where there is none) with noise, over the expected batch."""
-    noise = randomness.normal(sum(p.numel() for p in learnt), step)
-    deviation, begin = schedule.noise_multiplier * schedule.clip_norm, 0
-    for parameter in learnt:
-        own = torch.from_numpy(noise[begin : begin + parameter.numel()]).reshape(parameter.shape)
-        begin += parameter.numel()
-        total = sums.get(parameter, torch.zeros_like(parameter)).to(torch.float64).cpu() + deviation * own
-        parameter.grad = (total / schedule.expected_batch).to(parameter.dtype).to(parameter.device)
+AVERAGE_DECAY = 0.98  # share of the weights' running average that a step keeps
+RECORDS_AT_ONCE = 16_384  # of the sampled units; more are handled in turns, to bound memory
+FINAL_RATE = 0.1  # share of the learning rate at the last step
 
 
 class PrivateAutoregressive(AutoregressiveGenerator):
     """See the module's docstring.
 
     Args:
-        units: int64[n_series], the unit that each series of the training data belongs to.
+        schedule: clip norm, sampling rate and noise.
+        units: int64[series], the unit that each series of the training data belongs to.
+        randomness: of sampling and noise.
+
+    Raises:
+        TrainingError: recall is on.
     """
 
     def __init__(
@@ -88,7 +64,8 @@ class PrivateAutoregressive(AutoregressiveGenerator):
     def prepare(
         self, data: Encoded, *, seed: int, steps: int, initial_weights: dict[str, torch.Tensor] | None = None
     ) -> None:
-        """See `Generator.prepare`; `data` may hold no series at all, which must not show."""
+        """See `Generator.prepare`; `data` may hold no series at all: training then goes on as always, so that this does not
+        show."""
         if data.schema != self.schema:
             raise TrainingError("the data's schema is not the one that the generator was built for")
         if len(data) != len(self.units):
@@ -102,7 +79,7 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         self._starts = np.searchsorted(self.units[self._order], np.arange(self.count + 1))
         self._freeze_and_unroll()
         self.average = {key: value.detach().clone() for key, value in self._state().items()}
-        self.optimizer = torch.optim.Adam(self._learnt(), lr=self.settings.learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(self.learnt_weights(), lr=self.settings.learning_rate, betas=(0.9, 0.99))
 
     @property
     def done(self) -> bool:
@@ -115,17 +92,28 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         return self.steps
 
     def step(self) -> dict[str, float]:
-        """One private step; says nothing of the data, its number of records included."""
+        """One private step; the metrics say nothing of the data, not even how many records it has."""
         self.privatise()
-        self._apply()
+        self.apply()
         return {"records": 0.0}
 
     def privatise(self) -> None:
         """Give every weight its noisy gradient: all that a step learns of the data."""
-        schedule = self.schedule
-        chosen = self.randomness.poisson_sample(self.count, schedule.sampling_rate, self.steps_done)
+        chosen = self.randomness.poisson_sample(self.count, self.schedule.sampling_rate, self.steps_done)
         sums = self.clipped_sums(chosen)
-        set_noisy_gradients(self._learnt(), sums, schedule, self.randomness, self.steps_done)
+        set_noisy_gradients(self.learnt_weights(), sums, self.schedule, self.randomness, self.steps_done)
+
+    def apply(self) -> None:
+        """Move the weights, and their average, by the noisy gradient."""
+        self._set_rate()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps_done += 1
+        self._update_average()
+
+    def learnt_weights(self) -> list[torch.nn.Parameter]:
+        """The weights that are trained, in the order in which their noise is drawn."""
+        return [p for net in self._nets().values() for p in net.parameters() if p.requires_grad]
 
     def clipped_sums(self, chosen: np.ndarray) -> dict[torch.Tensor, torch.Tensor]:
         """The sum over the chosen units (int64[k]) of their gradients, each clipped to the norm; no noise yet."""
@@ -171,13 +159,6 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         super().load_sampling_weights(weights)
         self.average = self._state()
 
-    def _apply(self) -> None:
-        self._set_rate()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.steps_done += 1
-        self._update_average()
-
     def _gradients(self, series: np.ndarray, units: torch.Tensor, count: int) -> dict[torch.Tensor, torch.Tensor]:
         """Clipped sums of all three nets over these series; `units` (int64[n]) numbers their units from 0."""
         part = self.schedule.clip_norm / math.sqrt(3)
@@ -213,29 +194,27 @@ class PrivateAutoregressive(AutoregressiveGenerator):
         return np.split(chosen, np.flatnonzero(np.diff((np.cumsum(records) - 1) // RECORDS_AT_ONCE)) + 1)
 
     def _freeze_and_unroll(self) -> None:
-        """Step-by-step GRU; the row models' `start` is not learnt, a bias before it does the same."""
+        """Replace the GRU by one whose steps a tape sees; do not learn `start` of the row models, which a bias makes
+        redundant."""
         if not isinstance(self.record_net.recurrent, SteppedGRU):
             self.record_net.recurrent = SteppedGRU(self.record_net.recurrent)  # type: ignore[assignment]
         for net in self._nets().values():
             net.eval()
         self.record_net.rows.start.requires_grad_(False)
 
-    def _learnt(self) -> list[torch.nn.Parameter]:
-        return [p for net in self._nets().values() for p in net.parameters() if p.requires_grad]
-
     def _state(self) -> dict[str, torch.Tensor]:
         return {f"{name}.{key}": value for name, net in self._nets().items() for key, value in net.state_dict().items()}
 
     def _set_rate(self) -> None:
-        """A rise, then a straight line down: known before the first step."""
+        """The learning rate rises at first and then falls linearly; all of it is known before the first step."""
         warm = min(1.0, (self.steps_done + 1) / (self.settings.warmup_steps + 1))
-        left = LAST_RATE + (1 - LAST_RATE) * (1 - self.steps_done / max(self.steps, 1))
+        left = FINAL_RATE + (1 - FINAL_RATE) * (1 - self.steps_done / max(self.steps, 1))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self.factor * warm * left
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        kept = min(AVERAGED, self.steps_done / (self.steps_done + 9))
+        kept = min(AVERAGE_DECAY, self.steps_done / (self.steps_done + 9))
         for key, value in self._state().items():
             self.average[key].lerp_(value, 1 - kept)
 

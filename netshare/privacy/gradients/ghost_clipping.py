@@ -19,6 +19,9 @@ Wang, Zha, Karypis, "Differentially private optimization on large model at small
 
 Every learnt weight must belong to a layer that the tape knows (linear, embedding, embedding bag, tables and heads of
 tokens, a stepped GRU) and be used by one call of it: anything else is an error, never a silent gap.
+
+Private: rows, losses and units. Public: weights and clip norm. Sensitivity: each unit's gradient, over all weights of the
+net, is scaled to a norm of at most `clip_norm`, so that adding or removing a unit changes the sum by at most that.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ from torch import nn
 
 from netshare.generators.autoregressive.token_table import Scale, TokenHead, TokenTable
 
-ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, for rounding in norms and sums
-MOST_PER_UNIT = 2**24  # numbers in the per-unit matrices held at once
+ROUNDING = 1000  # machine epsilons by which clipping stays below the clip norm, for rounding in norms and sums
+MAX_NUMBERS_AT_ONCE = 2**24  # in the per-unit matrices, to bound memory
 
 
 @dataclass
@@ -142,7 +145,9 @@ class Tape:
     def _recorder(self, hook: Any) -> Any:
         def record(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if self.rows is None:
-                raise RuntimeError("the tape was not told which unit each row belongs to")
+                raise RuntimeError(
+                    "no units were given for the rows of this layer; set tape.rows before the forward pass"
+                )
             call = hook(module, args, kwargs, output, self.rows, self)
             self._calls += call if isinstance(call, list) else [] if call is None else [call]
 
@@ -154,7 +159,9 @@ class Tape:
         def total(tokens: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
             found = TokenTable.total(table, tokens, weights)
             if self.rows is None:
-                raise RuntimeError("the tape was not told which unit each row belongs to")
+                raise RuntimeError(
+                    "no units were given for the rows of this layer; set tape.rows before the forward pass"
+                )
             row = torch.arange(len(tokens), device=tokens.device).repeat_interleave(tokens.shape[1])
             self._calls += _table_lookups(table, tokens.flatten(), row, weights.flatten(), found, self.rows)
             return found
@@ -324,7 +331,7 @@ def _linear_squares(call: _Linear, b: torch.Tensor, units: int) -> torch.Tensor:
         group = ((counts > length // 2) & (counts <= length)).nonzero().squeeze(1)
         by_gram = length * (inputs + outputs) <= inputs * outputs
         each = length * (inputs + outputs) + (length * length if by_gram else inputs * outputs)
-        for some in group.split(max(1, MOST_PER_UNIT // each)) if len(group) else ():
+        for some in group.split(max(1, MAX_NUMBERS_AT_ONCE // each)) if len(group) else ():
             place = torch.arange(length, device=b.device)
             inside = place < counts[some].unsqueeze(1)
             rows = order[torch.where(inside, starts[some].unsqueeze(1) + place, 0)]

@@ -38,7 +38,7 @@ from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import Plan, make_plan
 from netshare.privacy.declared import Declared, report_left_out
-from netshare.privacy.gradients.trainers import private_generator, private_trainer
+from netshare.privacy.gradients import PrivateSchedule, private_generator
 from netshare.privacy.public import check_different, public_series, without_labels
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
 from netshare.privacy.units import bounded, units_of
@@ -135,13 +135,14 @@ class GradientsLearning:
         device = device_of(config.training.device)
         weights = self._public_weights(prepared, folder, key, device, console)
         choice = config.generator.choice()
-        rounds = private_trainer(choice.kind).rounds(choice.settings)
+        looks = choice.spec.looks_per_step(choice.settings)
+        schedule = PrivateSchedule(plan.noise_multiplier, plan.sampling_rate, plan.clip_norm, float(plan.batch))
         with console.training(len(plan.steps)) as progress:
             for chunk, steps in enumerate(plan.steps):
-                generator = private_generator(
-                    choice,
+                generator = private_generator(choice.kind)(
                     prepared.schema,
-                    plan,
+                    choice.settings,
+                    schedule=schedule,
                     units=prepared.units(chunk),
                     randomness=self.declared.randomness("training", chunk),
                     device=device,
@@ -150,7 +151,7 @@ class GradientsLearning:
                     generator,
                     prepared.encoded(chunk),
                     chunk_folder(folder, chunk),
-                    self._plan(chunk_folder(folder, chunk).name, steps // rounds, key, chunk),
+                    self._plan(chunk_folder(folder, chunk).name, steps // looks, key, chunk),
                     initial_weights=weights,
                     progress=progress,
                 )
@@ -188,15 +189,7 @@ class GradientsLearning:
     def _tables(self, private: Trace, template: SeriesTable, console: Console) -> dict[int, SeriesTable]:
         """The bounded series of every declared chunk, those without any included."""
         privacy, window = self.config.privacy, self.declared.chunks
-        kept = bounded(
-            private,
-            window,
-            flow_key=self.declared.flow_key,
-            hosts=self.declared.hosts,
-            max_flows=privacy.max_flows_per_unit,
-            max_chunks=privacy.max_chunks_per_unit,
-            max_records=privacy.bounds.max_records,
-        )
+        kept = bounded(private, window, self.declared.unit_bounds(max_chunks=privacy.max_chunks_per_unit))
         report_left_out(len(private) - len(kept), len(private), console)
         found: Mapping[int, SeriesTable] = {}
         if len(kept):

@@ -1,7 +1,9 @@
-"""The three autoregressive nets' losses on all rows of some units, with every layer's rows told to a tape.
+"""Losses of the three autoregressive nets on all rows of some units, recorded on a tape with the unit of each row.
 
-The same likelihoods as `netshare.generators.autoregressive` trains on, summed over all series and records given; but no
-dropout, no smoothing, and nothing that mixes rows of different units.
+The same likelihoods as `netshare.generators.autoregressive` trains on, summed over all series and records given; but without
+dropout and smoothing, and nothing mixes rows of different units.
+
+Private: tokens, records and units. Public: the nets' weights.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def record_loss(
     units: torch.Tensor,
     tape: Tape,
 ) -> torch.Tensor:
-    """Summed negative log-likelihood of the records that the windows count.
+    """Summed negative log-likelihood of the records that the windows count (each record counts in one window).
 
     Args:
         metadata: int64[n_series, A] tokens.

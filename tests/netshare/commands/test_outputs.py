@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,16 @@ def test_generated_data_never_replace_the_input_of_the_run(quick_run, sample_cap
     assert main(["generate", str(quick_run), "-o", str(sample_capture), "--force", "-q"]) == 2
     assert "is the input" in capsys.readouterr().err
     assert sample_capture.read_bytes() == before
+
+
+def test_retraining_never_replaces_the_models_of_another_run(quick_run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(quick_run, other)
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    for place in (other, quick_run):
+        assert main(["retrain-metadata", str(quick_run), "--uniform", "protocol", "-o", str(place), "-q"]) == 2
+        assert "give" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
 
 
 def test_init_still_knows_the_earlier_name_of_force(small, tmp_path):

@@ -7,17 +7,12 @@ import numpy as np
 import pytest
 
 from netshare.commands.main import main
+from netshare.commands.privacy import audit_run
 from netshare.preprocess.errors import ConfigError
 from netshare.privacy.accounting.accountant import gaussian_noise_for
-from netshare.privacy.audit.canaries import (
-    AuditResult,
-    audit_mechanism,
-    lower_bound_of,
-    lower_bound_of_guesses,
-    membership_bound,
-)
-from netshare.privacy.audit.counts import audit_counts, epsilon_of_mu, lower_bound_of_mu
-from netshare.privacy.audit.membership import audit_run
+from netshare.privacy.audit import AuditResult, audit_counts, audit_gradients
+from netshare.privacy.audit.counts import epsilon_of_mu, lower_bound_of_mu
+from netshare.privacy.audit.lower_bounds import lower_bound_of, lower_bound_of_guesses, membership_bound
 
 
 def test_a_perfect_attack_bounds_epsilon_by_the_number_of_trials():
@@ -42,8 +37,8 @@ def test_randomised_response_is_bounded_from_below_but_not_above_its_epsilon(eps
 
 
 def test_the_claim_stands_where_the_noise_is_due_and_falls_where_it_is_not():
-    assert not audit_mechanism(epsilon=1.0, trials=40, steps=2, confidence=0.999).broken
-    result = audit_mechanism(epsilon=0.5, trials=120, steps=1, confidence=0.99, sampling_rate=1.0, noise_factor=0.02)
+    assert not audit_gradients(epsilon=1.0, trials=40, steps=2, confidence=0.999).broken
+    result = audit_gradients(epsilon=0.5, trials=120, steps=1, confidence=0.99, sampling_rate=1.0, noise_factor=0.02)
     assert result.broken
 
 
@@ -52,7 +47,7 @@ def test_too_few_trials_are_refused_in_one_line(capsys):
     said = capsys.readouterr().err
     assert "4 trials" in said and said.count("\n") == 1
     with pytest.raises(ConfigError, match="confidence"):
-        audit_mechanism(confidence=1.5)
+        audit_gradients(confidence=1.5)
 
 
 def test_a_refuted_claim_says_so():

@@ -12,18 +12,19 @@ from scipy.stats import beta, chi2
 
 from netshare.preprocess import read_trace
 from netshare.preprocess.flows import group_flows
-from netshare.privacy.counts import private_table as standin
-from netshare.privacy.counts.counting import NoisyCounts, Trie, clipped_sum, count_trie, trie_tables
+from netshare.privacy.counts import CountingNoise, Window, draw_private_table, private_table, tables_of
+from netshare.privacy.counts.counting import NoisyCounts, clipped_sum
 from netshare.privacy.counts.denoising import bursty, projected, raked, smoothed
 from netshare.privacy.counts.flow_marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.counts.posterior import fitted_names, fitted_numbers, posterior
-from netshare.privacy.counts.time_marginals import COARSE, Times, placed
+from netshare.privacy.counts.time_marginals import COARSE_CELLS, Times, placed_cells
+from netshare.privacy.counts.tries import Trie, TrieSearch, count_trie, trie_tables
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
-from netshare.privacy.units import bounded
+from netshare.privacy.units import UnitBounds, bounded
 
 
 def counts(shares, noise=1.0, bound=1.0, randomness=None):
-    return NoisyCounts(shares, noise_multiplier=noise, bound=bound, randomness=randomness or SeededRandomness(1))
+    return NoisyCounts(shares, CountingNoise(noise, bound, randomness or SeededRandomness(1)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,10 +42,10 @@ def test_a_unit_changes_a_table_by_no_more_than_the_bound(data):
 
 
 class Transcript(NoisyCounts):
-    """Keeps the exact vectors; answers what it was told to, whatever they are."""
+    """Keeps the exact vectors, and answers with given ones, whatever the exact ones are."""
 
     def __init__(self, shares, bound, answers=None):
-        super().__init__(shares, noise_multiplier=1.0, bound=bound, randomness=SeededRandomness(0))
+        super().__init__(shares, CountingNoise(1.0, bound, SeededRandomness(0)))
         self.exact, self.answers = {}, answers
 
     def _release(self, table, exact):
@@ -96,11 +97,11 @@ def test_a_unit_changes_all_that_is_counted_of_flows_by_no_more_than_is_accounte
     answers = {}
     release = one._release
     one._release = lambda table, exact: answers.setdefault(table, release(table, exact))
-    measure_flows(flows, one, width=10**9, longest=16)
+    measure_flows(flows, one, width=10**9, max_records=16)
     assert set(one.exact) <= set(flow_tables())
     for unit in (0, 7, 29):
         other = Transcript(flow_tables(), bound, answers)
-        measure_flows(without(flows, unit), other, width=10**9, longest=16)
+        measure_flows(without(flows, unit), other, width=10**9, max_records=16)
         assert set(other.exact) == set(one.exact)
         assert 0 < one.signal(other) <= 1 + 1e-9  # in units of 1 / noise multiplier
 
@@ -112,25 +113,24 @@ def test_a_flow_changes_all_tables_together_by_no_more_than_is_accounted_for(
     """The whole measurement of a trace, as a run makes it: with and without one flow, along the same transcript."""
     path, key = (sample_netflow, "unidirectional") if kind == "flow" else (sample_capture, "bidirectional")
     trace = read_trace(path, limit=1500)
-    window = standin.Window(int(trace["time"].min()), int(np.ptp(trace["time"])) + 1)
-    trace = bounded(trace, window.plan, flow_key=key, max_records=20)
+    window = Window(int(trace["time"].min()), int(np.ptp(trace["time"])) + 1)
+    trace = bounded(trace, window.plan, UnitBounds(key, 20))
     flows, answers, seen = group_flows(trace, key), {}, []
 
-    def counter(shares, **_):
+    def counter(shares, _):
         seen.append(Transcript(shares, 1.0, dict(answers) or None))
         if not answers:
             release = seen[-1]._release
             seen[-1]._release = lambda table, exact: answers.setdefault(table, release(table, exact))
         return seen[-1]
 
-    monkeypatch.setattr(standin, "NoisyCounts", counter)
+    monkeypatch.setattr(private_table, "NoisyCounts", counter)
     for gone in (None, 0, int(flows.lengths.argmax()), len(flows) - 1):
         rows = [] if gone is None else flows.order[flows.offsets[gone] : flows.offsets[gone + 1]]
-        standin.stand_in(
-            trace.take(np.setdiff1d(np.arange(len(trace)), rows)), trace, window=window, flow_key=key, longest=20,
-            units=lambda t, own: np.arange(len(own)), bound=1.0, noise_multiplier=1.0, randomness=None, seed=1,
-        )  # fmt: skip
-    assert set(seen[0].exact) <= set(standin.tables_of(kind, list(trace)))
+        rest = trace.take(np.setdiff1d(np.arange(len(trace)), rows))
+        noise = CountingNoise(1.0, 1.0, SeededRandomness(0))
+        draw_private_table(rest, trace, window=window, bounds=UnitBounds(key, 20), noise=noise, seed=1)
+    assert set(seen[0].exact) <= set(tables_of(kind, list(trace)))
     for other in seen[1:]:
         assert 0.3 < seen[0].signal(other) <= 1 + 1e-9
 
@@ -270,7 +270,7 @@ def test_flows_begin_and_end_where_counts_say():
     rng = np.random.default_rng(0)
     begin, end, span = np.zeros(64), np.zeros(64), rng.choice([2.0, 20.0], 4000)
     begin[[10, 30]], end[[12, 32, 50]] = (1600, 2400), (800, 1200, 2000)
-    place = placed(span, begin, end, rng)
+    place = placed_cells(span, begin, end, rng)
     assert np.bincount(place, minlength=64)[[10, 30]] == pytest.approx([1600, 2400], rel=0.1)
     last = np.floor(place + span + 0.5).astype(int)
     assert (np.isin(last, [12, 13, 32, 33, 50, 51, 30, 31])).mean() > 0.95
@@ -280,7 +280,7 @@ def test_times_in_silence_move_to_where_flows_begin_and_keep_their_gaps():
     cells, none = 4096, np.zeros(0, np.int64)
     known = Trie(np.array([100, 101, 900]), np.full(3, 5.0), none, none, np.zeros(0))
     elapsed = 1000 * np.array([100, 101, 103, 103, 103, 880, 880, 2000]) + np.array([0, 7, 10, 40, 990, 3, 500, 20])
-    found = Times(known, np.zeros(COARSE), np.zeros(COARSE), 1000 * cells).active(elapsed)
+    found = Times(known, np.zeros(COARSE_CELLS), np.zeros(COARSE_CELLS), 1000 * cells).active(elapsed)
     assert found.tolist() == [100_000, 101_007, 101_010, 101_040, 101_990, 900_003, 900_500, 900_020]
 
 
@@ -288,7 +288,7 @@ def test_frequent_addresses_are_found_and_nothing_is_lost():
     rng = np.random.default_rng(0)
     values = np.r_[np.full(900, 0x0A000001), np.full(400, 0x0A000102), rng.integers(0, 2**32, 500)].astype(np.int64)
     counter = counts(dict.fromkeys(trie_tables("x", 4), 1.0), noise=2.0)
-    trie = count_trie(counter, "x", values, np.arange(len(values)), (256,) * 4, total=1800.0)
+    trie = count_trie(counter, "x", values, np.arange(len(values)), TrieSearch((256,) * 4), total=1800.0)
     assert sorted(trie.values) == [0x0A000001, 0x0A000102]
     assert np.allclose(sorted(trie.counts), [400, 900], atol=5 * counter.deviation("x, digit 4"))
     assert trie.total == pytest.approx(1800, abs=100)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
+from netshare.generators.doppelganger.losses import critic_loss
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess import read_trace
 from netshare.preprocess.chunks import cut_series, plan_chunks
@@ -12,10 +13,9 @@ from netshare.preprocess.codec import Codec
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.flows import group_flows
-from netshare.privacy.gradients.autoregressive import PrivateSchedule
-from netshare.privacy.gradients.doppelganger import PrivateDoppelGANger
+from netshare.privacy.gradients import PrivateDoppelGANger, PrivateSchedule
 from netshare.privacy.noise import SeededRandomness
-from netshare.training.loop import TrainingPlan, train
+from netshare.training.loop import train
 
 SMALL = DoppelGANgerSettings(
     metadata_units=8, lstm_units=8, critic_units=8, critic_layers=2, batch_size=10, auto_normalize=True
@@ -31,7 +31,9 @@ def data(sample_netflow) -> Encoded:
 
 def private(data, *, noise=1.0, clip=1.0, rate=0.1, settings=SMALL, steps=4):
     schedule = PrivateSchedule(noise, rate, clip, expected_batch=rate * max(len(data), 1))
-    generator = PrivateDoppelGANger(data.schema, settings, schedule=schedule, randomness=SeededRandomness(1))
+    generator = PrivateDoppelGANger(
+        data.schema, settings, schedule=schedule, units=np.arange(len(data)), randomness=SeededRandomness(1)
+    )
     generator.prepare(data, seed=3, steps=steps)
     return generator
 
@@ -48,11 +50,15 @@ def test_every_series_is_clipped_over_both_critics(data):
 def test_one_series_s_gradient_is_that_of_the_ordinary_loss(data):
     generator = private(data, clip=1e9)
     mine = generator.clipped_sums(np.array([7]), 6, number=5)
-    generator._random = torch.Generator().manual_seed(5)  # the same fake rows and penalty point
+    noise = generator.unit_noise(np.array([7]), 5)  # the same fake rows and penalty point
     with torch.no_grad():
-        fake = generator._rows(*generator._fake(1, 6))
-    generator._critic_optimizer.step = lambda: None
-    generator._update_critics(generator._real_rows(generator._source.rows(np.array([7]), 6)), fake)
+        fake = generator._rows(*generator._fake(1, 6, noise))
+    mixing, real = noise.uniform((1, 1)), generator._real_rows(generator._source.rows(np.array([7]), 6))
+    loss = sum(
+        weight * critic_loss(judge, *pair, mixing, SMALL.penalty_weight)[0]
+        for (judge, weight), *pair in zip(generator._judges.values(), real, fake, strict=True)
+    )
+    loss.backward()
     for parameter in generator._critics.parameters():
         assert torch.allclose(mine[parameter], parameter.grad, atol=1e-4, rtol=1e-3)
 
@@ -81,7 +87,7 @@ def test_generators_learn_from_the_critics_alone(data):
 
 
 def test_a_training_says_nothing_of_its_data(data, tmp_path):
-    result = train(private(data), data, tmp_path, TrainingPlan(name="m", steps=4, seed=3, log_every=1))
+    result = train(private(data), data, folder=tmp_path, steps=4, seed=3, name="m", log_every=1)
     assert result.losses == {} and result.records == 0 and result.steps == 4
 
 
@@ -93,6 +99,14 @@ def test_no_series_are_held_back_to_choose_among_checkpoints(data):
 def test_packing_is_refused(data):
     with pytest.raises(TrainingError, match="several units"):
         private(data, settings=SMALL.model_copy(update={"packing": 2}))
+
+
+def test_a_unit_with_several_series_is_refused(data):
+    with pytest.raises(TrainingError, match="series by series"):
+        PrivateDoppelGANger(
+            data.schema, SMALL, schedule=PrivateSchedule(1, 0.1, 1, 10), units=np.zeros(len(data)),
+            randomness=SeededRandomness(0),
+        )  # fmt: skip
 
 
 def test_samples_are_not_corrected_by_the_data(data):

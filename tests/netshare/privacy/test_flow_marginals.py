@@ -1,28 +1,28 @@
-"""Flows drawn from noisy counts: hosts, kinds, times, and the arithmetic of tables they rest on."""
+"""Flows drawn from noisy counts: hosts, strata, times, and the arithmetic of tables they rest on."""
 
 import numpy as np
 import pytest
 
-from netshare.privacy.counts.counting import NoisyCounts
-from netshare.privacy.counts.denoising import drawn, joined, merged, raked
-from netshare.privacy.counts.host_marginals import address_tables, find_hosts, host_tables, on_sides
-from netshare.privacy.counts.kinds import LENGTHS, kind_of, paired
-from netshare.privacy.counts.time_marginals import COARSE, FINE, measure_times, time_tables
+from netshare.privacy.counts.counting import CountingNoise, NoisyCounts
+from netshare.privacy.counts.denoising import fitted_to_margins, merged, raked, systematic_sample
+from netshare.privacy.counts.host_marginals import address_tables, find_hosts, host_tables, split_by_side
+from netshare.privacy.counts.strata import LENGTH_GROUPS, network_pairs, stratum_of
+from netshare.privacy.counts.time_marginals import COARSE_CELLS, PARTS_A_CELL, measure_times, time_tables
 from netshare.privacy.noise import SeededRandomness
 
 
 def counter(shares, noise, seed=0):
-    return NoisyCounts(shares, noise_multiplier=noise, bound=1.0, randomness=SeededRandomness(seed))
+    return NoisyCounts(shares, CountingNoise(noise, 1.0, SeededRandomness(seed)))
 
 
 def test_drawn_columns_come_as_often_as_their_shares_say():
     rng = np.random.default_rng(0)
     table, rows = rng.random((5, 12)) * (rng.random((5, 12)) < 0.5) + 1e-9, rng.integers(0, 5, 3000)
     found = np.zeros((5, 12))
-    np.add.at(found, (rows, drawn(table, rows, rng)), 1)
+    np.add.at(found, (rows, systematic_sample(table, rows, rng)), 1)
     expected = table / table.sum(axis=1, keepdims=True) * np.bincount(rows, minlength=5)[:, None]
     assert np.abs(found - expected).max() <= 1
-    assert np.abs(np.corrcoef(np.arange(600), drawn(table[:1], np.zeros(600, np.int64), rng))[0, 1]) < 0.2
+    assert np.abs(np.corrcoef(np.arange(600), systematic_sample(table[:1], np.zeros(600, np.int64), rng))[0, 1]) < 0.2
 
 
 def test_two_counts_are_better_than_one():
@@ -51,7 +51,7 @@ def test_cells_below_the_noise_are_as_if_rows_and_columns_were_independent():
 def test_joined_tables_have_both_margins():
     rng = np.random.default_rng(0)
     exact = rng.integers(1, 50, (3, 4, 6)).astype(float)
-    found = joined(exact.sum(axis=1), exact.sum(axis=0), exact.sum(axis=2))
+    found = fitted_to_margins(exact.sum(axis=1), exact.sum(axis=0), exact.sum(axis=2))
     assert np.allclose(found.sum(axis=1), exact.sum(axis=1), rtol=0.01)
     assert np.allclose(found.sum(axis=0), exact.sum(axis=0), rtol=0.01)
     assert np.allclose(found.sum(axis=2), exact.sum(axis=2), rtol=1e-6)
@@ -59,13 +59,13 @@ def test_joined_tables_have_both_margins():
 
 def test_pairs_of_networks_keep_what_lengths_each_network_has():
     rng = np.random.default_rng(0)
-    exact = rng.integers(1, 60, (3, len(LENGTHS), 4, 5)).astype(float)
+    exact = rng.integers(1, 60, (3, len(LENGTH_GROUPS), 4, 5)).astype(float)
     sides = exact.sum(axis=3).reshape(-1, 4), exact.sum(axis=2).reshape(-1, 5)
-    found = paired(exact.sum(axis=1).reshape(3, -1), sides, exact.sum(axis=(2, 3))).reshape(exact.shape)
+    found = network_pairs(exact.sum(axis=1).reshape(3, -1), sides, exact.sum(axis=(2, 3))).reshape(exact.shape)
     assert np.allclose(found.sum(axis=(0, 3)), exact.sum(axis=(0, 3)), rtol=0.02)
     assert np.allclose(found.sum(axis=(0, 2)), exact.sum(axis=(0, 2)), rtol=0.02)
     assert np.allclose(found.sum(axis=(2, 3)), exact.sum(axis=(2, 3)), rtol=1e-6)
-    assert kind_of(np.array([0, 1, 2]), np.array([1, 16, 10**6])).tolist() == [0, 5, 11]
+    assert stratum_of(np.array([0, 1, 2]), np.array([1, 16, 10**6])).tolist() == [0, 5, 11]
 
 
 def test_hosts_are_found_by_what_they_have_at_both_ends():
@@ -82,7 +82,7 @@ def test_hosts_are_found_by_what_they_have_at_both_ends():
         units = np.arange(len(source))
         found = find_hosts([source, target], units, noisy, float(len(source)))
         assert other in found.values
-        sides = on_sides(found, [source, target], units, noisy, float(len(source)))
+        sides = split_by_side(found, [source, target], units, noisy, float(len(source)))
         of_other = [dict(zip(side.values, side.counts, strict=True)).get(other, 0) for side in sides]
         near.append(of_other)
         times += host in found.values
@@ -94,7 +94,7 @@ def test_hosts_are_found_by_what_they_have_at_both_ends():
 def test_little_traffic_between_bursts_is_noticed():
     """A burst of 9,000 flows, and 100 flows in an eighth of the window: hidden cell by cell, clear together."""
     rng, cell = np.random.default_rng(0), 10**6
-    width = cell * COARSE * FINE
+    width = cell * COARSE_CELLS * PARTS_A_CELL
     burst, quiet = rng.integers(int(0.97 * width), width, 9000), rng.integers(int(0.5 * width), int(0.625 * width), 100)
     start = np.r_[burst, quiet]
     kept, elsewhere = [], []

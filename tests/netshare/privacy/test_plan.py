@@ -5,10 +5,10 @@ import json
 import pytest
 
 from netshare.commands.main import main
-from netshare.config.load import load_config
-from netshare.preprocess.errors import ConfigError
+from netshare.config.schema import load_config
+from netshare.preprocess.errors import ConfigError, InputError
+from netshare.privacy.accounting import Ledger, alternatives, make_ledger, make_plan, read_ledger, statement
 from netshare.privacy.accounting.accountant import epsilon_of, gaussian_noise_for
-from netshare.privacy.accounting.plan import alternatives, make_plan
 
 BOUNDS = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18_000}
 QUICK = {"epsilon": 4, "method": "gradients", "accountant": "rdp", "bounds": BOUNDS}
@@ -144,3 +144,32 @@ def test_a_comparison_of_methods_is_refused_since_it_is_not_private(sample_netfl
 
     with pytest.raises(ConfigError, match="no baseline is private"):
         compare(config(sample_netflow), folder=tmp_path)
+
+
+def test_an_ip2vec_model_of_unknown_origin_is_refused(sample_netflow, tmp_path):
+    from netshare.preprocess.ip2vec.model import SHIPPED
+
+    raw = {"input": str(sample_netflow), "privacy": QUICK}
+    for method in ("gradients", "marginals"):
+        other = load_config({**raw, "privacy": {**QUICK, "method": method}, "ip2vec": {"model": str(tmp_path)}})
+        with pytest.raises(ConfigError, match=r"^ip2vec\.model is .*privacy is on"):
+            make_plan(other)
+    assert make_plan(load_config({**raw, "ip2vec": {"model": str(SHIPPED)}})).spent <= 4
+
+
+@pytest.mark.parametrize("change", [{}, {"method": "marginals"}, {"unit": "record"}, {"unit": "host"}])
+def test_a_ledger_survives_being_written_and_read(sample_netflow, change):
+    bounds = {**BOUNDS, "hosts": ["10.0.0.0/8"]}
+    settings = config(sample_netflow, **change, bounds=bounds)
+    ledger = make_ledger(settings, make_plan(settings), {"sample": "9c1"}, "unidirectional")
+    assert Ledger.from_json(json.loads(json.dumps(ledger.to_json()))) == ledger
+    assert f"e^{ledger.plan.epsilon_spent:.4g}" in statement(ledger, "run")
+
+
+def test_a_damaged_ledger_gets_one_clear_line(sample_netflow, tmp_path):
+    (tmp_path / "models").mkdir()
+    for content in ("{", "[]", '{"unit": "flow"}'):
+        (tmp_path / "models" / "privacy.json").write_text(content)
+        with pytest.raises(InputError, match="damaged") as error:
+            read_ledger(tmp_path)
+        assert "\n" not in str(error.value)

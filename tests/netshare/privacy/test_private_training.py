@@ -12,7 +12,7 @@ from netshare.preprocess.codec import Codec
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.flows import group_flows
-from netshare.privacy.gradients.autoregressive import PrivateAutoregressive, PrivateSchedule
+from netshare.privacy.gradients import PrivateAutoregressive, PrivateSchedule
 from netshare.privacy.noise import SecureRandomness, SeededRandomness
 from netshare.training.loop import TrainingPlan, train
 
@@ -92,7 +92,7 @@ def test_one_unit_s_gradient_is_that_of_its_likelihood(data):
 def test_the_noise_has_the_standard_deviation_that_was_accounted_for(data, source):
     generator = private(data, noise=1.7, clip=0.3, rate=1e-12, randomness=source)  # nobody is drawn: noise alone
     seen = []
-    generator.optimizer.step = lambda: seen.extend(p.grad.flatten() for p in generator._learnt())
+    generator.optimizer.step = lambda: seen.extend(p.grad.flatten() for p in generator.learnt_weights())
     generator.step()
     noise = torch.cat(seen).double() * generator.schedule.expected_batch / (1.7 * 0.3)
     low, high = chi2.ppf([5e-5, 1 - 5e-5], len(noise)) / len(noise)  # wrong once in 10,000 runs

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.trace import make_trace
-from netshare.privacy.units import bounded, inside, units_of
+from netshare.privacy.units import UnitBounds, bounded, inside, units_of
 
 HOSTS = ["10.0.0.0/28"]
 PLAN = ChunkPlan(0, 100, 4)
-BOUNDS = {"flow_key": "unidirectional", "max_flows": 2, "max_chunks": 2, "max_records": 3}
+
+
+def bounds(hosts):
+    return UnitBounds("unidirectional", 3, hosts=hosts, max_flows=2, max_chunks=2)
 
 
 def trace_of(rows):
@@ -56,8 +59,8 @@ def test_taking_a_unit_away_changes_nothing_else(trace, data, by_host):
         def others(t):
             return np.logical_or.reduce([t[n] != trace[n][chosen] for n in ("src_lo", "dst_lo", "src_port")])
 
-    whole = bounded(trace, PLAN, hosts=hosts, **BOUNDS)
-    less = bounded(trace.take(others(trace)), PLAN, hosts=hosts, **BOUNDS)
+    whole = bounded(trace, PLAN, bounds(hosts))
+    less = bounded(trace.take(others(trace)), PLAN, bounds(hosts))
     assert rows_of(whole, others) == rows_of(less, lambda t: np.ones(len(t), bool))
 
 
@@ -65,7 +68,7 @@ def test_taking_a_unit_away_changes_nothing_else(trace, data, by_host):
 @given(traces, st.booleans())
 def test_a_unit_contributes_no_more_than_declared(trace, by_host):
     hosts = HOSTS if by_host else []
-    kept = bounded(trace, PLAN, hosts=hosts, **BOUNDS)
+    kept = bounded(trace, PLAN, bounds(hosts))
     if not len(kept):
         return
     assert kept["time"].min() >= 0 and kept["time"].max() < 400
@@ -98,4 +101,4 @@ def test_prefixes_of_both_versions():
 
 @pytest.mark.parametrize("rows", [[(-5, 1, 20, 1)], [(500, 1, 20, 1)], [(5, 1, 2, 1)], [(5, 30, 20, 1)]])
 def test_what_belongs_to_no_unit_or_to_two_is_left_out(rows):
-    assert len(bounded(trace_of(rows), PLAN, hosts=HOSTS, **BOUNDS)) == 0
+    assert len(bounded(trace_of(rows), PLAN, bounds(HOSTS))) == 0

@@ -1,6 +1,6 @@
 """A whole run, from a config to synthetic data and their report, in one run folder.
 
-`run` goes through all steps (`netshare.run.steps`) and skips those that are up to date; `generate` makes more data from a
+`run` goes through all steps (`netshare.runs.steps`) and skips those that are up to date; `generate` makes more data from a
 finished run's models.
 """
 
@@ -20,8 +20,8 @@ from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.outputs import check_output, existing_files
 from netshare.recipe.flow_sampling import GenerationReport
 from netshare.recipe.trace_recipe import without_address_map
-from netshare.run.folder import RunFolder
-from netshare.run.steps import CONFIG, RunSteps
+from netshare.runs.folder import RunFolder
+from netshare.runs.steps import CONFIG, RunSteps
 from netshare.synthesizer.recipes import recipe_for
 
 COMMANDS = ("preprocess", "train", "postprocess", "evaluate")
@@ -111,6 +111,7 @@ def generate(
         models = steps.models(prepared)
         data, report = recipe.sample(prepared, models, count=flows, given=given, seed=seed, console=steps.console)
         finished, _ = recipe.finish(data, prepared)
+        check_output(path, inputs=_protected(steps, metadata), force=force)  # drawing may have taken long
         recipe.write(finished, prepared, path, seed=seed)
     return report
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from netshare.privacy.counts.packet_drawing import _moved_names
+from netshare.privacy.counts.packet_drawing import _assigned_names
 from netshare.privacy.counts.packet_marginals import most_frequent
 
 
@@ -11,7 +11,7 @@ def test_names_have_the_shares_asked_for_and_stay_where_they_can():
     values, group = rng.choice([16, 24], 3000, p=[0.7, 0.3]), np.zeros(3000, np.int64)
     wanted = np.zeros((1, 32))
     wanted[0, [16, 24, 2, 17]] = 0.6, 0.25, 0.1, 0.05
-    found = _moved_names(values, group, wanted, rng)
+    found = _assigned_names(values, group, wanted, rng)
     assert np.abs(np.bincount(found, minlength=32) / 3000 - wanted[0]).max() < 2e-3
     assert (found != values).mean() < 0.16
 
@@ -19,7 +19,7 @@ def test_names_have_the_shares_asked_for_and_stay_where_they_can():
 def test_names_of_few_rows_have_the_shares_in_the_mean():
     rng, wanted = np.random.default_rng(0), np.full((1, 200), 0.4 / 200)
     wanted[0, 7] += 0.6
-    found = np.concatenate([_moved_names(np.array([7, 7, 9]), np.zeros(3, int), wanted, rng) for _ in range(400)])
+    found = np.concatenate([_assigned_names(np.array([7, 7, 9]), np.zeros(3, int), wanted, rng) for _ in range(400)])
     assert abs((found == 7).mean() - 0.6) < 0.06 and len(np.unique(found)) > 100
 
 

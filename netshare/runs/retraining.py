@@ -28,9 +28,9 @@ from netshare.recipe.contents import CONTENTS_FILE
 from netshare.recipe.metadata import Metadata
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.recipe.reweighting import Reweighting, Share, Wanted
-from netshare.run.folder import RunFolder
-from netshare.run.pipeline import finished_run
-from netshare.run.steps import CONFIG, RunSteps
+from netshare.runs.folder import RunFolder
+from netshare.runs.pipeline import finished_run
+from netshare.runs.steps import CONFIG, RunSteps
 from netshare.seeds import derive_seed
 from netshare.training.devices import device_of
 from netshare.training.loop import SAMPLING, TrainingPlan, load_weights, train
@@ -80,6 +80,8 @@ def retrain_metadata(
     old, new, console = Path(run_folder), Path(output), console or Console.default()
     if old.resolve() == new.resolve():
         raise ConfigError(f"{new}: is the run to retrain; give another folder, the old models are kept")
+    if (new / "models").exists() and not (new / "models" / RETRAINED).exists():
+        raise ConfigError(f"{new}: holds the models of another run, which would be lost; give a new folder")
     with finished_run(old, console) as source, RunFolder.open(new) as folder:
         config = source.recipe.config
         if config.privacy.enabled:

@@ -1,15 +1,19 @@
 """Clipped sums of per-sample gradients of the critics' loss, gradient penalty included, at about the cost of a plain step.
 
-A sample is a real row with its fake row and the point between them; its loss is D(fake) - D(real) + 10 (|grad D| - 1)^2.
-With the penalty in closed form (`netshare.generators.doppelganger.losses`) every weight matrix is met three times by a
-sample: by the real row, by the fake row, and by the penalty's product of matrices. So its gradient is a sum of three
-outer products, whose norm follows from two 3 x 3 Gram matrices, and the sum over samples, each scaled by its own factor,
-is one matrix product. A penalty through `autograd.grad(..., create_graph=True)` would need a backward pass a sample.
+A sample is a real row with its fake (generated) row and a point between them; its loss is
+
+    D(fake) - D(real) + 10 (|grad D(point)| - 1)^2.
+
+With the penalty in closed form (`netshare.generators.doppelganger.losses`) a sample uses every weight matrix three times: for
+the real row, for the fake row, and in the penalty's product of matrices. So its gradient is a sum of three outer products.
+Its norm follows from two 3 x 3 Gram matrices, and the sum over samples, each scaled by its own factor, is one matrix
+product. A penalty through `autograd.grad(..., create_graph=True)` would need a backward pass for each sample.
 
     sums, norms = clipped_critic_sums([CriticInput(critic, real, fake)], mixing, penalty_weight=10, clip_norm=1.0)
 
-Private: `real`. Public: the critics' weights, `fake` and `mixing`, which are drawn without looking at data. Nothing
-calls this from a run yet: private runs train the autoregressive kind.
+Private: `real`, and what belongs to single real rows: `fake` and `mixing`. Public: the critics' weights, and the settings.
+Sensitivity: each sample's gradient is scaled to a norm of at most `clip_norm` over all weights of all critics. Adding or
+removing one sample changes the sum by at most that, provided that no other sample's fake row and point change with it.
 """
 
 from __future__ import annotations
@@ -19,16 +23,16 @@ from dataclasses import dataclass
 
 import torch
 
-from netshare.generators.doppelganger.losses import TINY, _active_units
+from netshare.generators.doppelganger.losses import TINY, active_units
 from netshare.generators.doppelganger.modules import Critic
 
-ROUNDING_OF_SUMS = 100  # machine epsilons by which a sum of products may be off, of the sum of their sizes
-ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, as in `ghost`
+ROUNDING_OF_SUMS = 100  # machine epsilons by which a sum of products may be off, relative to the sum of their sizes
+ROUNDING = 1000  # machine epsilons by which clipping stays below the norm, as in `ghost_clipping`
 
 
 @dataclass(frozen=True)
 class CriticInput:
-    """A critic and the rows that it compares: float[n, width] each; its share `weight` in the loss."""
+    """A critic, the real and fake rows that it compares (float[n, width] each), and its weight in the loss."""
 
     critic: Critic
     real: torch.Tensor
@@ -37,10 +41,16 @@ class CriticInput:
 
 
 @dataclass
-class _Met:
-    """A weight matrix and what meets it: its gradient for sample i is the sum over s of outer(inputs[s][i], outputs[s][i]).
+class _Use:
+    """The three uses of a weight matrix: its gradient for sample i is the sum over s of outer(inputs[s][i], outputs[s][i]).
 
-    parameters: blocks that lie one after another along the inputs' axis, or one matrix to be transposed
+    Attributes:
+        parameters: the blocks that the matrix is kept as, one after another along the inputs' axis; or one transposed
+            matrix.
+        transposed: which of the two.
+        bias: of the layer, if it has one.
+        inputs: what the matrix is multiplied with: float[n, inputs] for the real rows, the fake rows, the penalty.
+        outputs: gradients at its results: float[n, outputs] for the same.
     """
 
     parameters: list[torch.Tensor]
@@ -62,25 +72,25 @@ def clipped_critic_sums(
         clip_norm: over all weights of all critics.
 
     Returns:
-        a gradient for each weight that was met, and float[n]: norms before clipping. A sample whose gradient is not
+        a gradient for each weight that was used, and float[n]: norms before clipping. A sample whose gradient is not
         finite contributes nothing. With n = 0 there are no gradients.
     """
     if len(mixing) == 0:
         return {}, mixing.new_zeros(0)
-    met = [each for one in critics for each in _meetings(one, mixing, penalty_weight)]
+    uses = [each for one in critics for each in _uses(one, mixing, penalty_weight)]
     with torch.no_grad():
-        norms = torch.stack([_squares(each) for each in met]).sum(0).clamp_min(0.0).sqrt()
+        norms = torch.stack([_squares(each) for each in uses]).sum(0).clamp_min(0.0).sqrt()
         target = clip_norm * (1 - ROUNDING * torch.finfo(mixing.dtype).eps)
         factor = torch.where(norms.isfinite(), (target / norms.clamp_min(1e-30)).clamp(max=1.0), 0.0)
         factor = factor.to(mixing.dtype).unsqueeze(1)
         sums: dict[torch.Tensor, torch.Tensor] = {}
-        for each in met:
+        for each in uses:
             sums |= _sums(each, factor)
     return sums, norms
 
 
-def _meetings(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> list[_Met]:
-    """Every matrix of a critic with the three inputs and the three output gradients that meet it."""
+def _uses(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> list[_Use]:
+    """Every matrix of a critic with its three uses."""
     critic, n, width = one.critic, len(one.real), one.real.shape[1]
     rows = torch.cat([one.real, one.fake])
     before, after = [rows], [critic.enter(rows)]
@@ -91,7 +101,7 @@ def _meetings(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> 
 
     with torch.no_grad():
         between = mixing * after[0][:n] + (1 - mixing) * after[0][n:]
-    active = _active_units(critic, between)
+    active = active_units(critic, between)
     path = [critic.last.weight * active[-1]]  # the gradient with respect to each layer's value, from the last downwards
     down = []
     for layer, units in zip(reversed(critic.hidden), reversed(active[:-1]), strict=True):
@@ -110,48 +120,48 @@ def _meetings(one: CriticInput, mixing: torch.Tensor, penalty_weight: float) -> 
         return [tensor[:n].detach(), tensor[n:].detach()]
 
     ones = torch.ones(n, 1, dtype=rows.dtype, device=rows.device)
-    met = [
-        _Met(
+    uses = [
+        _Use(
             list(critic.first[: len(blocks)]), False, critic.first_bias,
             [*halves(rows), below[-1]], [*halves(up[0]), path[-1]],
         )
     ]  # fmt: skip
     for k, layer in enumerate(critic.hidden):
-        place = len(critic.hidden) - 1 - k  # the penalty meets the layers in reverse
-        met.append(
-            _Met(
+        place = len(critic.hidden) - 1 - k  # the penalty's product goes through the layers in reverse
+        uses.append(
+            _Use(
                 [layer.get_parameter("weight")], True, layer.get_parameter("bias"),
                 [*halves(before[k + 1]), below[place]], [*halves(up[k + 1]), path[place]],
             )
         )  # fmt: skip
-    met.append(
-        _Met(
+    uses.append(
+        _Use(
             [critic.last.weight], True, critic.last.bias,
             [*halves(before[-1]), first * active[-1]], [*halves(up[-1]), ones],
         )
     )  # fmt: skip
-    return met
+    return uses
 
 
-def _squares(met: _Met) -> torch.Tensor:
-    """float[n]: squared norms of the gradients of matrix and bias, from above.
+def _squares(use: _Use) -> torch.Tensor:
+    """float[n]: upper bounds of the squared norms of the gradients of matrix and bias.
 
-    Large terms may cancel, and leave a norm too small by rounding; so what rounding can amount to is added.
+    Where large terms cancel, rounding may leave a norm that is too small; so the largest possible rounding error is added.
     """
     dot = torch.linalg.vecdot
-    squares = terms = torch.zeros(len(met.outputs[0]), dtype=met.outputs[0].dtype, device=met.outputs[0].device)
+    squares = terms = torch.zeros(len(use.outputs[0]), dtype=use.outputs[0].dtype, device=use.outputs[0].device)
     for s in range(3):
-        own = dot(met.inputs[s], met.inputs[s]) * dot(met.outputs[s], met.outputs[s])
+        own = dot(use.inputs[s], use.inputs[s]) * dot(use.outputs[s], use.outputs[s])
         squares, terms = squares + own, terms + own.sqrt()
         for t in range(s):
-            squares = squares + 2 * dot(met.inputs[s], met.inputs[t]) * dot(met.outputs[s], met.outputs[t])
-    if met.bias is not None:  # met by the rows, not by the penalty
-        squares = squares + (met.outputs[0] + met.outputs[1]).square().sum(1)
+            squares = squares + 2 * dot(use.inputs[s], use.inputs[t]) * dot(use.outputs[s], use.outputs[t])
+    if use.bias is not None:  # the penalty does not use it
+        squares = squares + (use.outputs[0] + use.outputs[1]).square().sum(1)
     return squares + ROUNDING_OF_SUMS * torch.finfo(squares.dtype).eps * terms.square()
 
 
-def _sums(met: _Met, factor: torch.Tensor) -> dict[torch.Tensor, torch.Tensor]:
-    inputs, outputs = met.inputs, [each * factor for each in met.outputs]
+def _sums(use: _Use, factor: torch.Tensor) -> dict[torch.Tensor, torch.Tensor]:
+    inputs, outputs = use.inputs, [each * factor for each in use.outputs]
     if not bool((factor > 0).all()):  # nothing times infinity would not be nothing
         inputs = [torch.where(factor > 0, each, 0.0) for each in inputs]
         outputs = [torch.where(factor > 0, each, 0.0) for each in outputs]
@@ -159,15 +169,15 @@ def _sums(met: _Met, factor: torch.Tensor) -> dict[torch.Tensor, torch.Tensor]:
     for own, out in zip(inputs[1:], outputs[1:], strict=True):
         whole.addmm_(own.T, out)
     found: dict[torch.Tensor, torch.Tensor] = {}
-    if met.transposed:
-        found[met.parameters[0]] = whole.T
+    if use.transposed:
+        found[use.parameters[0]] = whole.T
     else:
         start = 0
-        for block in met.parameters:
+        for block in use.parameters:
             own = whole[start : start + len(block)]
             start += len(own)
             short = len(block) - len(own)
             found[block] = own if short == 0 else torch.cat([own, own.new_zeros(short, own.shape[1])])
-    if met.bias is not None:
-        found[met.bias] = (outputs[0] + outputs[1]).sum(0)
+    if use.bias is not None:
+        found[use.bias] = (outputs[0] + outputs[1]).sum(0)
     return found

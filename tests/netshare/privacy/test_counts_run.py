@@ -1,4 +1,4 @@
-"""A private run by noisy counts: the stand-in is like the input, and nothing after it looks at the input."""
+"""A private run by noisy counts: the private synthetic table is like the input, and nothing after it looks at the input."""
 
 import json
 import shutil
@@ -12,21 +12,20 @@ from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.parquet import load_parquet, save_parquet
-from netshare.privacy.counts.private_table import Window, stand_in
+from netshare.privacy.counts import CountingNoise, Window, draw_private_table
 from netshare.privacy.noise import SeededRandomness
-from netshare.privacy.units import bounded
-from netshare.run.pipeline import run
+from netshare.privacy.units import UnitBounds
+from netshare.runs.pipeline import run
 
 TINY = {"epochs": 1, "metadata_state": 8, "record_state": 8, "condition": 8}
 
 
-def drawn(trace, public, noise, *, key, longest=256, seed=1):
+def drawn(trace, public, noise, *, key, max_records=256, seed=1):
     begin = int(trace["time"].min()) if len(trace) else 0
     window = Window(begin, int(trace["time"].max()) - begin + 1 if len(trace) else 10**9)
-    kept = bounded(trace, window.plan, flow_key=key, max_records=longest)
-    return stand_in(
-        kept, public, window=window, flow_key=key, longest=longest, units=lambda t, flows: np.arange(len(flows)),
-        bound=1.0, noise_multiplier=noise, randomness=SeededRandomness(seed), seed=seed,
+    counting = CountingNoise(noise, 1.0, SeededRandomness(seed))
+    return draw_private_table(
+        trace, public, window=window, bounds=UnitBounds(key, max_records), noise=counting, seed=seed
     )  # fmt: skip
 
 
@@ -83,7 +82,7 @@ def test_without_noise_packets_have_the_input_s_shares(sample_capture):
 def test_any_input_gives_a_trace(sample_netflow, sample_capture, records, noise):
     for path, key in ((sample_netflow, "unidirectional"), (sample_capture, "bidirectional")):
         public = read_trace(path, limit=500)
-        found = drawn(public.take(np.arange(records)), public, noise, key=key, longest=20)
+        found = drawn(public.take(np.arange(records)), public, noise, key=key, max_records=20)
         assert len(found) > 0 and set(found) == set(public)
 
 
@@ -112,7 +111,7 @@ def test_packets_of_hosts_or_records_are_protected_too(unit, tmp_path, sample_ca
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, sample_netflow):
-    """A run up to its stand-in, and its config."""
+    """A run up to its private synthetic table, and its config."""
     folder = tmp_path_factory.mktemp("marginals")
     trace = read_trace(sample_netflow, limit=1200)
     begin = int(np.datetime64("2026-01-01T00:00:00", "ns").astype(np.int64))
@@ -157,7 +156,7 @@ def _timeless(value):
     return [_timeless(v) for v in value] if isinstance(value, list) else value
 
 
-def test_nothing_after_the_stand_in_reads_the_input(finished, sample_netflow):
+def test_nothing_after_the_private_table_reads_the_input(finished, sample_netflow):
     """With another trace in the place of the input the same is trained and generated, and every file but the input's is
     the same."""
     outputs, files = [], []
@@ -191,3 +190,18 @@ def test_the_whole_run_from_the_command_line(finished, capsys):
     assert "NOT covered" in report["notes"][0]
     assert main(["privacy", "audit", str(finished / "run")]) == 0
     assert "not refuted" in capsys.readouterr().out
+
+
+def test_records_outside_the_window_are_not_counted(sample_netflow):
+    trace = read_trace(sample_netflow, limit=600)
+    window = Window(int(trace["time"][100]), int(trace["time"][400] - trace["time"][100]))
+    inside = trace.take((trace["time"] >= window.begin) & (trace["time"] < window.begin + window.width))
+    tables = [
+        draw_private_table(
+            private, trace, window=window, bounds=UnitBounds("unidirectional", 20),
+            noise=CountingNoise(1.0, 1.0, SeededRandomness(1)), seed=1,
+        )
+        for private in (trace, inside)
+    ]  # fmt: skip
+    assert 0 < len(inside) < len(trace)
+    assert all(np.array_equal(tables[0][name], tables[1][name]) for name in tables[0])

@@ -13,7 +13,7 @@ from netshare.postprocess import write_trace
 from netshare.preprocess import read_trace
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import group_flows
-from netshare.run.pipeline import run
+from netshare.runs.pipeline import run
 
 NEVER_SAME = {"seconds", "peak_memory_bytes", "finished", "time", "outputs", "fingerprint"}
 PRIVATE_DATA = ("trace/", "chunks/000/", "chunks/001/", "chunks/002/")  # the encoded input itself: never released

@@ -1,6 +1,6 @@
 """The run folder: what has been done, from what, and whether it is still up to date.
 
-A run is a chain of steps (`netshare.run.steps`); each fills one sub-folder of the run folder:
+A run is a chain of steps (`netshare.runs.steps`); each fills one sub-folder of the run folder:
 
     trace/      the canonical tables: all records, those trained on, those held back
     table/      the private synthetic table, in runs that learn from one

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from netshare.generators.doppelganger.losses import critic_loss, input_gradient_norms_by_autograd
 from netshare.generators.doppelganger.modules import Critic
-from netshare.privacy.gradients.critics import CriticInput, clipped_critic_sums
+from netshare.privacy.gradients.critic_clipping import CriticInput, clipped_critic_sums
 
 DOUBLE = torch.float64
 

@@ -1,11 +1,12 @@
-"""How far the stand-in trace itself is from held-back traffic, without training: noise alone, and what is not counted.
+"""How far the private synthetic table itself is from held-back traffic, without training: what noise, and counting no
+more than is counted, cost.
 
-    python -m benchmarks.privacy.standin TRACE --begin 2015-09-08T14:18:00Z --seconds 2000 --units 9000
+    python -m benchmarks.privacy.private_table TRACE --begin 2015-09-08T14:18:00Z --seconds 2000 --units 9000
         [--epsilons 1 2 4 10 inf] [--seeds 1 2 3 4 5] [-o benchmarks/privacy]
 
 The geometric mean of d(S, B) / d(A, B) over all distances, where S is drawn from noisy counts of A, half of the flows; a
-few seconds a seed. Epsilon inf: hardly any noise. Noise follows from the seed, so that figures repeat; that is no private
-release. Rows are added to `standin.json`.
+few seconds a seed. Epsilon inf: next to no noise. Noise follows from the seed, so that figures repeat; that is no private
+release. Rows are added to `private_table.json`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.machine import provenance
 from benchmarks.privacy.run import add_bounds
 from netshare.config.privacy import PublicBounds
@@ -25,14 +24,14 @@ from netshare.evaluation import Resampling, evaluate, split_by_flow
 from netshare.evaluation.metrics.distances import geometric_mean
 from netshare.preprocess import read_trace
 from netshare.privacy.accounting.accountant import noise_multiplier_for
-from netshare.privacy.counts.private_table import Window, stand_in
+from netshare.privacy.counts import CountingNoise, Window, draw_private_table
 from netshare.privacy.noise import SeededRandomness
-from netshare.privacy.public import public_files, read_public, without_labels
-from netshare.privacy.units import bounded
+from netshare.privacy.public import public_files, read_public
+from netshare.privacy.units import UnitBounds
 from netshare.recipe.preparation import DEFAULT_FLOW_KEY
 
 HERE = Path(__file__).resolve().parent
-HARDLY = 1e-6  # noise multiplier of epsilon inf
+NO_NOISE = 1e-6  # noise multiplier of epsilon inf
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("-o", "--output", type=Path, default=HERE)
     options = parser.parse_args()
-    path = options.output / "standin.json"
+    path = options.output / "private_table.json"
     bounds = PublicBounds(begin=options.begin, seconds=options.seconds, units=options.units)
     for epsilon in options.epsilons:
         row = {"trace": options.trace.name, **measure(options.trace, bounds, epsilon, options.seeds), **provenance()}
@@ -57,22 +56,16 @@ def measure(path: Path, bounds: PublicBounds, epsilon: float, seeds: list[int]) 
     """Ratios of each seed, and the geometric mean of each distance's."""
     real, held_back = split_by_flow(read_trace(str(path)), 0.5, 0)
     public = read_public(public_files("sample", real.kind), [path], real.kind)
-    columns = [name for name in public if name in real]
     assert bounds.seconds is not None and bounds.units is not None
-    window, flow_key = Window(bounds.begin_ns, round(bounds.seconds * 1e9)), DEFAULT_FLOW_KEY[real.kind]
-    noise = HARDLY
+    window = Window(bounds.begin_ns, round(bounds.seconds * 1e9))
+    of_unit = UnitBounds(DEFAULT_FLOW_KEY[real.kind], bounds.max_records)
+    noise = NO_NOISE
     if math.isfinite(epsilon):
         noise = noise_multiplier_for(epsilon, 1 / (10 * bounds.units), sampling_rate=1.0, steps=1)
-    kept = bounded(
-        without_labels(real, columns), window.plan, flow_key=flow_key, max_records=bounds.max_records
-    )  # fmt: skip
     ratios, distances = [], []
     for seed in seeds:
-        made = stand_in(
-            kept, without_labels(public, columns), window=window, flow_key=flow_key, longest=bounds.max_records,
-            units=lambda trace, flows: np.arange(len(flows)), bound=1.0, noise_multiplier=noise,
-            randomness=SeededRandomness(seed), seed=seed,
-        )  # fmt: skip
+        counting = CountingNoise(noise, 1.0, SeededRandomness(seed))
+        made = draw_private_table(real, public, window=window, bounds=of_unit, noise=counting, seed=seed)
         report = evaluate(real, made, held_back, seed=0, tasks=None, resampling=Resampling(0, 0))
         ratios.append(report.ratio)
         distances.append({f"{row.title}, {row.measure}": row.ratio for row in report.distances})

@@ -2,7 +2,7 @@
 
     trace -> [table] -> chunks -> models -> generated -> synthetic -> report
 
-A run on disk is a recipe with its steps cached: every step fills one sub-folder of the run folder (`netshare.run.folder`)
+A run on disk is a recipe with its steps cached: every step fills one sub-folder of the run folder (`netshare.runs.folder`)
 and reads what earlier ones wrote, never what they hold in memory, so that any of them can be the first of a resumed run.
 Each has a key, a fingerprint of its settings and of the key before it; under an unchanged key it is skipped.
 """
@@ -21,7 +21,7 @@ from netshare.preprocess.atomic import write_text
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import Models, read_models
 from netshare.recipe.preparation import Prepared, Split
-from netshare.run.folder import RunFolder
+from netshare.runs.folder import RunFolder
 from netshare.training.loop import RESULT
 
 FULL, TRAIN, HOLDOUT = "full.parquet", "train.parquet", "holdout.parquet"

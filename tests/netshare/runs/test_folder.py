@@ -3,7 +3,7 @@ import json
 import pytest
 
 from netshare.preprocess.errors import RunFolderError
-from netshare.run.folder import RunFolder
+from netshare.runs.folder import RunFolder
 
 
 def work_out(folder, name, key, text):

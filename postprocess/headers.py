@@ -21,48 +21,16 @@ from netshare.postprocess.icmp import icmp_headers
 from netshare.postprocess.link import LinkType, ethernet_headers, link_header_length
 from netshare.postprocess.packet_plan import PacketPlan, header_length, is_fragment, plan_packets
 from netshare.postprocess.payloads import BodyArrays, body_numbers, body_sums, write_bodies, write_words
-from netshare.postprocess.rules import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netshare.postprocess.tcp_options import tcp_option_rows
+from netshare.preprocess.layouts.ethernet import ETHERNET
+from netshare.preprocess.layouts.fields import as_bytes
+from netshare.preprocess.layouts.ip import IPV4, IPV6, IPV6_EXTENSION
+from netshare.preprocess.layouts.transport import TCP_HEADER, UDP_HEADER
+from netshare.preprocess.protocols import FRAGMENT, ICMP, ICMPV6, OSPF, PIM, SCTP, TCP, UDP, UDPLITE, VRRP
 from netshare.preprocess.trace import Trace
 
 __all__ = ["PacketPlan", "build_packets", "header_length", "is_fragment", "plan_packets", "scatter_rows"]
 
-_IPV4 = np.dtype(
-    [
-        ("version_ihl", "u1"),
-        ("tos", "u1"),
-        ("length", ">u2"),
-        ("identification", ">u2"),
-        ("fragment", ">u2"),
-        ("ttl", "u1"),
-        ("protocol", "u1"),
-        ("checksum", ">u2"),
-        ("source", ">u4"),
-        ("destination", ">u4"),
-    ]
-)
-_IPV6 = np.dtype(
-    [
-        ("version_class_flow", ">u4"),
-        ("length", ">u2"),
-        ("next_header", "u1"),
-        ("hop_limit", "u1"),
-        ("source", ">u8", 2),
-        ("destination", ">u8", 2),
-    ]
-)
-_FRAGMENT = np.dtype([("next_header", "u1"), ("reserved", "u1"), ("fragment", ">u2"), ("identification", ">u4")])
-_TCP = np.dtype(
-    [
-        ("ports", ">u2", 2),
-        ("sequence", ">u4"),
-        ("acknowledgement", ">u4"),
-        ("offset_flags", ">u2"),
-        ("window", ">u2"),
-        ("checksum", ">u2"),
-        ("urgent", ">u2"),
-    ]
-)
 _LONGEST_HEADERS = (  # of a packet that is as long as its headers ask for
     rules.ETHERNET_HEADER
     + rules.VLAN_TAG
@@ -70,9 +38,7 @@ _LONGEST_HEADERS = (  # of a packet that is as long as its headers ask for
     + rules.FRAGMENT_HEADER
     + max(60, int(rules.ICMP_MINIMUM.max()), int(rules.ICMPV6_MINIMUM.max()))
 )
-_FRAGMENT_HEADER_NUMBER = 44  # RFC 8200, 4.5
-_PSEUDO_HEADER_PROTOCOLS = (89, 103)  # OSPF and PIM over IPv6: RFC 5340, RFC 7761
-_VRRP = 112
+_PSEUDO_HEADER_PROTOCOLS = (OSPF, PIM)  # over IPv6: RFC 5340, RFC 7761
 
 
 def build_packets(
@@ -140,7 +106,7 @@ def _write_link(buffer: np.ndarray, rows: Trace, position: np.ndarray) -> None:
     frames = ethernet_headers(rows["ip_version"], source, destination, rows["vlan"])
     tagged = rows["vlan"] > 0
     scatter_rows(buffer, position[tagged], frames[tagged])
-    scatter_rows(buffer, position[~tagged], frames[~tagged][:, :14] if tagged.any() else frames[:, :14])
+    scatter_rows(buffer, position[~tagged], (frames[~tagged] if tagged.any() else frames)[:, : ETHERNET.itemsize])
 
 
 def _write_ip(buffer: np.ndarray, rows: Trace, position: np.ndarray) -> np.ndarray:
@@ -161,38 +127,39 @@ def _write_ip(buffer: np.ndarray, rows: Trace, position: np.ndarray) -> np.ndarr
 
 
 def _ipv4_headers(rows: Trace) -> np.ndarray:
-    header = np.zeros(len(rows), dtype=_IPV4)
+    header = np.zeros(len(rows), dtype=IPV4)
     header["version_ihl"] = 0x45
     header["tos"] = rows["tos"]
     header["length"] = rows["length"]
     header["identification"] = rows["ip_id"]
-    header["fragment"] = (rows["ip_flags"].astype(np.uint16) << np.uint16(13)) | rows["fragment_offset"]
+    header["flags_offset"] = (rows["ip_flags"].astype(np.uint16) << np.uint16(13)) | rows["fragment_offset"]
     header["ttl"] = rows["ttl"]
     header["protocol"] = rows["protocol"]
-    header["source"] = rows["src_lo"]
-    header["destination"] = rows["dst_lo"]
-    header["checksum"] = fold(word_sums(header.view(np.uint8).reshape(len(rows), 20)))
-    return header.view(np.uint8).reshape(len(rows), 20)
+    header["src"] = rows["src_lo"]
+    header["dst"] = rows["dst_lo"]
+    header["checksum"] = fold(word_sums(as_bytes(header)))
+    return as_bytes(header)
 
 
 def _ipv6_headers(rows: Trace, fragment: np.ndarray) -> np.ndarray:
-    header = np.zeros(len(rows), dtype=_IPV6)
+    header = np.zeros(len(rows), dtype=IPV6)
     header["version_class_flow"] = np.uint32(6 << 28) | (rows["tos"].astype(np.uint32) << np.uint32(20))
-    header["length"] = rows["length"] - rules.IP_HEADER[6]
-    header["next_header"] = np.where(fragment, _FRAGMENT_HEADER_NUMBER, rows["protocol"])
+    header["payload_length"] = rows["length"] - rules.IP_HEADER[6]
+    header["next_header"] = np.where(fragment, FRAGMENT, rows["protocol"])
     header["hop_limit"] = rows["ttl"]
-    for name, side in (("source", "src"), ("destination", "dst")):
-        header[name][:, 0] = rows[f"{side}_hi"]
-        header[name][:, 1] = rows[f"{side}_lo"]
-    return header.view(np.uint8).reshape(len(rows), 40)
+    for name in ("src_hi", "src_lo", "dst_hi", "dst_lo"):
+        header[name] = rows[name]
+    return as_bytes(header)
 
 
 def _fragment_headers(rows: Trace) -> np.ndarray:
-    header = np.zeros(len(rows), dtype=_FRAGMENT)
+    header = np.zeros(len(rows), dtype=IPV6_EXTENSION)
     header["next_header"] = rows["protocol"]
-    header["fragment"] = (rows["fragment_offset"].astype(np.int64) << 3) | (rows["ip_flags"] & rules.IP_MORE_FRAGMENTS)
+    header["flags_offset"] = (rows["fragment_offset"].astype(np.int64) << 3) | (
+        rows["ip_flags"] & rules.IP_MORE_FRAGMENTS
+    )
     header["identification"] = sequence.fragment_keys(rows, np.arange(len(rows))) & np.uint64(0xFFFFFFFF)
-    return header.view(np.uint8).reshape(len(rows), 8)
+    return as_bytes(header)
 
 
 def _write_transport(
@@ -248,15 +215,15 @@ def _transport_headers(
 
 
 def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) -> np.ndarray:
-    header = np.zeros(len(chosen), dtype=_TCP)
-    header["ports"][:, 0] = rows["src_port"][chosen]
-    header["ports"][:, 1] = rows["dst_port"][chosen]
+    header = np.zeros(len(chosen), dtype=TCP_HEADER)
+    header["src_port"] = rows["src_port"][chosen]
+    header["dst_port"] = rows["dst_port"][chosen]
     header["sequence"] = plan.sequence[chosen]
     header["acknowledgement"] = plan.acknowledgement[chosen]
     flags = rows["tcp_flags"][chosen]
     header["offset_flags"] = ((width // 4) << 12) | (flags & rules.TCP_FLAG_MASK)
     header["window"] = rows["tcp_window"][chosen]
-    fixed = header.view(np.uint8).reshape(len(chosen), rules.TCP_MIN_HEADER)
+    fixed = as_bytes(header)
     if width == rules.TCP_MIN_HEADER:
         return fixed
     options = tcp_option_rows(
@@ -266,12 +233,12 @@ def _tcp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray, width: int) 
 
 
 def _udp_headers(rows: Trace, plan: PacketPlan, chosen: np.ndarray) -> np.ndarray:
-    header = np.zeros((len(chosen), 4), dtype=">u2")
-    header[:, 0] = rows["src_port"][chosen]
-    header[:, 1] = rows["dst_port"][chosen]
+    header = np.zeros(len(chosen), dtype=UDP_HEADER)
+    header["src_port"] = rows["src_port"][chosen]
+    header["dst_port"] = rows["dst_port"][chosen]
     whole = rows["protocol"][chosen] == UDPLITE  # RFC 3828, 3.1: coverage 0 means all of it
-    header[:, 2] = np.where(whole, 0, plan.datagram[chosen] & 0xFFFF)
-    return header.view(np.uint8).reshape(len(chosen), 8)
+    header["length"] = np.where(whole, 0, plan.datagram[chosen] & 0xFFFF)
+    return as_bytes(header)
 
 
 def _write_other(
@@ -295,7 +262,7 @@ def _write_other(
     if len(summed):
         number, total = numbers[summed], body_sums(bodies, numbers[summed], length[summed])
         with_pseudo = (rows["ip_version"][summed] == 6) & np.isin(rows["protocol"][summed], _PSEUDO_HEADER_PROTOCOLS)
-        with_pseudo |= rows["protocol"][summed] == _VRRP  # RFC 9568, 5.2.8: version 3 has it on IPv4 too
+        with_pseudo |= rows["protocol"][summed] == VRRP  # RFC 9568, 5.2.8: version 3 has it on IPv4 too
         total += np.where(with_pseudo, pseudo[summed], 0)
         at = bodies.checksum_offset[number]
         write_words(buffer, position[summed] + at, fold(total), room[summed] - at)

@@ -9,12 +9,14 @@ import numpy as np
 
 from netshare.postprocess import rules
 from netshare.postprocess.checksums import fold, word_sums
-from netshare.postprocess.rules import ICMP, ICMPV6
+from netshare.preprocess.layouts.fields import as_bytes
+from netshare.preprocess.layouts.ip import IPV4, IPV6
+from netshare.preprocess.layouts.transport import ICMP_HEADER, UDP_HEADER
+from netshare.preprocess.protocols import ICMP, ICMPV6, UDP
 from netshare.preprocess.trace import Trace
 
 _TRACEROUTE_PORTS = (33_434, 33_435)  # what causes most errors: a UDP probe of traceroute
 _OPTION_SOURCE_LINK_LAYER, _OPTION_EXPERIMENTAL = 1, 253  # RFC 4861, 4.6.1; RFC 4727, 5.1.3
-_UDP = 17
 
 
 def icmp_headers(
@@ -38,23 +40,22 @@ def icmp_headers(
     if plain.any():
         some = chosen[plain]
         header = _fixed_part(rows, some)
-        header[:, 4:6] = identifier[some].astype(">u2").view(np.uint8).reshape(-1, 2)
-        header[:, 6:8] = echo_sequence[some].astype(">u2").view(np.uint8).reshape(-1, 2)
-        yield some, header, 2
+        header["identifier"], header["sequence"] = identifier[some], echo_sequence[some]
+        yield some, as_bytes(header), 2
     for error, version in ((error4, 4), (error6, 6)):
         some = chosen[error]
         if len(some):
             cause = _original_ipv4(rows, some, length[some]) if version == 4 else _original_ipv6(rows, some, length)
-            yield some, np.concatenate([_fixed_part(rows, some), cause], axis=1), 2
+            yield some, np.concatenate([as_bytes(_fixed_part(rows, some)), cause], axis=1), 2
     for number in np.unique(kind[lists]):
         some = chosen[lists & (kind == number)]
         yield some, _listing(rows, some, int(number), length[some]), 2
 
 
 def _fixed_part(rows: Trace, chosen: np.ndarray) -> np.ndarray:
-    header = np.zeros((len(chosen), 8), dtype=np.uint8)
-    header[:, 0] = rows["icmp_type"][chosen]
-    header[:, 1] = rows["icmp_code"][chosen]
+    """ICMP_HEADER[n]: type and code; the rest is 0."""
+    header = np.zeros(len(chosen), dtype=ICMP_HEADER)
+    header["type"], header["code"] = rows["icmp_type"][chosen], rows["icmp_code"][chosen]
     return header
 
 
@@ -63,7 +64,7 @@ def _listing(rows: Trace, chosen: np.ndarray, kind: int, length: np.ndarray) -> 
     minimum, unit = int(rules.ICMPV6_MINIMUM[kind]), int(rules.ICMPV6_UNIT[kind])
     count = (length - minimum) // unit
     header = np.zeros((len(chosen), minimum + (2 if unit == 8 else 0)), dtype=np.uint8)
-    header[:, :2] = _fixed_part(rows, chosen)[:, :2]
+    header[:, :2] = as_bytes(_fixed_part(rows, chosen))[:, :2]
     if unit == 8:
         header[:, minimum] = np.where(count == 1, _OPTION_SOURCE_LINK_LAYER, _OPTION_EXPERIMENTAL)
         header[:, minimum + 1] = np.minimum(count, rules.ICMPV6_MAXIMUM_UNITS)
@@ -73,35 +74,35 @@ def _listing(rows: Trace, chosen: np.ndarray, kind: int, length: np.ndarray) -> 
 
 
 def _original_ipv4(rows: Trace, chosen: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """The header of the datagram that caused an error: a UDP probe from the error's destination."""
-    size = length - 8
-    header = np.zeros((len(chosen), 14), dtype=">u2")
-    header[:, 0] = 0x4500
-    header[:, 1] = size
-    header[:, 4] = 64 << 8 | _UDP
-    target = rows["dst_lo"][chosen]
-    header[:, 6], header[:, 7] = target >> np.uint64(16) & np.uint64(0xFFFF), target & np.uint64(0xFFFF)
-    source = rows["src_lo"][chosen]
-    header[:, 8], header[:, 9] = source >> np.uint64(16) & np.uint64(0xFFFF), source & np.uint64(0xFFFF)
-    header[:, 5] = fold(word_sums(header[:, :10].copy().view(np.uint8).reshape(len(chosen), 20)))
-    header[:, 10], header[:, 11] = _TRACEROUTE_PORTS
-    header[:, 12] = size - 20
-    return header.view(np.uint8).reshape(len(chosen), 28)
+    """The headers of the datagram that caused an error: a UDP probe from the error's destination."""
+    size = length - ICMP_HEADER.itemsize
+    header = np.zeros(len(chosen), dtype=IPV4)
+    header["version_ihl"], header["ttl"], header["protocol"] = 0x45, 64, UDP
+    header["length"] = size
+    header["src"], header["dst"] = rows["dst_lo"][chosen], rows["src_lo"][chosen]
+    header["checksum"] = fold(word_sums(as_bytes(header)))
+    probe = _probe(size - IPV4.itemsize)
+    return np.concatenate([as_bytes(header), as_bytes(probe)], axis=1)
 
 
 def _original_ipv6(rows: Trace, chosen: np.ndarray, length: np.ndarray) -> np.ndarray:
-    size = length[chosen] - 8 - 40
-    header = np.zeros((len(chosen), 48), dtype=np.uint8)
-    header[:, 0] = 0x60
-    header[:, 4:6] = size.astype(">u2").view(np.uint8).reshape(-1, 2)
-    header[:, 6], header[:, 7] = _UDP, 64
-    for at, name in ((8, "dst_hi"), (16, "dst_lo"), (24, "src_hi"), (32, "src_lo")):
-        header[:, at : at + 8] = rows[name][chosen].astype(">u8").view(np.uint8).reshape(-1, 8)
-    ports = np.array(_TRACEROUTE_PORTS, dtype=">u2")
-    header[:, 40:44] = ports.view(np.uint8)
-    header[:, 44:46] = size.astype(">u2").view(np.uint8).reshape(-1, 2)
-    total = word_sums(header[:, 8:]) + size + _UDP  # pseudo header and UDP header; the payload is zeros
-    checksum = fold(total)
-    checksum[checksum == 0] = 0xFFFF
-    header[:, 46:48] = checksum.astype(">u2").view(np.uint8).reshape(-1, 2)
+    size = length[chosen] - ICMP_HEADER.itemsize - IPV6.itemsize
+    header = np.zeros(len(chosen), dtype=IPV6)
+    header["version_class_flow"], header["next_header"], header["hop_limit"] = 6 << 28, UDP, 64
+    header["payload_length"] = size
+    for side, other in (("src", "dst"), ("dst", "src")):
+        header[f"{side}_hi"], header[f"{side}_lo"] = rows[f"{other}_hi"][chosen], rows[f"{other}_lo"][chosen]
+    probe = _probe(size)
+    words = np.concatenate([as_bytes(header)[:, 8:], as_bytes(probe)], axis=1)
+    checksum = fold(word_sums(words) + size + UDP)  # pseudo header and UDP header; the payload is zeros
+    checksum[checksum == 0] = 0xFFFF  # RFC 768: zero means no checksum
+    probe["checksum"] = checksum
+    return np.concatenate([as_bytes(header), as_bytes(probe)], axis=1)
+
+
+def _probe(length: np.ndarray) -> np.ndarray:
+    """UDP_HEADER[n]: of datagrams of so many bytes, without a checksum."""
+    header = np.zeros(len(length), dtype=UDP_HEADER)
+    header["src_port"], header["dst_port"] = _TRACEROUTE_PORTS
+    header["length"] = length
     return header

@@ -7,12 +7,20 @@ from typing import Literal
 import numpy as np
 
 from netshare.postprocess import rules
+from netshare.preprocess.layouts.ethernet import (
+    ETHERNET,
+    IPV4_TYPE,
+    IPV6_TYPE,
+    LINKTYPE_ETHERNET,
+    LINKTYPE_RAW,
+    TAGGED_ETHERNET,
+    VLAN_TYPE,
+)
+from netshare.preprocess.layouts.fields import as_bytes
 
 LinkType = Literal["ethernet", "raw"]
-LINKTYPE_NUMBER: dict[str, int] = {"ethernet": 1, "raw": 101}  # https://www.tcpdump.org/linktypes.html
+LINKTYPE_NUMBER: dict[LinkType, int] = {"ethernet": LINKTYPE_ETHERNET, "raw": LINKTYPE_RAW}
 
-_ETHERTYPE = {4: 0x0800, 6: 0x86DD}
-_ETHERTYPE_VLAN = 0x8100  # IEEE 802.1Q
 _LOCALLY_ADMINISTERED = np.uint64(0x02) << np.uint64(40)  # IEEE 802, 8.2.2: second lowest bit of the first octet
 
 
@@ -20,7 +28,7 @@ def link_header_length(link_type: LinkType, vlan: np.ndarray) -> np.ndarray:
     """int64[n]: bytes before the IP header."""
     if link_type == "raw":
         return np.zeros(len(vlan), dtype=np.int64)
-    return np.where(vlan > 0, rules.ETHERNET_HEADER + rules.VLAN_TAG, rules.ETHERNET_HEADER).astype(np.int64)
+    return np.where(vlan > 0, TAGGED_ETHERNET.itemsize, ETHERNET.itemsize).astype(np.int64)
 
 
 def ethernet_headers(
@@ -42,15 +50,14 @@ def ethernet_headers(
     target = np.where(multicast, np.where(ip_version == 6, group6, group4), target)
     broadcast = (ip_version == 4) & (destination[1] == np.uint64(0xFFFFFFFF))
     target = np.where(broadcast, np.uint64(0xFFFFFFFFFFFF), target)
-    ether_type = np.where(ip_version == 6, _ETHERTYPE[6], _ETHERTYPE[4])
-    rows = np.zeros(len(vlan), dtype=[("destination", "u1", 6), ("source", "u1", 6), ("words", ">u2", 3)])
+    ether_type = np.where(ip_version == 6, IPV6_TYPE, IPV4_TYPE)
+    rows = np.zeros(len(vlan), dtype=TAGGED_ETHERNET)
     rows["destination"] = _six_bytes(target)
     rows["source"] = _six_bytes(source_mac)
-    tagged = vlan > 0
-    rows["words"][:, 0] = np.where(tagged, _ETHERTYPE_VLAN, ether_type)
-    rows["words"][:, 1] = vlan
-    rows["words"][:, 2] = ether_type
-    return rows.view(np.uint8).reshape(len(vlan), 18)
+    rows["tag_type"] = np.where(vlan > 0, VLAN_TYPE, ether_type)
+    rows["tag"] = vlan
+    rows["type"] = ether_type
+    return as_bytes(rows)
 
 
 def _unicast(hi: np.ndarray, lo: np.ndarray) -> np.ndarray:

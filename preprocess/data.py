@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from netshare.preprocess.readers.export_messages import LateTemplates
-from netshare.preprocess.readers.exports import NetflowExports
+from netshare.preprocess.readers.export_messages import LateTemplates, NetflowExports
 from netshare.preprocess.readers.in_memory import TraceLike
 from netshare.preprocess.readers.read import read_trace
 from netshare.preprocess.trace import Trace
+
+__all__ = ["ReadingOptions", "TraceLike", "as_trace"]
 
 
 class ReadingOptions(TypedDict, total=False):

@@ -11,10 +11,28 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+HOP_BY_HOP = 0  # an extension header of IPv6, as are ROUTING, FRAGMENT, AUTHENTICATION and DESTINATION
 ICMP = 1
+IGMP = 2
+IPV4_IN_IP = 4
 TCP = 6
 UDP = 17
+DCCP = 33
+IPV6_IN_IP = 41
+ROUTING = 43
+FRAGMENT = 44
+GRE = 47
+AUTHENTICATION = 51
 ICMPV6 = 58
+NO_NEXT_HEADER = 59
+DESTINATION = 60
+OSPF = 89
+ETHERNET_IN_IP = 97
+PIM = 103
+VRRP = 112
+SCTP = 132
+UDPLITE = 136
+MPLS_IN_IP = 137
 
 PROTOCOL_NAMES: dict[int, str] = {
     0: "HOPOPT",

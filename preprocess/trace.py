@@ -121,7 +121,7 @@ class Trace:
                 datetimes of any zone, texts or numbers; addresses texts or integers; protocols numbers or names.
             kind: what the rows are; by default packets where there is a column `length`, else flow records.
             columns: which column is which, of those that are called otherwise; keys and units as for
-                `netshare.preprocess.layouts.flow_mapping`.
+                `netshare.preprocess.tables.flow_mapping`.
 
         Returns:
             A trace whose `sources` have notes on every column that is left out or taken as 0, and on times without a

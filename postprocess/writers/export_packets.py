@@ -16,6 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from netshare.preprocess.errors import FieldError
+from netshare.preprocess.layouts.exports import (
+    ENTERPRISE_BIT,
+    HEADER_LENGTH,
+    IPFIX,
+    MESSAGE_HEADERS,
+    QUANTITIES,
+    SET_HEADER,
+    TEMPLATE_SET,
+    V5,
+    V5_RECORD,
+    V9,
+    Element,
+)
+from netshare.preprocess.layouts.fields import as_bytes
 from netshare.preprocess.protocols import ICMP, ICMPV6
 from netshare.preprocess.trace import FLOW_COLUMNS, Trace
 
@@ -23,38 +37,30 @@ BATCH_MESSAGES = 1000
 TEMPLATE_EVERY = 64
 SOURCE_ID = 1
 _MAX_PAYLOAD = 1400  # of a datagram, so that it passes an Ethernet link whole
-_WINDOW = 2**31  # ms between restarts of a v5 or v9 exporter; no record lasts longer
-_UP_BEFORE = 60_000  # ms that the exporter has been up before the first record
-_MS = 1_000_000
+_RESTART_MS = 2**31  # ms between restarts of a v5 or v9 exporter; no record lasts longer
+_FIRST_UPTIME_MS = 60_000  # ms that the exporter has been up before the first record
+_MS_NS = 1_000_000
 _LAST_SECOND = 2**32 - 1  # of the export time in the header
-_MOST_32 = 2**32 - 1
+_MAX_UINT32 = 2**32 - 1
 _TEMPLATE_ID = {4: 256, 6: 257}
 _TEMPLATES = 0  # in `Exports.ip_version`: a message of templates
-_HEADER = {5: 24, 9: 20, 10: 16}
-_TEMPLATE_SET = {9: 0, 10: 2}
-_V5_MOST_RECORDS = 30
-_REVERSE = 29305  # RFC 5103, 6.1: the enterprise of the reverse direction's elements
+_V5_MAX_RECORDS = 30
 
-# element, its column, its width in bytes; numbers of https://www.iana.org/assignments/ipfix/ipfix.xhtml
-_ADDRESSES = {4: ((8, "src4", 4), (12, "dst4", 4)), 6: ((27, "src6", 16), (28, "dst6", 16))}
-_ICMP = {(9, 4): 32, (9, 6): 32, (10, 4): 32, (10, 6): 139}  # NetFlow v9 has one element for both versions of ICMP
+# The fields of v9 and IPFIX templates: the quantity whose first element is written, its column, its bytes.
+_ADDRESSES = {4: (("src4", "src4", 4), ("dst4", "dst4", 4)), 6: (("src6", "src6", 16), ("dst6", "dst6", 16))}
 _COMMON = (
-    (7, "src_port", 2), (11, "dst_port", 2), (4, "protocol", 1), (5, "tos", 1), (6, "tcp_flags", 1), (1, "bytes", 8),
-    (2, "packets", 8),
+    ("src_port", "src_port", 2), ("dst_port", "dst_port", 2), ("protocol", "protocol", 1), ("tos", "tos", 1),
+    ("tcp_flags", "tcp_flags", 1), ("bytes", "bytes", 8), ("packets", "packets", 8),
 )  # fmt: skip
-_TIMES = {9: ((22, "start", 4), (21, "end", 4)), 10: ((152, "start", 8), (153, "end", 8))}
-_REVERSE_COUNTERS = {
-    9: ((23, "bytes_rev", 8), (24, "packets_rev", 8)),
-    10: ((1, "bytes_rev", 8), (2, "packets_rev", 8)),
+_TIMES = {
+    V9: (("start_uptime", "start", 4), ("end_uptime", "end", 4)),
+    IPFIX: (("start_ms", "start", 8), ("end_ms", "end", 8)),
 }
-
-_V5_RECORD = np.dtype(
-    [
-        ("src4", ">u4"), ("dst4", ">u4"), ("next_hop", ">u4"), ("interfaces", ">u4"), ("packets", ">u4"),
-        ("bytes", ">u4"), ("start", ">u4"), ("end", ">u4"), ("src_port", ">u2"), ("dst_port", ">u2"), ("pad1", "u1"),
-        ("tcp_flags", "u1"), ("protocol", "u1"), ("tos", "u1"), ("systems", ">u4"), ("masks", "u1", 2), ("pad2", ">u2"),
-    ]
-)  # fmt: skip
+_REVERSE_COUNTERS = {
+    V9: (("bytes_out", "bytes_rev", 8), ("packets_out", "packets_rev", 8)),
+    IPFIX: (("bytes_rev", "bytes_rev", 8), ("packets_rev", "packets_rev", 8)),
+}
+_Field = tuple[Element, str, int]  # of a template: element, column, bytes
 
 
 @dataclass(frozen=True)
@@ -95,30 +101,29 @@ class Exports:
     @property
     def lengths(self) -> np.ndarray:
         """int64[m]: bytes of each message."""
-        overhead = _HEADER[self.version] + (0 if self.version == 5 else 4)
-        sizes = np.full(len(self), _HEADER[self.version] + len(self.template_set()), dtype=np.int64)
+        overhead = HEADER_LENGTH[self.version] + (0 if self.version == V5 else SET_HEADER.itemsize)
+        sizes = np.full(len(self), HEADER_LENGTH[self.version] + len(self.template_set()), dtype=np.int64)
         for ip_version in (4, 6):
             of = self.ip_version == ip_version
             sizes[of] = overhead + self.count[of] * self.record_type(ip_version).itemsize
-        return sizes if self.version == 5 else sizes + -sizes % 4
+        return sizes if self.version == V5 else sizes + -sizes % 4
 
     def template_set(self) -> bytes:
-        """The set that tells the layout of all records; empty for v5."""
-        if self.version == 5:
+        """The set of templates, the layouts of all records; empty for v5."""
+        if self.version == V5:
             return b""
         templates = b"".join(self._template(ip_version) for ip_version in (4, 6))
-        return np.array([_TEMPLATE_SET[self.version], 4 + len(templates)], ">u2").tobytes() + templates
+        return np.array([TEMPLATE_SET[self.version], SET_HEADER.itemsize + len(templates)], ">u2").tobytes() + templates
 
     def _template(self, ip_version: int) -> bytes:
-        own = _own_fields(self.version, ip_version)
-        fields = b"".join(np.array([number, width], ">u2").tobytes() for number, _, width in own)
-        reverse = _REVERSE_COUNTERS[self.version] if self.reverse else ()
-        for number, _, width in reverse:
-            if self.version == 10:
-                fields += np.array([0x8000 | number, width, 0, _REVERSE], ">u2").tobytes()
+        fields = _fields(self.version, ip_version, self.reverse)
+        content = np.array([_TEMPLATE_ID[ip_version], len(fields)], ">u2").tobytes()
+        for (enterprise, number), _, width in fields:
+            if enterprise:
+                content += np.array([ENTERPRISE_BIT | number, width, 0, enterprise], ">u2").tobytes()
             else:
-                fields += np.array([number, width], ">u2").tobytes()
-        return np.array([_TEMPLATE_ID[ip_version], len(own) + len(reverse)], ">u2").tobytes() + fields
+                content += np.array([number, width], ">u2").tobytes()
+        return content
 
 
 def plan_exports(trace: Trace, version: int) -> Exports:
@@ -128,19 +133,19 @@ def plan_exports(trace: Trace, version: int) -> Exports:
         FieldError: records start before 1970 or end after 2106, or version 5 is to hold IPv6 records only.
     """
     lossy = _losses(trace, version)
-    if version == 5:
+    if version == V5:
         if len(trace) and not (trace["ip_version"] == 4).any():
             raise FieldError(f"NetFlow v5 holds IPv4 only, and all {len(trace)} records are IPv6; use v9 or IPFIX")
         trace = trace.take(trace["ip_version"] == 4)
     if len(trace) and (trace["time"].min() < 0 or _ends(trace).max() // 1000 >= _LAST_SECOND):
         raise FieldError("export packets hold times from 1970 to 2106 only; shift the column time first")
     reverse = _has_reverse(trace, version)
-    starts = trace["time"] // _MS
-    base = int(starts.min()) // 1000 * 1000 - _UP_BEFORE if len(trace) else 0
-    window = (starts - base) // _WINDOW
+    starts = trace["time"] // _MS_NS
+    base = int(starts.min()) // 1000 * 1000 - _FIRST_UPTIME_MS if len(trace) else 0
+    window = (starts - base) // _RESTART_MS
     parts = [
         _cut(np.flatnonzero(trace["ip_version"] == of), window, of, _records_per_message(version, of, reverse))
-        for of in ((4,) if version == 5 else (4, 6))
+        for of in ((4,) if version == V5 else (4, 6))
     ]
     rows = np.concatenate([part[0] for part in parts])
     first = np.concatenate([part[1] + shift for part, shift in zip(parts, (0, len(parts[0][0])), strict=False)])
@@ -151,16 +156,16 @@ def plan_exports(trace: Trace, version: int) -> Exports:
     order = np.argsort(rows[first], kind="stable")
     first, count, ip_version, latest = first[order], count[order], ip_version[order], latest[order]
     time = np.maximum.accumulate(-(-latest // 1000)) if len(first) else latest
-    boot = base + window[rows[first]] * _WINDOW
+    boot = base + window[rows[first]] * _RESTART_MS
     time = np.maximum.accumulate(np.maximum(time, -(-boot // 1000))) if len(first) else time
-    if version != 5:
+    if version != V5:
         at = np.arange(0, len(first), TEMPLATE_EVERY) if len(first) else np.zeros(1, np.int64)
         when = (time[at], boot[at]) if len(first) else (np.array([base // 1000]), np.array([base]))
         first, count = (np.insert(values, at, 0) for values in (first, count))
         ip_version = np.insert(ip_version, at, _TEMPLATES)
         time, boot = np.insert(time, at, when[0]), np.insert(boot, at, when[1])
     before = np.cumsum(count) - count
-    sequence = np.arange(len(first)) if version == 9 else before
+    sequence = np.arange(len(first)) if version == V9 else before
     return Exports(trace, version, reverse, ip_version, rows, first, count, time, boot, sequence, tuple(lossy))
 
 
@@ -175,8 +180,8 @@ def payloads(exports: Exports, start: int, stop: int) -> tuple[np.ndarray, np.nd
     lengths = exports.lengths[start:stop]
     rows = np.zeros((stop - start, int(lengths.max(initial=0)) + 1 & ~1), dtype=np.uint8)
     ip_version = exports.ip_version[start:stop]
-    header = _HEADER[exports.version]
-    _write_headers(exports, slice(start, stop), lengths, rows)
+    header = HEADER_LENGTH[exports.version]
+    rows[:, :header] = as_bytes(_headers(exports, slice(start, stop), lengths))
     template_set = np.frombuffer(exports.template_set(), np.uint8)
     rows[ip_version == _TEMPLATES, header : header + len(template_set)] = template_set
     for of in (4, 6):
@@ -184,26 +189,28 @@ def payloads(exports: Exports, start: int, stop: int) -> tuple[np.ndarray, np.nd
         if len(chosen):
             records = _records(exports, start + chosen, of)
             begin = header
-            if exports.version != 5:
+            if exports.version != V5:
                 set_length = lengths[chosen] - header
-                rows[chosen, begin : begin + 4] = _words(np.full(len(chosen), _TEMPLATE_ID[of]), set_length)
-                begin += 4
+                sets = np.zeros(len(chosen), SET_HEADER)
+                sets["number"], sets["length"] = _TEMPLATE_ID[of], set_length
+                rows[chosen, begin : begin + SET_HEADER.itemsize] = as_bytes(sets)
+                begin += SET_HEADER.itemsize
             rows[chosen, begin : begin + records.shape[1]] = records
     return rows, lengths
 
 
 def _losses(trace: Trace, version: int) -> list[str]:
-    name = {5: "NetFlow v5", 9: "NetFlow v9", 10: "IPFIX"}[version]
+    name = {V5: "NetFlow v5", V9: "NetFlow v9", IPFIX: "IPFIX"}[version]
     lossy = []
-    if version == 5:
+    if version == V5:
         if six := int(np.count_nonzero(trace["ip_version"] == 6)):
             lossy.append(f"{six} IPv6 records are left out: {name} holds IPv4 only")
-        large = (trace["packets"] > _MOST_32) | (trace["bytes"] > _MOST_32)
+        large = (trace["packets"] > _MAX_UINT32) | (trace["bytes"] > _MAX_UINT32)
         if large.any():
             lossy.append(f"packets or bytes of {int(large.sum())} records are cut to 2^32 - 1, the most {name} holds")
-    if version != 10 and (trace["duration"] // _MS >= _WINDOW).any():
+    if version != IPFIX and (trace["duration"] // _MS_NS >= _RESTART_MS).any():
         lossy.append("durations are cut to 24 days")
-    if (trace["time"] % _MS > 0).any() or (trace["duration"] % _MS > 0).any():
+    if (trace["time"] % _MS_NS > 0).any() or (trace["duration"] % _MS_NS > 0).any():
         lossy.append("times and durations are cut to milliseconds")
     if "tcp_flags" in trace and (trace["tcp_flags"] > 0xFF).any():
         lossy.append("tcp_flags: the bit NS has no place")
@@ -220,7 +227,7 @@ _HELD_REVERSE = frozenset({"packets_rev", "bytes_rev"})
 
 
 def _has_reverse(trace: Trace, version: int) -> bool:
-    return version != 5 and all(name in trace for name in _HELD_REVERSE)
+    return version != V5 and all(name in trace for name in _HELD_REVERSE)
 
 
 def _holds_something(trace: Trace, name: str) -> bool:
@@ -230,13 +237,15 @@ def _holds_something(trace: Trace, name: str) -> bool:
 
 def _ends(trace: Trace) -> np.ndarray:
     """int64[n]: milliseconds since 1970 when each record ends (its duration, not its end, is cut to milliseconds)."""
-    return trace["time"] // _MS + trace["duration"] // _MS
+    return trace["time"] // _MS_NS + trace["duration"] // _MS_NS
 
 
 def _records_per_message(version: int, ip_version: int, reverse: bool) -> int:
-    if version == 5:
-        return _V5_MOST_RECORDS
-    return (_MAX_PAYLOAD - _HEADER[version] - 4 - 3) // _record_type(version, ip_version, reverse).itemsize
+    if version == V5:
+        return _V5_MAX_RECORDS
+    return (_MAX_PAYLOAD - HEADER_LENGTH[version] - SET_HEADER.itemsize - 3) // _record_type(
+        version, ip_version, reverse
+    ).itemsize
 
 
 def _cut(
@@ -253,32 +262,38 @@ def _cut(
 
 
 def _record_type(version: int, ip_version: int, reverse: bool) -> np.dtype:
-    if version == 5:
-        return _V5_RECORD
-    fields = _own_fields(version, ip_version) + (_REVERSE_COUNTERS[version] if reverse else ())
+    if version == V5:
+        return V5_RECORD
+    fields = _fields(version, ip_version, reverse)
     return np.dtype([(name, (">u8", 2) if width == 16 else f">u{width}") for _, name, width in fields])
 
 
-def _own_fields(version: int, ip_version: int) -> tuple[tuple[int, str, int], ...]:
-    """Element, column and width of all fields but the reverse direction's."""
-    return (*_ADDRESSES[ip_version], (_ICMP[version, ip_version], "icmp", 2), *_COMMON, *_TIMES[version])
+def _fields(version: int, ip_version: int, reverse: bool) -> tuple[_Field, ...]:
+    """The fields of a template, in order."""
+    named = (*_COMMON, *_TIMES[version], *(_REVERSE_COUNTERS[version] if reverse else ()))
+    addresses, others = (
+        tuple((QUANTITIES[quantity][0], column, width) for quantity, column, width in some)
+        for some in (_ADDRESSES[ip_version], named)
+    )
+    of_icmp, of_icmpv6 = QUANTITIES["icmp"]  # NetFlow v9 has one element for both versions of ICMP
+    icmp = of_icmpv6 if (version, ip_version) == (IPFIX, 6) else of_icmp
+    return (*addresses, (icmp, "icmp", 2), *others)
 
 
-def _write_headers(exports: Exports, part: slice, lengths: np.ndarray, rows: np.ndarray) -> None:
-    """RFC 7011, 3.1; RFC 3954, 5.1; Cisco's format of version 5."""
-    time, sequence, count = exports.time[part], exports.sequence[part] & _MOST_32, exports.count[part]
-    uptime = (time * 1000 - exports.boot[part]) & _MOST_32
-    if exports.version == 10:
-        rows[:, :4] = _words(np.full(len(time), 10), lengths)
-        rows[:, 4:16] = _longs(time, sequence, np.full(len(time), SOURCE_ID))
-        return
-    records = np.where(exports.ip_version[part] == _TEMPLATES, len(_TEMPLATE_ID), count)
-    rows[:, :4] = _words(np.full(len(time), exports.version), records)
-    if exports.version == 9:
-        rows[:, 4:20] = _longs(uptime, time, sequence, np.full(len(time), SOURCE_ID))
+def _headers(exports: Exports, part: slice, lengths: np.ndarray) -> np.ndarray:
+    """The headers of some messages, in the layout of their version."""
+    header = np.zeros(len(lengths), MESSAGE_HEADERS[exports.version])
+    header["version"], header["seconds"] = exports.version, exports.time[part]
+    header["sequence"] = exports.sequence[part] & _MAX_UINT32
+    if exports.version == IPFIX:
+        header["length"] = lengths
     else:
-        zeros = np.zeros_like(time)
-        rows[:, 4:24] = _longs(uptime, time, zeros, sequence, zeros)
+        is_template = exports.ip_version[part] == _TEMPLATES
+        header["count"] = np.where(is_template, len(_TEMPLATE_ID), exports.count[part])
+        header["uptime"] = (exports.time[part] * 1000 - exports.boot[part]) & _MAX_UINT32
+    if exports.version != V5:
+        header["domain"] = SOURCE_ID
+    return header
 
 
 def _records(exports: Exports, messages: np.ndarray, ip_version: int) -> np.ndarray:
@@ -290,35 +305,25 @@ def _records(exports: Exports, messages: np.ndarray, ip_version: int) -> np.ndar
     index = exports.rows[slots].ravel()
     trace = exports.trace
     made = np.zeros(len(index), dtype=exports.record_type(ip_version))
-    narrow = exports.version == 5
+    narrow = exports.version == V5
     for name in made.dtype.names or ():
         if name in ("src4", "dst4"):
             made[name] = trace[f"{name[:3]}_lo"][index]
         elif name in ("src6", "dst6"):
             made[name][:, 0], made[name][:, 1] = trace[f"{name[:3]}_hi"][index], trace[f"{name[:3]}_lo"][index]
         elif name in ("packets", "bytes"):
-            made[name] = np.minimum(trace[name][index], _MOST_32) if narrow else trace[name][index]
+            made[name] = np.minimum(trace[name][index], _MAX_UINT32) if narrow else trace[name][index]
         elif name == "icmp":  # type * 256 + code, which collectors take from here and not from the port
             made[name] = np.where(np.isin(trace["protocol"][index], (ICMP, ICMPV6)), trace["dst_port"][index], 0)
         elif name == "tcp_flags" and name in trace:
             made[name] = trace[name][index] & 0xFF
         elif name in trace:
             made[name] = trace[name][index]
-    start, duration = trace["time"][index] // _MS, trace["duration"][index] // _MS
-    if exports.version != 10:
+    start, duration = trace["time"][index] // _MS_NS, trace["duration"][index] // _MS_NS
+    if exports.version != IPFIX:
         start = start - np.repeat(exports.boot[messages], len(position))
-        duration = np.minimum(duration, _WINDOW - 1)
+        duration = np.minimum(duration, _RESTART_MS - 1)
     valid = within.ravel()
     made["start"], made["end"] = np.where(valid, start, 0), np.where(valid, start + duration, 0)
     made[~valid] = np.zeros(1, made.dtype)
     return made.view(np.uint8).reshape(len(messages), -1)
-
-
-def _words(*columns: np.ndarray) -> np.ndarray:
-    """uint8[n, 2 * columns]: 16-bit numbers in network order."""
-    return np.stack(columns, axis=1).astype(">u2").view(np.uint8)
-
-
-def _longs(*columns: np.ndarray) -> np.ndarray:
-    """uint8[n, 4 * columns]: 32-bit numbers in network order."""
-    return np.stack(columns, axis=1).astype(">u4").view(np.uint8)

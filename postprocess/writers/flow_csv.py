@@ -1,7 +1,7 @@
 """Write flow records as text, a record a line, in the layouts of `flow_layouts`.
 
 netshare-csv, nfdump-csv, cidds-csv, ugr16-csv (without a header line), zeek-csv
-nfdump-short-csv, ton-iot-csv, cicflowmeter-csv, argus-csv    see `flow_dataset_layouts`
+nfdump-short-csv, ton-iot-csv, cicflowmeter-csv, argus-csv
 zeek-tsv    Zeek's own conn.log, with its lines that begin with `#`
 zeek-json   the same, a JSON object a line
 """
@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from netshare.postprocess.writers.flow_dataset_layouts import DATA_SET_LAYOUTS
-from netshare.postprocess.writers.flow_layouts import FLOW_LAYOUTS, UNITS, ZEEK_NAMES, Columns, Layout
+from netshare.postprocess.writers.flow_columns import Columns
+from netshare.postprocess.writers.flow_layouts import FLOW_LAYOUTS, FileStyle, Layout
+from netshare.postprocess.writers.flow_losses import losses
 from netshare.postprocess.writers.output import atomic_output
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
 from netshare.preprocess.trace import Source, Trace
 
 BATCH_RECORDS = 200_000
-_LAYOUTS = {**FLOW_LAYOUTS, **DATA_SET_LAYOUTS}
-FLOW_TEXTS = (*_LAYOUTS, "zeek-json")
+FLOW_TEXTS = tuple(FLOW_LAYOUTS)
 _LABELS = {"label": "label", "type": "attack_type", "detailed-label": "attack_type"}
 _ZEEK_TYPES = {
     "ts": "time", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port", "proto": "enum",
@@ -42,35 +43,31 @@ def write_flow_csv(trace: Trace, path: Path, *, layout_name: str, source: Source
         layout_name: one of `FLOW_TEXTS`.
         source: followed in header, delimiter, time unit and address format if its format is `layout_name`.
     """
-    details: dict[str, Any] = source.details if source is not None and source.format == layout_name else {}
-    layout = _LAYOUTS["zeek-tsv" if layout_name == "zeek-json" else layout_name]
-    if layout_name in DATA_SET_LAYOUTS:
-        details = {}  # their publishers' files have columns that a trace does not know
-    header = _header(trace, layout, layout_name, details)
-    delimiter = details.get("delimiter", layout.delimiter)
-    if layout_name == "zeek-json":
+    layout = FLOW_LAYOUTS[layout_name]
+    mimicked = source if layout.mimics and source is not None and source.format == layout_name else None
+    details: dict[str, Any] = {} if mimicked is None else mimicked.details
+    header = _header(trace, layout, details)
+    delimiter = details.get("delimiter", layout.table.delimiter)
+    if layout.style is FileStyle.JSON_LINES:
         lines = _json_lines(trace, layout, header)
     else:
         lines = _delimited(trace, layout, header, delimiter, details)
     with atomic_output(path) as out:
-        if layout_name == "zeek-tsv":
+        if layout.style is FileStyle.ZEEK_LOG:
             out.write(_zeek_head(trace, header))
-        elif layout.header_line and layout_name != "zeek-json":
+        elif layout.style is FileStyle.DELIMITED and layout.table.has_header:
             out.write((delimiter.join(header) + "\n").encode())
         for block in lines:
             out.write(block)
-        if layout_name == "zeek-tsv":
+        if layout.style is FileStyle.ZEEK_LOG:
             out.write(b"#close\t" + _zeek_date(trace["time"][-1:]))
-    return _losses(trace, [name.strip().lower() for name in header], details, layout_name, layout)
+    return losses(trace, layout, [name.strip().lower() for name in header], details)
 
 
-def _header(trace: Trace, layout: Layout, layout_name: str, details: dict[str, Any]) -> list[str]:
+def _header(trace: Trace, layout: Layout, details: dict[str, Any]) -> list[str]:
     if details.get("header"):
         return list(details["header"])
-    header = list(layout.header)
-    extra = {"netshare-csv": ("label", "type"), "zeek-tsv": ("label", "detailed-label")}
-    extra["zeek-json"] = extra["zeek-tsv"]
-    return header + [name for name in extra.get(layout_name, ()) if _LABELS[name] in trace]
+    return [*layout.table.header, *(name for name in layout.extra if _LABELS[name] in trace)]
 
 
 def _batches(trace: Trace, layout: Layout, details: dict[str, Any]) -> Iterator[tuple[int, Columns]]:
@@ -138,39 +135,6 @@ def _zeek_head(trace: Trace, header: list[str]) -> bytes:
 
 
 def _zeek_date(time: np.ndarray) -> bytes:
-    seconds = np.append(time, 0)[0] // UNITS["s"]
+    seconds = np.append(time, 0)[0] // UNIT_NS["s"]
     text = str(np.datetime64(int(seconds), "s"))
     return (text.replace("T", "-").replace(":", "-") + "\n").encode()
-
-
-def _losses(trace: Trace, keys: list[str], details: dict[str, Any], layout_name: str, layout: Layout) -> list[str]:
-    held = layout.held
-    if layout_name == "netshare-csv" and "label" not in keys:
-        held = {**held, "label": "type", "attack_type": "label"}
-    losses = [
-        f"{name}: {layout_name} has no column for it"
-        for name in trace
-        if name in held and held[name] not in keys and np.any(trace[name])
-    ]
-    losses += [f"{name}: {layout_name} has no column for it" for name in trace if name not in held and name != "epoch"]
-    unit = details.get("time_unit", "us") if layout_name == "netshare-csv" else "s"
-    step = UNITS.get(unit, 1000) if unit != "s" else layout.step
-    moment = trace["time"] + trace["duration"] if layout_name == "ugr16-csv" else trace["time"]
-    if (moment % step > 0).any():
-        losses.append(f"times are cut to steps of {step} nanoseconds")
-    if (trace["duration"] % layout.duration_step > 0).any():
-        losses.append(f"durations are cut to steps of {layout.duration_step} nanoseconds")
-    if layout_name.startswith("zeek") and (other := ~np.isin(trace["protocol"], list(ZEEK_NAMES))).any():
-        losses.append(f"protocol of {int(other.sum())} records: Zeek names TCP, UDP and ICMP only")
-    short = layout_name in ("cidds-csv", "ugr16-csv")
-    if short and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0x3F).any():
-        losses.append(f"tcp_flags: {layout_name} has no place for NS, CWR and ECE")
-    if layout_name == "nfdump-csv" and (trace.columns.get("tcp_flags", trace["time"][:0]) > 0xFF).any():
-        losses.append("tcp_flags: nfdump-csv has no place for NS")
-    if layout_name == "zeek-json" and (trace["time"] % 1000 > 0).any():
-        losses.append("times are numbers, which most JSON readers (ours too) keep to a microsecond")
-    if layout_name == "cicflowmeter-csv":
-        losses.append("bytes: those of IP packets, where CICFlowMeter counts payloads")
-    if len(trace) and (trace["epoch"] != trace["epoch"][0]).any():
-        losses.append("epoch: the layout does not say which input a record belongs to")
-    return losses

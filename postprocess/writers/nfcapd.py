@@ -1,7 +1,7 @@
 """Write flow records as an nfcapd file, the binary store of the nfdump tools, by exporting them to a real `nfcapd`.
 
 Its layouts change between versions and are documented only by that program, so it does the writing: it is started on a
-free port of the loopback interface, gets the records as NetFlow v9, and is told to finish.
+free port of the loopback interface, gets the records as NetFlow v9, and is asked to finish.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from netshare.preprocess.protocols import ICMP, ICMPV6
 from netshare.preprocess.trace import Trace
 
 _LOOPBACK = "127.0.0.1"
-_BUFFER = 4_000_000  # bytes of the collector's socket
+_SOCKET_BUFFER_BYTES = 4_000_000  # bytes of the collector's socket
 _PACKETS_AHEAD = 32  # sent before the collector has to have taken them
-_PATIENCE = 30.0  # seconds for the collector to start, to take what was sent, to finish
-_ROTATION = 86_400  # seconds
+_TIMEOUT_SECONDS = 30.0  # seconds for the collector to start, to take what was sent, to finish
+_ROTATION_SECONDS = 86_400  # seconds
 _UDP_TABLE = Path("/proc/net/udp")
 
 
@@ -67,10 +67,22 @@ def _collect(program: str, folder: Path, exports: Exports, path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((_LOOPBACK, 0))
         port = probe.getsockname()[1]
-    command = [program, "-w", str(folder), "-p", str(port), "-b", _LOOPBACK, "-B", str(_BUFFER), "-t", str(_ROTATION)]
+    command = [
+        program,
+        "-w",
+        str(folder),
+        "-p",
+        str(port),
+        "-b",
+        _LOOPBACK,
+        "-B",
+        str(_SOCKET_BUFFER_BYTES),
+        "-t",
+        str(_ROTATION_SECONDS),
+    ]
     log = folder / ".log"
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait(lambda: _queued(port) is not None or process.poll() is not None)
         if process.poll() is not None:
@@ -85,7 +97,7 @@ def _collect(program: str, folder: Path, exports: Exports, path: Path) -> None:
                         _wait(lambda: not _queued(port))
         _wait(lambda: not _queued(port))
         process.send_signal(signal.SIGTERM)
-        process.wait(_PATIENCE)
+        process.wait(_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NetshareError(f"{path}: nfcapd could not be fed over the loopback interface ({error})") from error
     finally:
@@ -124,6 +136,6 @@ def _queued(port: int) -> int | None:
 
 
 def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.001)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, compressed where the name says so."""
+"""Files that appear whole or not at all, compressed where the name ends in `.gz`."""
 
 from __future__ import annotations
 

@@ -14,10 +14,17 @@ import numpy as np
 from netshare.postprocess.headers import scatter_rows
 from netshare.postprocess.link import LinkType
 from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.preprocess.layouts.captures import PCAP_VARIANTS, PCAP_VERSION, pcap_file_header, pcap_record_header
+from netshare.preprocess.layouts.fields import as_bytes
 from netshare.preprocess.trace import Trace
 
-_RECORD_HEADER = 16
-_MAGIC = {False: 0xA1B2C3D4, True: 0xA1B23C4D}  # microseconds, nanoseconds
+_ORDER = "<"
+_RECORD_HEADER = pcap_record_header(_ORDER)
+_MAGIC = {  # by nanoseconds of a unit of a time's fraction
+    variant.fraction_ns: magic
+    for magic, variant in PCAP_VARIANTS.items()
+    if (variant.order, variant.record_header) == (_ORDER, _RECORD_HEADER.itemsize)
+}
 _MAX_SECONDS = 2**32 - 1
 
 
@@ -33,22 +40,25 @@ class Pcap:
 
     def begin(self, snaplen: int, link_number: int) -> bytes:
         """The file header."""
-        return np.array([_MAGIC[self.nanoseconds], 4 << 16 | 2, 0, 0, snaplen, link_number], dtype="<u4").tobytes()
+        header = np.zeros(1, pcap_file_header(_ORDER))
+        header["magic"] = np.frombuffer(_MAGIC[1 if self.nanoseconds else 1000], "<u4")
+        header["major"], header["minor"] = PCAP_VERSION
+        header["snap_length"], header["link_type"] = snaplen, link_number
+        return header.tobytes()
 
     def leads(self, captured: np.ndarray) -> np.ndarray:
         """A record header before each frame."""
-        return np.full(len(captured), _RECORD_HEADER, dtype=np.int64)
+        return np.full(len(captured), _RECORD_HEADER.itemsize, dtype=np.int64)
 
     def wrap(
         self, buffer: np.ndarray, frames: np.ndarray, time: np.ndarray, captured: np.ndarray, wire: np.ndarray
     ) -> bytes:
         """Record headers; nothing follows the last frame."""
-        header = np.empty((len(time), 4), dtype="<u4")
-        header[:, 0], fraction = time // 1_000_000_000, time % 1_000_000_000
-        header[:, 1] = fraction if self.nanoseconds else fraction // 1000
-        header[:, 2] = captured
-        header[:, 3] = wire
-        scatter_rows(buffer, frames - _RECORD_HEADER, header.view(np.uint8).reshape(len(time), _RECORD_HEADER))
+        header = np.empty(len(time), dtype=_RECORD_HEADER)
+        header["seconds"], fraction = time // 1_000_000_000, time % 1_000_000_000
+        header["fraction"] = fraction if self.nanoseconds else fraction // 1000
+        header["captured"], header["wire"] = captured, wire
+        scatter_rows(buffer, frames - _RECORD_HEADER.itemsize, as_bytes(header))
         return b""
 
 

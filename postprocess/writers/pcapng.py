@@ -1,7 +1,7 @@
 """Write a packet trace as a pcapng capture: one section, one interface, an enhanced packet block for each packet.
 
 The file format is https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html. Times are 64-bit counts of
-nanoseconds (microseconds if asked for), which the interface block says in its option `if_tsresol`.
+nanoseconds (microseconds if asked for), as the option `if_tsresol` of the interface block states.
 """
 
 from __future__ import annotations
@@ -15,13 +15,23 @@ import numpy as np
 from netshare.postprocess.headers import scatter_rows
 from netshare.postprocess.link import LinkType
 from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.preprocess.layouts.captures import (
+    BLOCK_TRAILER,
+    ENHANCED_PACKET_BLOCK,
+    INTERFACE_BLOCK,
+    PCAPNG_BYTE_ORDER_MAGIC,
+    SECTION_APPLICATION,
+    SECTION_BLOCK,
+    TIME_RESOLUTION,
+    enhanced_packet_header,
+)
+from netshare.preprocess.layouts.fields import as_bytes
 from netshare.preprocess.trace import Trace
 
-_SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
-_BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _UNKNOWN_LENGTH = 2**64 - 1  # of the section
-_APPLICATION, _TIME_RESOLUTION = 4, 9  # options shb_userappl and if_tsresol
-_HEADER, _TRAILER = 28, 4  # bytes of a packet block before its data, and after data and padding
+_HEADER = enhanced_packet_header("<")
+# The trailer of the block before, and a packet block's header.
+_TRAILER_AND_HEADER = np.dtype([("block_before", "<u4"), *((name, _HEADER[name]) for name in _HEADER.names or ())])
 _MAX_SECONDS = 2**63 // 1_000_000_000  # nothing that the column time can hold is too late
 
 
@@ -37,15 +47,17 @@ class Pcapng:
 
     def begin(self, snaplen: int, link_number: int) -> bytes:
         """The section header and the interface description."""
-        section = struct.pack("<IHHQ", _BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options({_APPLICATION: b"netshare"})
-        resolution = {_TIME_RESOLUTION: bytes([9 if self.nanoseconds else 6])}  # as a negative power of 10
+        section = struct.pack("<IHHQ", PCAPNG_BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _options(
+            {SECTION_APPLICATION: b"netshare"}
+        )
+        resolution = {TIME_RESOLUTION: bytes([9 if self.nanoseconds else 6])}  # as a negative power of 10
         interface = struct.pack("<HHI", link_number, 0, snaplen) + _options(resolution)
-        return _block(_SECTION, section) + _block(_INTERFACE, interface)
+        return _block(SECTION_BLOCK, section) + _block(INTERFACE_BLOCK, interface)
 
     def leads(self, captured: np.ndarray) -> np.ndarray:
         """A block's header before each frame, and before that the padding and the trailer of the block before."""
-        lead = np.full(len(captured), _HEADER, dtype=np.int64)
-        lead[1:] += _padding(captured[:-1]) + _TRAILER
+        lead = np.full(len(captured), _HEADER.itemsize, dtype=np.int64)
+        lead[1:] += _padding(captured[:-1]) + BLOCK_TRAILER
         return lead
 
     def wrap(
@@ -54,20 +66,16 @@ class Pcapng:
         """Headers and trailers; returns the padding and the trailer of the last block."""
         if not len(time):
             return b""
-        block = _HEADER + captured + _padding(captured) + _TRAILER
+        block = _HEADER.itemsize + captured + _padding(captured) + BLOCK_TRAILER
         ticks = time if self.nanoseconds else time // 1000
-        words = np.empty((len(time), 8), dtype="<u4")  # trailer of the block before, then this one's header
-        words[1:, 0] = block[:-1]
-        words[:, 1] = _ENHANCED_PACKET
-        words[:, 2] = block
-        words[:, 3] = 0  # the interface
-        words[:, 4] = ticks >> 32
-        words[:, 5] = ticks & 0xFFFFFFFF
-        words[:, 6] = captured
-        words[:, 7] = wire
-        rows = words.view(np.uint8).reshape(len(time), _TRAILER + _HEADER)
-        scatter_rows(buffer, frames[:1] - _HEADER, rows[:1, _TRAILER:])
-        scatter_rows(buffer, frames[1:] - _HEADER - _TRAILER, rows[1:])
+        header = np.zeros(len(time), dtype=_TRAILER_AND_HEADER)  # interface 0
+        header["block_before"][1:] = block[:-1]
+        header["type"], header["length"] = ENHANCED_PACKET_BLOCK, block
+        header["time_hi"], header["time_lo"] = ticks >> 32, ticks & 0xFFFFFFFF
+        header["captured"], header["wire"] = captured, wire
+        rows = as_bytes(header)
+        scatter_rows(buffer, frames[:1] - _HEADER.itemsize, rows[:1, BLOCK_TRAILER:])
+        scatter_rows(buffer, frames[1:] - _TRAILER_AND_HEADER.itemsize, rows[1:])
         return bytes(int(_padding(captured[-1:])[0])) + struct.pack("<I", int(block[-1]))
 
 

@@ -37,7 +37,7 @@ TIME_UNITS: tuple[tuple[TimeUnit, int], ...] = (
 
 
 def write_series(series: TimeSeries, path: Path, *, form: Form | None = None) -> Form:
-    """Write series; the suffix of `path` says the file format. Returns the form that was written.
+    """Write series; the suffix of `path` decides the file format. Returns the form that was written.
 
     Args:
         form: `"long"`, `"wide"` or `"list"`; by default as the series were read.
@@ -135,24 +135,24 @@ def _list_table(series: TimeSeries) -> pa.Table:
 
 
 def _write_arrays(series: TimeSeries, path: Path) -> None:
-    """The three arrays: numbers that are not in a declared range are scaled to [0, 1], which the JSON file says."""
+    """The three arrays: numbers that are not in a declared range are scaled to [0, 1], as the JSON file describes."""
     lengths = series.lengths
     exists = np.arange(int(lengths.max(initial=1))) < lengths[:, None]
-    features, said_features = _outputs(series, "features", series.measurements)
-    attributes, said_attributes = _outputs(series, "attributes", series.metadata)
+    features, feature_descriptions = _outputs(series, "features", series.measurements)
+    attributes, attribute_descriptions = _outputs(series, "attributes", series.metadata)
     padded = np.zeros((*exists.shape, features.shape[1]), np.float32)
     padded[exists] = features
     sink = io.BytesIO()
     np.savez_compressed(sink, data_feature=padded, data_attribute=attributes, data_gen_flag=exists.astype(np.float32))
     write_bytes(path, sink.getvalue())
-    said = {"features": said_features, "attributes": said_attributes}
-    write_text(descriptions_path(path), json.dumps(said, indent=1) + "\n")
+    descriptions = {"features": feature_descriptions, "attributes": attribute_descriptions}
+    write_text(descriptions_path(path), json.dumps(descriptions, indent=1) + "\n")
 
 
 def _outputs(series: TimeSeries, part: str, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """float32[rows, width] of one-hot and scaled columns, and their descriptions."""
     rows = len(next(iter(columns.values()))) if columns else len(series)
-    blocks, said = [np.zeros((rows, 0), np.float32)], []
+    blocks, descriptions = [np.zeros((rows, 0), np.float32)], []
     known = series.layout.descriptions.get(part, [])
     declared = {
         each: output["normalization"]
@@ -164,7 +164,7 @@ def _outputs(series: TimeSeries, part: str, columns: dict[str, np.ndarray]) -> t
         if series.kinds[name] == "categorical":
             texts = series.categories[name]
             blocks.append(np.eye(len(texts), dtype=np.float32)[values])
-            said.append({"name": name, "type": "discrete", "dim": len(texts), "values": list(texts)})
+            descriptions.append({"name": name, "type": "discrete", "dim": len(texts), "values": list(texts)})
             continue
         normalization = declared.get(name, "ZERO_ONE")
         low, high = RANGES[normalization]
@@ -175,8 +175,8 @@ def _outputs(series: TimeSeries, part: str, columns: dict[str, np.ndarray]) -> t
             numbers = (numbers - least) / ((greatest - least) or 1.0)
             output |= {"minimum": least, "maximum": greatest, "integer": series.kinds[name] == "integer"}
         blocks.append(np.clip(numbers, low, high).astype(np.float32)[:, None])
-        said.append(output)
-    return np.hstack(blocks), said
+        descriptions.append(output)
+    return np.hstack(blocks), descriptions
 
 
 def _values(series: TimeSeries, name: str) -> np.ndarray:
@@ -195,7 +195,7 @@ def _order(series: TimeSeries) -> np.ndarray:
     times = values.astype("datetime64[ns]")
     if series.layout.file_format == "parquet":
         return times
-    # The coarsest unit that says all of every time.
+    # The coarsest unit in which every time is exact.
     unit: TimeUnit = next((name for name, size in TIME_UNITS if bool((values % size == 0).all())), "ns")
     return np.datetime_as_string(times, unit=unit)
 

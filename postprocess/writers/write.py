@@ -20,11 +20,12 @@ from netshare.postprocess.writers.nfcapd import write_nfcapd
 from netshare.postprocess.writers.pcap import write_pcap
 from netshare.postprocess.writers.pcapng import write_pcapng
 from netshare.preprocess.errors import InputError, NetshareError
+from netshare.preprocess.layouts.exports import FORMAT_NAMES, V5
 from netshare.preprocess.parquet import save_parquet
 from netshare.preprocess.trace import Kind, Source, Trace
 
 _CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
-_EXPORTS = {"netflow-v5": 5, "netflow-v9": 9, "ipfix": 10}
+_EXPORTS = {name: version for version, name in FORMAT_NAMES.items()}
 FORMATS = (*_CAPTURES, *FLOW_TEXTS, *_EXPORTS, "nfcapd", "parquet")
 # Each also with .gz, but Parquet, which is compressed; .csv follows the layout.
 _SUFFIXES = {".pcap": "pcap", ".pcapng": "pcapng", ".nfcapd": "nfcapd", ".log": "zeek-tsv", ".json": "zeek-json"}
@@ -94,7 +95,7 @@ def write_trace(
         return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
     if chosen in _EXPORTS:
         lossy = write_export_capture(trace, target, _EXPORTS[chosen])
-        if chosen == "netflow-v5":
+        if _EXPORTS[chosen] == V5:
             return WriteReport(target, chosen, int((trace["ip_version"] == 4).sum()), lossy)
     elif chosen == "nfcapd":
         lossy = write_nfcapd(trace, target)
@@ -104,7 +105,7 @@ def write_trace(
 
 
 def format_of(path: Path, source: Source | None = None, named: str | None = None) -> str:
-    """The format in which `write_trace` would write: the one that is named, else what the suffix says.
+    """The format in which `write_trace` would write: the one that is named, else that of the suffix.
 
     Raises:
         InputError: no known suffix or format.

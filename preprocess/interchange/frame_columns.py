@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from netshare.preprocess.addresses import parse_addresses
 from netshare.preprocess.errors import InputError
-from netshare.preprocess.layouts.csv_columns import category_codes, counts, day_first_times, nanoseconds, time_unit
-from netshare.preprocess.layouts.flow_dialects import UNSET
 from netshare.preprocess.protocols import protocol_number
+from netshare.preprocess.tables.csv_columns import category_codes, counts, day_first_times, nanoseconds, time_unit
+from netshare.preprocess.tables.flow_columns import UNSET
 
 Parsed = tuple[np.ndarray, np.ndarray]  # values[n] and bool[n], false where there is none
 

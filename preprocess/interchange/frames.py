@@ -9,7 +9,7 @@
     label, attack_type   categoricals; a missing value is a record without one
 
 `records_of_frame` reads that back, with columns under these names, under names that a mapping gives, or in one of the
-layouts of `netshare.preprocess.layouts.dialects` (what `pandas.read_csv` makes of such a file). Rows are counted from 0.
+layouts of `netshare.preprocess.tables.flow_dialects` (what `pandas.read_csv` makes of such a file). Rows are counted from 0.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from netshare.preprocess.columns import (
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.interchange.frame_columns import FrameColumn
 from netshare.preprocess.interchange.layout_frames import columns_of_layout
-from netshare.preprocess.layouts.csv_columns import NANOSECONDS, abbreviated_counts, any_ports, tcp_flags
-from netshare.preprocess.layouts.dialects import find_dialect, nearest_dialect
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
 from netshare.preprocess.protocols import protocol_name
+from netshare.preprocess.tables.csv_columns import abbreviated_counts, any_ports, tcp_flags
+from netshare.preprocess.tables.flow_dialects import find_dialect, nearest_dialect
 
 _HALVES = tuple(name for name in FIVE_TUPLE if name.endswith(("_hi", "_lo")))
 _ADDRESSES = {"src": "src_ip", "dst": "dst_ip"}  # names in a mapping, and in a data frame
@@ -93,10 +94,10 @@ def records_of_frame(
 
     Args:
         frame: columns under the names of `frame_of` (in any case of letters), under those that `columns` gives, or in
-            one of the layouts of `netshare.preprocess.layouts.dialects`.
+            one of the layouts of `netshare.preprocess.tables.flow_dialects`.
         kind: what the rows are; by default packets where there is a column `length`, else flow records.
         columns: `{"time": "when:ms", "src": "from"}`, the names of columns that are called otherwise. Keys are those of
-            `netshare.preprocess.layouts.flow_mapping` and all canonical columns; after a colon stands the unit of numbers
+            `netshare.preprocess.tables.flow_mapping` and all canonical columns; after a colon stands the unit of numbers
             that are times or durations.
         path, format: what messages and the source call the table.
 
@@ -114,10 +115,10 @@ def records_of_frame(
     notes: list[str] = []
     if columns is None and not _has_own_names(names) and (dialect := find_dialect(path, list(names))) is not None:
         if kind == "packet":
-            raise InputError(f"{path}: its columns are flow records in the layout {dialect.name}, not packets")
+            raise InputError(f"{path}: its columns are flow records in the layout {dialect.table.name}, not packets")
         table = {name: FrameColumn(path, name, frame[theirs], None, notes) for name, theirs in names.items()}
         flows = columns_of_layout(path, dialect, table)
-        notes.append(f"read in the layout {dialect.name}: columns that it does not use are left out")
+        notes.append(f"read in the layout {dialect.table.name}: columns that it does not use are left out")
         return _records("flow", flows.columns, flows.categories, path, format, notes)
     chosen = _choose(path, frame, names, columns or {}, notes)
     found = kind or _kind_of(path, chosen, names)
@@ -157,7 +158,7 @@ def _choose(
     for ours, value in named.items():
         whole = value.strip().lower()
         name, colon, unit = whole.rpartition(":")
-        is_unit = bool(colon) and unit in NANOSECONDS and whole not in names
+        is_unit = bool(colon) and unit in UNIT_NS and whole not in names
         chosen[ours] = (name.strip(), unit) if is_unit else (whole, None)
     absent = [name for name, _ in chosen.values() if name not in names]
     if absent:

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.interchange.frame_columns import FrameColumn
-from netshare.preprocess.layouts.dialects import Dialect
-from netshare.preprocess.layouts.flow_dialects import FlowColumns
+from netshare.preprocess.tables.flow_columns import FlowColumns
+from netshare.preprocess.tables.flow_dialects import Dialect
 
 
 def columns_of_layout(path: str, dialect: Dialect, table: Mapping[str, FrameColumn]) -> FlowColumns:
@@ -20,7 +20,9 @@ def columns_of_layout(path: str, dialect: Dialect, table: Mapping[str, FrameColu
     Raises:
         InputError: a row that the layout cannot read; in a file it would be left out.
     """
-    doubled = [name for name in dialect.required if isinstance(table[name].series, pd.DataFrame)]
+    doubled = [
+        name for name in table if name in dialect.table.required and isinstance(table[name].series, pd.DataFrame)
+    ]
     if doubled:
         raise InputError(f"{path}: the columns {', '.join(doubled)} stand twice, keep one of each")
     texts: dict[str, pa.Array] = {

@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from netshare.preprocess.readers.contents import Stream
-from netshare.preprocess.readers.erf import scan_erf
 from netshare.preprocess.readers.frame_decoder import FrameDecoder
-from netshare.preprocess.readers.frames import Frames
-from netshare.preprocess.readers.pcap import scan_pcap
-from netshare.preprocess.readers.pcapng import scan_pcapng
-from netshare.preprocess.readers.window import Window
+from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
 from netshare.preprocess.trace import PACKET_COLUMNS, Source, Trace, make_trace
 
-_MARGIN = 1.05
-_MOST_TIMES = 1000  # a file of a few packets before something else is not worth more memory
-
-_SCANS: dict[str, Callable[[Window, list[str], dict[str, Any]], Generator[Frames, None, None]]] = {
-    "pcap": scan_pcap,
-    "pcapng": scan_pcapng,
-    "erf": scan_erf,
-}
+_SIZE_MARGIN = 1.05
+_MAX_GROWTH = 1000  # a file of a few packets before something else is not worth more memory
 
 
-def scan_capture(
-    window: Window, capture_format: str, notes: list[str], details: dict[str, Any]
-) -> Generator[Frames, None, None]:
-    """Batches of a capture's frames, in the window's buffer at that time; `notes` and `details` receive what the file's
-    format tells of itself."""
-    return _SCANS[capture_format](window, notes, details)
+def capture_reader(
+    name: str, scan: ScanFrames, *, magics: tuple[bytes, ...] = (), recognises: Callable[[bytes], bool] | None = None
+) -> Reader:
+    """The reader of a capture format, of which only its frames have to be found; see `Reader`."""
+    return Reader(name, "packet", partial(read_capture, name, scan), magics, recognises, scan)
 
 
-def read_capture(stream: Stream, limit: int | None = None, *, inner: bool = False) -> Trace:
-    """The packets of a pcap, pcapng or ERF file, in file order, as a trace of one source. See `capture_batches`."""
+def read_capture(name: str, scan: ScanFrames, stream: Stream, options: ReadOptions) -> Trace:
+    """The packets of a capture, in file order, as a trace of one source. See `capture_batches`."""
     columns = _Columns(stream.size)
-    batches = capture_batches(stream, limit, inner=inner)
+    batches = capture_batches(name, scan, stream, options)
     while True:
         try:
             columns.add(*next(batches))
@@ -47,26 +37,33 @@ def read_capture(stream: Stream, limit: int | None = None, *, inner: bool = Fals
 
 
 def capture_batches(
-    stream: Stream, limit: int | None = None, *, inner: bool = False
+    name: str, scan: ScanFrames, stream: Stream, options: ReadOptions
 ) -> Generator[tuple[dict[str, np.ndarray], int], None, Source]:
-    """Packet columns of a pcap, pcapng or ERF file (all but `epoch`) some thousands of packets at a time, and how many
-    bytes of the file have been read for them; returns what is known of the source in the end.
+    """Packet columns of a capture (all but `epoch`) some thousands of packets at a time, and how many bytes of the file
+    have been read for them; returns the source in the end.
 
-    With `inner`, a tunnel is replaced by the packet in it. What is no IP packet, or cut within its IP header, is
-    counted by reason in the source's `skipped`; with a limit, reading ends after that many packets.
+    What is no IP packet, or cut within its IP header, is counted by reason in the source's `skipped`.
+
+    Args:
+        name: of the capture's format.
+        scan: finds its frames.
+        stream: the open file.
+        options: with `decapsulate`, a tunnel is replaced by the packet in it; with a `limit`, reading ends after that
+            many packets.
     """
+    limit = options.limit
     notes = stream.notes
     details: dict[str, Any] = {}
-    decoder = FrameDecoder(inner=inner)
+    decoder = FrameDecoder(inner=options.decapsulate)
     window = stream.window()
-    with closing(scan_capture(window, stream.format, notes, details)) as batches:
+    with closing(scan(window, notes, details)) as batches:
         for frames in batches:
             columns = decoder.decode(window.buffer, frames, limit)
             if len(columns["time"]):
                 yield columns, window.before + decoder.end
             if limit is not None and decoder.records >= limit:
                 break
-    return decoder.source(stream.name, stream.format, notes, details)
+    return decoder.source(stream.name, name, notes, details)
 
 
 class _Columns:
@@ -81,7 +78,7 @@ class _Columns:
         """More packets; `read` bytes of the file have been read by now."""
         rows = self._rows + len(columns["time"])
         if rows > len(self._columns["time"]):
-            likely = 0 if self._size is None else int(rows * min(self._size / read, _MOST_TIMES) * _MARGIN)
+            likely = 0 if self._size is None else int(rows * min(self._size / read, _MAX_GROWTH) * _SIZE_MARGIN)
             self._make_room(max(likely, 2 * self._rows, rows))
         for name, values in columns.items():
             self._columns[name][self._rows : rows] = values

@@ -15,7 +15,7 @@ import pyarrow as pa
 from netshare.preprocess.errors import InputError
 
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_BLOCK = 1 << 17  # compressed bytes read at a time
+_BLOCK_BYTES = 1 << 17  # compressed bytes read at a time
 
 
 class Source(io.RawIOBase):
@@ -89,7 +89,7 @@ def decompressed(name: str, kind: str, packed: Source, notes: list[str], most: i
         notes: receives a line where the data end early.
         most: bytes that it may hold.
     """
-    stream = _OPENERS[kind](io.BufferedReader(packed, _BLOCK))
+    stream = _OPENERS[kind](io.BufferedReader(packed, _BLOCK_BYTES))
     is_over = False
 
     def readinto(target: memoryview) -> int:

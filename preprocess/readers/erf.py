@@ -7,30 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import ERF_HEADER
+from netshare.preprocess.layouts.ethernet import LINKTYPE_ERF
+from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import Frames, gather
-from netshare.preprocess.readers.link_wrappers import ERF, ERF_HEADER
 from netshare.preprocess.readers.pcap import BATCH
 from netshare.preprocess.readers.window import Window
 
-_HEADER = ERF_HEADER.itemsize
-_KINDS = (*range(1, 28), 48)  # TYPE_HDLC_POS to TYPE_META, padding
-_PADDING = 48
-_CHECKED = 4  # records by which a file is known
-_EARLIEST, _LATEST = 631_152_000, 2_524_608_000  # the years 1990 and 2050
+_HEADER_BYTES = ERF_HEADER.itemsize
+_ERF_TYPES = (*range(1, 28), 48)  # TYPE_HDLC_POS to TYPE_META, padding
+_PADDING_TYPE = 48
+_SAMPLE_RECORDS = 4  # records by which a file is known
+_EARLIEST_SECOND, _LATEST_SECOND = 631_152_000, 2_524_608_000  # the years 1990 and 2050
 
 
-def is_erf(buffer: np.ndarray) -> bool:
+def is_erf(head: bytes) -> bool:
     """Whether the first records have types, lengths and times of ERF; there is no magic number."""
-    at = 0
-    for _ in range(_CHECKED):
+    buffer, at = np.frombuffer(head, np.uint8), 0
+    for _ in range(_SAMPLE_RECORDS):
         if at == len(buffer) and at:
             return True
-        if at + _HEADER > len(buffer):
+        if at + _HEADER_BYTES > len(buffer):
             return False
         header = gather(buffer, np.array([at]), ERF_HEADER)[0]
-        if int(header["type"]) & 0x7F not in _KINDS or int(header["length"]) < _HEADER:
+        if int(header["type"]) & 0x7F not in _ERF_TYPES or int(header["length"]) < _HEADER_BYTES:
             return False
-        if not _EARLIEST <= int(header["seconds"]) < _LATEST or int(header["wire"]) == 0:
+        if not _EARLIEST_SECOND <= int(header["seconds"]) < _LATEST_SECOND or int(header["wire"]) == 0:
             return False
         at += int(header["length"])
     return at <= len(buffer)
@@ -55,13 +57,13 @@ def scan_erf(window: Window, notes: list[str], details: dict[str, Any]) -> Gener
             yield frames
         if needed == 0:
             continue
-        if needed >= _HEADER:
+        if needed >= _HEADER_BYTES:
             position, more = window.advance(position)
             if more:
                 continue
             if position == len(window.buffer):
                 return
-        kind = "truncated" if needed >= _HEADER else "broken"
+        kind = "truncated" if needed >= _HEADER_BYTES else "broken"
         notes.append(f"{kind}: the record at offset {window.before + position} is not whole, {done} whole records read")
         return
 
@@ -73,8 +75,8 @@ def _record_starts(buffer: np.ndarray, position: int) -> tuple[np.ndarray, int, 
     starts: list[int] = []
     needed = 0
     while not needed and len(starts) < BATCH:
-        length = data[position + 10] << 8 | data[position + 11] if position + _HEADER <= size else _HEADER
-        if length < _HEADER or position + length > size:
+        length = data[position + 10] << 8 | data[position + 11] if position + _HEADER_BYTES <= size else _HEADER_BYTES
+        if length < _HEADER_BYTES or position + length > size:
             needed = max(length, 1)
         else:
             starts.append(position)
@@ -84,14 +86,17 @@ def _record_starts(buffer: np.ndarray, position: int) -> tuple[np.ndarray, int, 
 
 def _frames(buffer: np.ndarray, offset: np.ndarray) -> Frames:
     header = gather(buffer, offset, ERF_HEADER)
-    kept = header["type"] & 0x7F != _PADDING
+    kept = header["type"] & 0x7F != _PADDING_TYPE
     offset, header = offset[kept], header[kept]
     captured = header["length"].astype(np.int64)
     fraction = header["fraction"].astype(np.int64) * 1_000_000_000 + (1 << 31) >> 32
     return Frames(
         offset=offset,
         captured=captured,
-        wire=np.maximum(header["wire"].astype(np.int64) + _HEADER, captured),
+        wire=np.maximum(header["wire"].astype(np.int64) + _HEADER_BYTES, captured),
         time=header["seconds"].astype(np.int64) * 1_000_000_000 + fraction,
-        link_type=np.full(len(offset), ERF, np.int32),
+        link_type=np.full(len(offset), LINKTYPE_ERF, np.int32),
     )
+
+
+ERF_FILE = capture_reader("erf", scan_erf, recognises=is_erf)

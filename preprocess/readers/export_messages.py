@@ -4,8 +4,8 @@ RFC 3954 (v9), RFC 7011 (IPFIX), Cisco's table of the v5 format. A template is k
 version, the source or observation-domain id, and its own id: routers number theirs alike. What is looped over here is
 packets and sets, never records.
 
-Data that come before their template are kept until it comes. If the exporter's stream began before the capture (its
-sequence numbers tell), they may have followed an earlier template under the same id, which nobody has: collectors drop
+Data that come before their template are kept until it comes. If the exporter's stream began before the capture (which
+its sequence numbers show), they may have followed an earlier template under the same id, which nobody has: collectors drop
 them, and so does `late_templates="auto"`.
 """
 
@@ -17,17 +17,31 @@ from typing import Literal
 
 import numpy as np
 
-from netshare.preprocess.readers.export_elements import V5_RECORD, Field, Template
+from netshare.preprocess.layouts.exports import (
+    ENTERPRISE_BIT,
+    FIRST_DATA_SET,
+    HEADER_LENGTH,
+    IPFIX,
+    MESSAGE_HEADERS,
+    SET_HEADER,
+    TEMPLATE_SET,
+    V5,
+    V5_TEMPLATE,
+    V9,
+    Field,
+    Template,
+)
+from netshare.preprocess.layouts.fields import as_struct
 
+NetflowExports = Literal["auto"] | bool  # see `read_trace`, as of the next
 LateTemplates = Literal["auto"] | bool
 TemplateKey = tuple[str, int, int, int]  # exporter, version, domain, template id
 
-_V5, _V9, _IPFIX = 5, 9, 10
-_HEADER_LENGTH = {_V5: 24, _V9: 20, _IPFIX: 16}
-_MOST_V5_RECORDS = 64  # 30 by the table, some send more
-_FIRST_DATA_SET = 256
-_MOST_FIELDS = 2048
-_BEGINNING = 128  # a stream whose first sequence number is below has just begun
+_MAX_V5_RECORDS = 64  # 30 by the table, some send more
+_MAX_FIELDS = 2048
+_HEADERS = {version: as_struct(layout) for version, layout in MESSAGE_HEADERS.items()}
+_SET = as_struct(SET_HEADER)
+_MAX_FIRST_SEQUENCE = 128  # a stream whose first sequence number is below has just begun
 
 CUT_PACKET = "export packets cut before their end"
 BROKEN_SET = "broken sets, with what follows them in their export packet"
@@ -38,12 +52,22 @@ UNKNOWN_VERSION = "packets that are no NetFlow v5, v9 or IPFIX"
 
 
 @dataclass
+class KnownTemplates:
+    """Templates that the files of one call share, and the files whose data still lack theirs, with what was known
+    when they were read. `late_templates`: see `read_trace`."""
+
+    late_templates: LateTemplates = "auto"
+    templates: dict[TemplateKey, Template] = field(default_factory=dict)
+    unsettled: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
+
+
+@dataclass
 class Exports:
     """What a file's export packets hold.
 
     One entry a message: `version`, `domain`, `exporter`, `export_time` (ns), `uptime` (ms, -1 where the version has
     none). One entry a data set, in `sets`: (start, end) in the buffer, its message, its template. `templates` are
-    those known at the end; `waiting` the sets that found none. `began` tells of each exporter, version and domain
+    those known at the end; `waiting` the sets that found none. `began`: of each exporter, version and domain,
     whether its stream began here.
     """
 
@@ -89,14 +113,14 @@ def is_export(buffer: np.ndarray, start: int, end: int) -> bool:
     if size < 16:
         return False
     version, count = struct.unpack_from(">HH", data, start)
-    if version == _IPFIX:
+    if version == IPFIX:
         return count >= 16 and (count <= size or count < 2048)
-    if version == _V5:
-        return size >= 24 and 1 <= count <= _MOST_V5_RECORDS and data[start + 8 : start + 12] != b"\0\0\0\0"
-    if version != _V9 or size < 24:
+    if version == V5:
+        return size >= 24 and 1 <= count <= _MAX_V5_RECORDS and data[start + 8 : start + 12] != b"\0\0\0\0"
+    if version != V9 or size < 24:
         return False
     number, length = struct.unpack_from(">HH", data, start + 20)
-    return (number in (0, 1) or number >= _FIRST_DATA_SET) and 4 <= length <= 0x7FFF
+    return (number in (0, 1) or number >= FIRST_DATA_SET) and 4 <= length <= 0x7FFF
 
 
 def add_packet(exports: Exports, buffer: np.ndarray, start: int, end: int, exporter: str) -> None:
@@ -104,56 +128,56 @@ def add_packet(exports: Exports, buffer: np.ndarray, start: int, end: int, expor
     data = buffer.data
     while end - start >= 2:
         (version,) = struct.unpack_from(">H", data, start)
-        header = _HEADER_LENGTH.get(version)
+        header = HEADER_LENGTH.get(version)
         if header is None or end - start < header:
             if bool(buffer[start:end].any()):
                 exports.leave_out(UNKNOWN_VERSION if header is None else CUT_PACKET)
             return
-        if version == _V5:
+        if version == V5:
             start = _add_v5(exports, data, start, end, exporter)
-        elif version == _V9:
+        elif version == V9:
             start = _add_v9(exports, buffer, start, end, exporter)
         else:
             start = _add_ipfix(exports, buffer, start, end, exporter)
 
 
 def _add_v5(exports: Exports, data: memoryview, start: int, end: int, exporter: str) -> int:
-    _, count, uptime, seconds, nanoseconds, sequence, engine, sampling = struct.unpack_from(">HHIIIIHH", data, start)
+    _, count, uptime, seconds, nanoseconds, sequence, engine, sampling = _HEADERS[V5].unpack_from(data, start)
     time = seconds * 1_000_000_000 + nanoseconds
-    message = _add_message(exports, (exporter, _V5, engine), sequence, time, uptime)
+    message = _add_message(exports, (exporter, V5, engine), sequence, time, uptime)
     if sampling & 0x3FFF > 1:
         exports.sampling.add(sampling & 0x3FFF)
-    first = start + _HEADER_LENGTH[_V5]
-    last = first + count * V5_RECORD.width
+    first = start + HEADER_LENGTH[V5]
+    last = first + count * V5_TEMPLATE.width
     if last > end:
         exports.leave_out(CUT_PACKET)
         last = end
-    exports.sets.append((first, last, message, V5_RECORD))
+    exports.sets.append((first, last, message, V5_TEMPLATE))
     return last
 
 
 def _add_v9(exports: Exports, buffer: np.ndarray, start: int, end: int, exporter: str) -> int:
     """v9 has no length: a message ends with its packet, or where the next begins (9 is no set's number)."""
-    _, _, uptime, seconds, sequence, source = struct.unpack_from(">HHIIII", buffer.data, start)
-    message = _add_message(exports, (exporter, _V9, source), sequence, seconds * 1_000_000_000, uptime)
-    return _add_sets(exports, buffer, start + _HEADER_LENGTH[_V9], end, message)
+    _, _, uptime, seconds, sequence, source = _HEADERS[V9].unpack_from(buffer.data, start)
+    message = _add_message(exports, (exporter, V9, source), sequence, seconds * 1_000_000_000, uptime)
+    return _add_sets(exports, buffer, start + HEADER_LENGTH[V9], end, message)
 
 
 def _add_ipfix(exports: Exports, buffer: np.ndarray, start: int, end: int, exporter: str) -> int:
-    _, length, seconds, sequence, domain = struct.unpack_from(">HHIII", buffer.data, start)
-    message = _add_message(exports, (exporter, _IPFIX, domain), sequence, seconds * 1_000_000_000, -1)
-    if length < _HEADER_LENGTH[_IPFIX]:
+    _, length, seconds, sequence, domain = _HEADERS[IPFIX].unpack_from(buffer.data, start)
+    message = _add_message(exports, (exporter, IPFIX, domain), sequence, seconds * 1_000_000_000, -1)
+    if length < HEADER_LENGTH[IPFIX]:
         exports.leave_out(BROKEN_SET)
         return end
     if start + length > end:
         exports.leave_out(CUT_PACKET)
     stop = min(start + length, end)
-    _add_sets(exports, buffer, start + _HEADER_LENGTH[_IPFIX], stop, message)
+    _add_sets(exports, buffer, start + HEADER_LENGTH[IPFIX], stop, message)
     return stop
 
 
 def _add_message(exports: Exports, stream: tuple[str, int, int], sequence: int, time: int, uptime: int) -> int:
-    exports.began.setdefault(stream, sequence < _BEGINNING)
+    exports.began.setdefault(stream, sequence < _MAX_FIRST_SEQUENCE)
     exporter, version, domain = stream
     exports.version.append(version)
     exports.domain.append(domain)
@@ -167,10 +191,10 @@ def _add_sets(exports: Exports, buffer: np.ndarray, start: int, end: int, messag
     """Sets of a v9 or IPFIX message; returns where they end."""
     data = buffer.data
     version, domain, exporter = exports.version[message], exports.domain[message], exports.exporter[message]
-    template_set = 0 if version == _V9 else 2
+    template_set = TEMPLATE_SET[version]
     while end - start >= 4:
-        number, length = struct.unpack_from(">HH", data, start)
-        if version == _V9 and number in _HEADER_LENGTH and is_export(buffer, start, end):
+        number, length = _SET.unpack_from(data, start)
+        if version == V9 and number in HEADER_LENGTH and is_export(buffer, start, end):
             return start
         if length < 4:
             if bool(buffer[start:end].any()):
@@ -180,7 +204,7 @@ def _add_sets(exports: Exports, buffer: np.ndarray, start: int, end: int, messag
         if number in (template_set, template_set + 1):
             if not _learn_templates(exports, data, start + 4, stop, message, number != template_set):
                 exports.leave_out(BROKEN_TEMPLATE)
-        elif number >= _FIRST_DATA_SET:
+        elif number >= FIRST_DATA_SET:
             place = (start + 4, stop, message)
             key = (exporter, version, domain, number)
             if key in exports.templates:
@@ -202,13 +226,13 @@ def _learn_templates(exports: Exports, data: memoryview, at: int, end: int, mess
     head = 6 if options else 4
     while end - at >= head:
         number, count = struct.unpack_from(">HH", data, at)
-        if number < _FIRST_DATA_SET:
+        if number < FIRST_DATA_SET:
             return number == 0  # padding
-        if options and version == _V9:
+        if options and version == V9:
             scope, option = struct.unpack_from(">HH", data, at + 2)
             count = (scope + option) // 4
         at += head if count else 4  # a withdrawal has no count of scopes
-        if count > _MOST_FIELDS:
+        if count > _MAX_FIELDS:
             return False
         fields: list[Field] = []
         for _ in range(count):
@@ -217,11 +241,11 @@ def _learn_templates(exports: Exports, data: memoryview, at: int, end: int, mess
             element, length = struct.unpack_from(">HH", data, at)
             enterprise = 0
             at += 4
-            if element & 0x8000 and version == _IPFIX:
+            if element & ENTERPRISE_BIT and version == IPFIX:
                 if end - at < 4:
                     return False
                 (enterprise,) = struct.unpack_from(">I", data, at)
-                element &= 0x7FFF
+                element &= ~ENTERPRISE_BIT
                 at += 4
             fields.append(Field(enterprise, element, length))
         key = (exports.exporter[message], version, exports.domain[message], number)

@@ -1,8 +1,8 @@
 """Data records of NetFlow and IPFIX to flow columns: all records of a template at once, field by field.
 
-Counters are as the exporter sent them; sampled ones are not scaled. Times come from what the record tells, the most
-exact first: absolute times, times since the exporter's start (with the header's uptime, RFC 3954, 5.1), and where a
-record has none the time of its export.
+Counters are as the exporter sent them; sampled ones are not scaled. Times come from the record's fields, the most
+exact first: absolute times, times since the exporter's start (with the header's uptime, RFC 3954, 5.1), and and where a record
+has none the time of its export.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from netshare.preprocess.protocols import ICMP, ICMPV6
-from netshare.preprocess.readers.export_elements import (
+from netshare.preprocess.layouts.exports import (
     BOOT_TIME,
     QUANTITIES,
     SAMPLING,
@@ -20,6 +19,7 @@ from netshare.preprocess.readers.export_elements import (
     VARIABLE_LENGTH,
     Template,
 )
+from netshare.preprocess.protocols import ICMP, ICMPV6
 from netshare.preprocess.readers.export_messages import CUT_PACKET, Exports
 from netshare.preprocess.readers.frames import gather
 
@@ -27,10 +27,10 @@ OPTIONS_RECORD = "option records, which tell of the exporter"
 NO_ADDRESSES = "records without IP addresses"
 
 _NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
-_LONGEST = 8
-_LATEST = 9_000_000_000_000_000_000  # ns, in the year 2255
-_SECOND = 1_000_000_000
-_BOUND = 1 << 62
+_MAX_NUMBER_BYTES = 8
+_LATEST_TIME_NS = 9_000_000_000_000_000_000  # ns, in the year 2255
+_SECOND_NS = 1_000_000_000
+_MAX_COUNTER = 1 << 62
 
 
 def decode_records(buffer: np.ndarray, exports: Exports, notes: list[str]) -> dict[str, np.ndarray]:
@@ -65,13 +65,13 @@ def decode_records(buffer: np.ndarray, exports: Exports, notes: list[str]) -> di
 
 
 class _Messages:
-    """Columns of all messages: export time, and start of the exporter in ns (0 where nobody told)."""
+    """Columns of all messages: export time, and start of the exporter in ns (0 where no record has it)."""
 
     def __init__(self, exports: Exports, boot: dict[tuple[str, int], int]) -> None:
         self.export_time = np.array(exports.export_time, dtype=np.int64)
         self.uptime = np.array(exports.uptime, dtype=np.int64)
-        told = [boot.get(key, 0) for key in zip(exports.exporter, exports.domain, strict=True)]
-        self.boot = np.array(told, dtype=np.int64)
+        starts = [boot.get(key, 0) for key in zip(exports.exporter, exports.domain, strict=True)]
+        self.boot = np.array(starts, dtype=np.int64)
 
 
 def _decode_flows(
@@ -84,18 +84,18 @@ def _decode_flows(
 ) -> dict[str, np.ndarray]:
     """Columns of a template's records, with `at`, where each lies in the buffer."""
     at, message, fields = _lay_out(buffer, exports, template, places)
-    told = {name: values for name in QUANTITIES if (values := _quantity(buffer, fields, name)) is not None}
+    quantities = {name: values for name in QUANTITIES if (values := _quantity(buffer, fields, name)) is not None}
     columns: dict[str, np.ndarray] = {"at": at}
     version = _put_addresses(columns, buffer, fields)
     for name in ("src_port", "dst_port", "protocol"):
-        columns[name] = told.get(name, np.zeros(len(at), np.uint64))
+        columns[name] = quantities.get(name, np.zeros(len(at), np.uint64))
     columns["protocol"] = np.minimum(columns["protocol"], 255)
-    _put_icmp(columns, told)
-    _put_counters(columns, told)
+    _put_icmp(columns, quantities)
+    _put_counters(columns, quantities)
     for name, mask in (("tcp_flags", 0x1FF), ("tos", 0xFF)):
-        if name in told:
-            columns[name] = told[name] & np.uint64(mask)
-    _put_times(columns, told, messages, message, notes)
+        if name in quantities:
+            columns[name] = quantities[name] & np.uint64(mask)
+    _put_times(columns, quantities, messages, message, notes)
     has_addresses = version != 0
     if missing := int(np.count_nonzero(~has_addresses)):
         exports.leave_out(NO_ADDRESSES, missing)
@@ -126,7 +126,7 @@ def _lay_out(
 def _lay_out_variable(
     buffer: np.ndarray, exports: Exports, template: Template, places: list[tuple[int, int, int]]
 ) -> tuple[np.ndarray, np.ndarray, Places]:
-    """The same where records tell lengths themselves (RFC 7011, 7): these are walked one by one."""
+    """The same where records hold the lengths of their fields (RFC 7011, 7): these are walked one by one."""
     data = buffer.data
     rows: list[list[int]] = []
     message_of: list[int] = []
@@ -159,13 +159,13 @@ def _lay_out_variable(
 
 
 def _quantity(buffer: np.ndarray, fields: Places, name: str) -> np.ndarray | None:
-    """uint64[n] of a quantity: of its best element that is not 0; None where the template has none of its elements.
+    """uint64[n] of a quantity: of the first element that is not 0; None where the template has none of its elements.
     Addresses have their own way."""
     if name in ("src4", "dst4", "src6", "dst6"):
         return None
     found: np.ndarray | None = None
     for element in QUANTITIES[name]:
-        if element not in fields or not 1 <= fields[element][1] <= _LONGEST:
+        if element not in fields or not 1 <= fields[element][1] <= _MAX_NUMBER_BYTES:
             continue
         values = _unsigned(buffer, *fields[element])
         found = values if found is None else np.where(found == 0, values, found)
@@ -211,26 +211,28 @@ def _is_length(fields: Places, name: str, length: int) -> bool:
     return element in fields and fields[element][1] == length
 
 
-def _put_icmp(columns: dict[str, np.ndarray], told: dict[str, np.ndarray]) -> None:
+def _put_icmp(columns: dict[str, np.ndarray], quantities: dict[str, np.ndarray]) -> None:
     """Where ICMP's type and code stand apart and no ports do, the destination port becomes type * 256 + code."""
-    if "icmp" in told:
-        both = told["icmp"]
-    elif "icmp_type" in told:
-        both = told["icmp_type"] << np.uint64(8) | told.get("icmp_code", np.zeros_like(told["icmp_type"]))
+    if "icmp" in quantities:
+        both = quantities["icmp"]
+    elif "icmp_type" in quantities:
+        both = quantities["icmp_type"] << np.uint64(8) | quantities.get(
+            "icmp_code", np.zeros_like(quantities["icmp_type"])
+        )
     else:
         return
     is_icmp = np.isin(columns["protocol"], (ICMP, ICMPV6)) & (columns["src_port"] == 0) & (columns["dst_port"] == 0)
     columns["dst_port"] = np.where(is_icmp, both & np.uint64(0xFFFF), columns["dst_port"])
 
 
-def _put_counters(columns: dict[str, np.ndarray], told: dict[str, np.ndarray]) -> None:
+def _put_counters(columns: dict[str, np.ndarray], quantities: dict[str, np.ndarray]) -> None:
     """Packets and bytes, and those of the reverse direction where a template has them."""
     nothing = np.zeros(len(columns["at"]), dtype=np.uint64)
     for name in ("packets", "bytes"):
-        columns[name] = np.minimum(told.get(name, nothing), np.uint64(_BOUND)).astype(np.int64)
-        back = told.get(f"{name}_rev", told.get(f"{name}_out", nothing))
-        columns[f"{name}_rev"] = np.minimum(back, np.uint64(_BOUND)).astype(np.int64)
-    only_out = (columns["packets"] == 0) & (columns["bytes"] == 0) & ("bytes_rev" not in told)
+        columns[name] = np.minimum(quantities.get(name, nothing), np.uint64(_MAX_COUNTER)).astype(np.int64)
+        back = quantities.get(f"{name}_rev", quantities.get(f"{name}_out", nothing))
+        columns[f"{name}_rev"] = np.minimum(back, np.uint64(_MAX_COUNTER)).astype(np.int64)
+    only_out = (columns["packets"] == 0) & (columns["bytes"] == 0) & ("bytes_rev" not in quantities)
     for name in ("packets", "bytes"):
         back = columns[f"{name}_rev"]
         columns[name] = np.where(only_out, back, columns[name])
@@ -241,21 +243,21 @@ def _put_counters(columns: dict[str, np.ndarray], told: dict[str, np.ndarray]) -
 
 def _put_times(
     columns: dict[str, np.ndarray],
-    told: dict[str, np.ndarray],
+    quantities: dict[str, np.ndarray],
     messages: _Messages,
     message: np.ndarray,
     notes: list[str],
 ) -> None:
     """Start and duration of every record, in ns."""
     export_time = messages.export_time[message]
-    start, end = (_absolute(told, side, export_time, message, messages) for side in ("start", "end"))
-    event = _first_told(_scaled(told, "event"))
+    start, end = (_absolute(quantities, side, export_time, message, messages) for side in ("start", "end"))
+    event = _first_set(_scaled(quantities, "event"))
     unset = start == 0
     start = np.where(unset, np.where(end != 0, end, event if event is not None else 0), start)
-    if "duration_ms" in told or "duration_us" in told:
-        scale = 1_000_000 if "duration_ms" in told else 1_000
-        length = told.get("duration_ms", told.get("duration_us"))
-        duration = np.minimum(np.asarray(length), _BOUND // scale).astype(np.int64) * scale
+    if "duration_ms" in quantities or "duration_us" in quantities:
+        scale = 1_000_000 if "duration_ms" in quantities else 1_000
+        length = quantities.get("duration_ms", quantities.get("duration_us"))
+        duration = np.minimum(np.asarray(length), _MAX_COUNTER // scale).astype(np.int64) * scale
         start = np.where(unset & (end != 0), end - duration, start)
     else:
         duration = np.where(end != 0, end - start, 0)
@@ -270,59 +272,60 @@ def _put_times(
 
 
 def _absolute(
-    told: dict[str, np.ndarray], side: str, export_time: np.ndarray, message: np.ndarray, messages: _Messages
+    quantities: dict[str, np.ndarray], side: str, export_time: np.ndarray, message: np.ndarray, messages: _Messages
 ) -> np.ndarray:
-    """int64 ns of a record's start or end, 0 where it tells none."""
-    ways = _scaled(told, side)
-    if f"{side}_uptime" in told:
-        ways.append(_from_uptime(told, side, export_time, message, messages))
-    if f"{side}_before" in told:
-        before = np.minimum(told[f"{side}_before"], np.uint64(_BOUND // 1000)).astype(np.int64)
+    """int64 ns of a record's start or end, 0 where it has none."""
+    ways = _scaled(quantities, side)
+    if f"{side}_uptime" in quantities:
+        ways.append(_from_uptime(quantities, side, export_time, message, messages))
+    if f"{side}_before" in quantities:
+        before = np.minimum(quantities[f"{side}_before"], np.uint64(_MAX_COUNTER // 1000)).astype(np.int64)
         ways.append(export_time - before * 1000)
-    found = _first_told(ways)
+    found = _first_set(ways)
     return np.zeros(len(message), dtype=np.int64) if found is None else found
 
 
-def _first_told(ways: Iterable[np.ndarray]) -> np.ndarray | None:
+def _first_set(ways: Iterable[np.ndarray]) -> np.ndarray | None:
+    """Of each record the first of its values that is not 0; None without any values."""
     found: np.ndarray | None = None
     for values in ways:
         found = values if found is None else np.where(found == 0, values, found)
     return found
 
 
-def _scaled(told: dict[str, np.ndarray], side: str) -> list[np.ndarray]:
-    """Absolute times in ns; what 64 bits do not hold is 0, untold."""
+def _scaled(quantities: dict[str, np.ndarray], side: str) -> list[np.ndarray]:
+    """Absolute times in ns; what 64 bits do not hold is 0, as if it were not there."""
     ways = []
-    for unit, scale in (("ms", 1_000_000), ("s", _SECOND)):
-        if f"{side}_{unit}" in told:
-            values = told[f"{side}_{unit}"]
-            ways.append(np.where(values < _LATEST // scale, values, 0).astype(np.int64) * scale)
-    if f"{side}_ntp" in told:
-        values = told[f"{side}_ntp"]
+    for unit, scale in (("ms", 1_000_000), ("s", _SECOND_NS)):
+        if f"{side}_{unit}" in quantities:
+            values = quantities[f"{side}_{unit}"]
+            ways.append(np.where(values < _LATEST_TIME_NS // scale, values, 0).astype(np.int64) * scale)
+    if f"{side}_ntp" in quantities:
+        values = quantities[f"{side}_ntp"]
         seconds = (values >> np.uint64(32)).astype(np.int64) - _NTP_EPOCH
-        fraction = (values & np.uint64(0xFFFFFFFF)).astype(np.int64) * _SECOND >> 32
-        ways.insert(0, np.where(values == 0, 0, seconds * _SECOND + fraction))
+        fraction = (values & np.uint64(0xFFFFFFFF)).astype(np.int64) * _SECOND_NS >> 32
+        ways.insert(0, np.where(values == 0, 0, seconds * _SECOND_NS + fraction))
     return ways
 
 
 def _from_uptime(
-    told: dict[str, np.ndarray], side: str, export_time: np.ndarray, message: np.ndarray, messages: _Messages
+    quantities: dict[str, np.ndarray], side: str, export_time: np.ndarray, message: np.ndarray, messages: _Messages
 ) -> np.ndarray:
     """ns of 32-bit milliseconds since the exporter's start, which begin anew every 49.7 days. IPFIX has no uptime in
-    its header: the start is told by the record or by option records; else the last flow of a message ends with it."""
-    since = (told[f"{side}_uptime"] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    its header: the start stands in the record or in option records; else the last flow of a message ends with it."""
+    since = (quantities[f"{side}_uptime"] & np.uint64(0xFFFFFFFF)).astype(np.int64)
     boot = messages.boot[message]
-    if "boot_ms" in told:
-        boot = np.minimum(told["boot_ms"], np.uint64(_LATEST // 1_000_000)).astype(np.int64) * 1_000_000
+    if "boot_ms" in quantities:
+        boot = np.minimum(quantities["boot_ms"], np.uint64(_LATEST_TIME_NS // 1_000_000)).astype(np.int64) * 1_000_000
     uptime = messages.uptime[message]
-    last = (told.get("end_uptime", told[f"{side}_uptime"]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    last = (quantities.get("end_uptime", quantities[f"{side}_uptime"]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
     latest = np.zeros(len(messages.uptime), dtype=np.int64)
     np.maximum.at(latest, message, last)
     uptime = np.where(uptime < 0, latest[message], uptime)
     before = (uptime - since) & 0xFFFFFFFF
     before = np.where(before >= 1 << 31, before - (1 << 32), before)
     absolute = np.where(boot != 0, boot + since * 1_000_000, export_time - before * 1_000_000)
-    unset = (since == 0) & (np.asarray(told.get("end_uptime", since)) == 0)
+    unset = (since == 0) & (np.asarray(quantities.get("end_uptime", since)) == 0)
     return np.where(unset, 0, absolute)
 
 
@@ -333,20 +336,20 @@ def _decode_options(
     places: list[tuple[int, int, int]],
     boot: dict[tuple[str, int], int],
 ) -> None:
-    """Count option records; keep the sampling rates and the exporter's start that they tell."""
+    """Count option records; keep the sampling rates and the exporter's start in them."""
     at, message, fields = _lay_out(buffer, exports, template, places)
     if not len(at):
         return
     exports.leave_out(OPTIONS_RECORD, len(at))
     space = np.zeros(len(at), dtype=np.uint64)
-    if SAMPLING_SPACE in fields and fields[SAMPLING_SPACE][1] <= _LONGEST:
+    if SAMPLING_SPACE in fields and fields[SAMPLING_SPACE][1] <= _MAX_NUMBER_BYTES:
         space = _unsigned(buffer, *fields[SAMPLING_SPACE])
     for element in SAMPLING:
-        if element in fields and 1 <= fields[element][1] <= _LONGEST:
+        if element in fields and 1 <= fields[element][1] <= _MAX_NUMBER_BYTES:
             rate = _unsigned(buffer, *fields[element])
             rate = (rate + space) // np.maximum(rate, 1) if element == (0, 305) and space.any() else rate
             exports.sampling.update(value for value in np.unique(rate).tolist() if value > 1)
-    if BOOT_TIME in fields and fields[BOOT_TIME][1] == _LONGEST:
-        starts = np.minimum(_unsigned(buffer, *fields[BOOT_TIME]), np.uint64(_LATEST // 1_000_000))
+    if BOOT_TIME in fields and fields[BOOT_TIME][1] == _MAX_NUMBER_BYTES:
+        starts = np.minimum(_unsigned(buffer, *fields[BOOT_TIME]), np.uint64(_LATEST_TIME_NS // 1_000_000))
         for value, number in zip(starts.tolist(), message.tolist(), strict=True):
             boot[exports.exporter[number], exports.domain[number]] = value * 1_000_000

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import codecs
 import csv
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,9 @@ import pyarrow.parquet as pq
 from netshare.preprocess.errors import InputError
 
 _HEADER_BYTES = 1 << 16
-_CHECKED_AT_ONCE = 1 << 20
+_UTF8_CHECK_BYTES = 1 << 20
 _NFDUMP_SUMMARY = ("Summary", "flows,bytes,packets,")
-_BLOCK = 1 << 24
+_BLOCK_BYTES = 1 << 24
 
 
 @dataclass
@@ -65,43 +66,53 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
 
 
-def parse_csv(
-    path: str,
-    buffer: np.ndarray,
-    names: list[str],
-    delimiter: str,
-    lines: int,
-    wanted: set[str] | None = None,
-    integers: tuple[str, ...] = (),
-) -> TextTable:
-    """All rows after the first `lines` as texts, of all columns or of those that are `wanted`; `integers` are parsed as
-    such if every row allows it. nfdump's summary at the end and Zeek's lines that begin with `#` are no rows.
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV is laid out, and what is wanted of it.
+
+    Attributes:
+        names: of all columns, in lower case.
+        delimiter: between two values.
+        lines: before the first row.
+        wanted: the columns to parse; None: all.
+        integers: the columns that are parsed as integers if every row allows it; all others are texts.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+    lines: int
+    wanted: set[str] | None = None
+    integers: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> list[str]:
+        """The columns to parse, each once."""
+        return list(dict.fromkeys(name for name in self.names if self.wanted is None or name in self.wanted))
+
+
+def parse_csv(path: str, buffer: np.ndarray, layout: CsvLayout) -> TextTable:
+    """All rows of a CSV, columns as texts. nfdump's summary at the end and Zeek's lines that begin with `#` are no rows.
 
     Raises:
         InputError: the CSV cannot be parsed.
     """
-    # Positions as names: a header may name a column twice that nobody needs.
-    positions = [f"{name}" if names.index(name) == at else f"{name}#{at}" for at, name in enumerate(names)]
-    kept = list(dict.fromkeys(name for name in names if wanted is None or name in wanted))
     text = _as_utf8(buffer)
     try:
         try:
-            table, skipped = _rows(text, positions, kept, delimiter, lines, integers)
+            table, skipped = _rows(text, layout)
         except pa.ArrowInvalid:
-            if not integers:
+            if not layout.integers:
                 raise
-            table, skipped = _rows(text, positions, kept, delimiter, lines, ())
+            table, skipped = _rows(text, replace(layout, integers=()))
     except pa.ArrowInvalid as error:
         if "Empty CSV" not in str(error):
             raise InputError(f"{path}: the CSV cannot be parsed ({str(error).splitlines()[0]})") from None
-        table, skipped = pa.table({name: pa.array([], pa.string()) for name in kept}), {}
-    texts = {name: _trimmed(table.column(name)) for name in kept}
+        table, skipped = pa.table({name: pa.array([], pa.string()) for name in layout.kept}), {}
+    texts = {name: _trimmed(table.column(name)) for name in layout.kept}
     return TextTable(_split_labels(texts), table.num_rows, skipped)
 
 
-def _rows(
-    text: pa.Buffer, positions: list[str], kept: list[str], delimiter: str, lines: int, integers: tuple[str, ...]
-) -> tuple[pa.Table, dict[str, int]]:
+def _rows(text: pa.Buffer, layout: CsvLayout) -> tuple[pa.Table, dict[str, int]]:
     """The table, and the rows that are none, by reason."""
     skipped: dict[str, int] = {}
     in_summary = False
@@ -115,16 +126,35 @@ def _rows(
             skipped[reason] = skipped.get(reason, 0) + 1
         return "skip"
 
-    read = pa_csv.ReadOptions(use_threads=False, column_names=positions, skip_rows=lines, block_size=_BLOCK)
-    parse = pa_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out)
+    # A header may name a column twice that nobody needs: what is not the first gets a name of its own.
+    names = [name if layout.names.index(name) == at else f"{name}#{at}" for at, name in enumerate(layout.names)]
+    read = pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=layout.lines, block_size=_BLOCK_BYTES)
+    parse = pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=leave_out)
     convert = pa_csv.ConvertOptions(
-        column_types={name: pa.int64() if name in integers else pa.string() for name in positions},
-        include_columns=kept,
+        column_types={name: pa.int64() if name in layout.integers else pa.string() for name in names},
+        include_columns=layout.kept,
         null_values=[],
         strings_can_be_null=False,
         check_utf8=False,  # the text is known to be UTF-8
     )
     return pa_csv.read_csv(pa.BufferReader(text), read, parse, convert), skipped
+
+
+def json_names(head: bytes) -> list[str]:
+    """The names in the first of JSON lines, in lower case, an object within it as `outer.inner`; none where it is no
+    object or is not whole."""
+    try:
+        first = json.loads(head.partition(b"\n")[0])
+    except ValueError:
+        return []
+    return [name.strip().lower() for name in _flattened(first)] if isinstance(first, dict) else []
+
+
+def _flattened(values: dict[str, object]) -> list[str]:
+    names = []
+    for name, value in values.items():
+        names += [f"{name}.{inner}" for inner in _flattened(value)] if isinstance(value, dict) else [name]
+    return names
 
 
 def parse_json_lines(path: str, buffer: np.ndarray) -> TextTable:
@@ -133,7 +163,7 @@ def parse_json_lines(path: str, buffer: np.ndarray) -> TextTable:
     Raises:
         InputError: the lines cannot be parsed.
     """
-    read = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK)
+    read = pa_json.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
     try:
         table = pa_json.read_json(pa.BufferReader(_as_utf8(buffer)), read)
         while any(pa.types.is_struct(kind) for kind in table.schema.types):
@@ -200,8 +230,8 @@ def _as_utf8(buffer: np.ndarray) -> pa.Buffer:
     """The text as UTF-8; what is none is taken as Latin-1."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for start in range(0, len(buffer), _CHECKED_AT_ONCE):
-            decoder.decode(buffer.data[start : start + _CHECKED_AT_ONCE])
+        for start in range(0, len(buffer), _UTF8_CHECK_BYTES):
+            decoder.decode(buffer.data[start : start + _UTF8_CHECK_BYTES])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return pa.py_buffer(buffer.tobytes().decode("latin-1").encode())

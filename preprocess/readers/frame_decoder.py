@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from netshare.preprocess.columns import Source
+from netshare.preprocess.layouts.ethernet import LINK_NAMES
 from netshare.preprocess.readers.frames import Frames, distinct
 from netshare.preprocess.readers.ip import decode_packets
-from netshare.preprocess.readers.link import LINK_NAMES, network_layer
+from netshare.preprocess.readers.link import network_layer
 from netshare.preprocess.readers.tunnels import decapsulate
 
 

@@ -21,7 +21,7 @@ class Frames:
     captured: int64[n], bytes of it that are in the file, which hold `offset + captured <= len(buffer)`
     wire: int64[n], bytes that it had on the wire
     time: int64[n], ns since the Unix epoch, TIME_OUT_OF_RANGE where 64 bits do not hold it
-    link_type: int32[n], LINKTYPE_ value as tcpdump.org registers it, -1 where the file does not say
+    link_type: int32[n], LINKTYPE_ value as tcpdump.org registers it, -1 where the file does not have it
     """
 
     offset: np.ndarray

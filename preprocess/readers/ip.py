@@ -11,34 +11,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netshare.preprocess.protocols import ICMP, ICMPV6, TCP, UDP
+from netshare.preprocess.layouts.ethernet import IPV4_TYPE, IPV6_TYPE
+from netshare.preprocess.layouts.fields import up_to
+from netshare.preprocess.layouts.ip import IPV4, IPV6, IPV6_EXTENSION
+from netshare.preprocess.layouts.transport import ICMP_HEADER, PORTS, TCP_HEADER
+from netshare.preprocess.protocols import (
+    AUTHENTICATION,
+    DCCP,
+    DESTINATION,
+    FRAGMENT,
+    HOP_BY_HOP,
+    ICMP,
+    ICMPV6,
+    NO_NEXT_HEADER,
+    ROUTING,
+    SCTP,
+    TCP,
+    UDP,
+    UDPLITE,
+)
 from netshare.preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
-from netshare.preprocess.readers.link import ANY_IP, IPV4_TYPE, IPV6_TYPE, NetworkLayer, reason_for
+from netshare.preprocess.readers.link import ANY_IP, NetworkLayer, reason_for
 from netshare.preprocess.trace import PACKET_COLUMNS
 
-IPV4 = np.dtype([
-    ("version_ihl", "u1"), ("tos", "u1"), ("length", ">u2"), ("id", ">u2"), ("flags_offset", ">u2"),
-    ("ttl", "u1"), ("protocol", "u1"), ("checksum", ">u2"), ("src", ">u4"), ("dst", ">u4"),
-])  # fmt: skip
-IPV6 = np.dtype([
-    ("version_class_flow", ">u4"), ("payload_length", ">u2"), ("next_header", "u1"), ("hop_limit", "u1"),
-    ("src_hi", ">u8"), ("src_lo", ">u8"), ("dst_hi", ">u8"), ("dst_lo", ">u8"),
-])  # fmt: skip
-EXTENSION = np.dtype([("next_header", "u1"), ("length", "u1"), ("fragment", ">u2"), ("id", ">u4")])
-PORTS = np.dtype([("src_port", ">u2"), ("dst_port", ">u2")])
-TCP_HEADER = np.dtype([
-    ("src_port", ">u2"), ("dst_port", ">u2"), ("sequence", ">u4"), ("acknowledgement", ">u4"),
-    ("offset_flags", ">u2"), ("window", ">u2"),
-])  # fmt: skip
-ICMP_HEADER = np.dtype([("type", "u1"), ("code", "u1")])
+_TCP_FIELDS = up_to(TCP_HEADER, "window")  # what is read of a TCP header; a packet may be cut behind it
+_ICMP_FIELDS = up_to(ICMP_HEADER, "code")
 _FIRST_BYTE = np.dtype([("version_ihl", "u1")])
 
-DCCP, SCTP, UDP_LITE = 33, 132, 136
-HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
 _IS_EXTENSION = np.isin(np.arange(256), (HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION))
 _NO_KIND, _PORTS_ONLY, _TCP_KIND, _ICMP_KIND = range(4)
 _KIND = np.zeros(256, dtype=np.uint8)  # of upper layers, by protocol
-_KIND[[UDP, UDP_LITE, SCTP, DCCP]] = _PORTS_ONLY
+_KIND[[UDP, UDPLITE, SCTP, DCCP]] = _PORTS_ONLY
 _KIND[TCP], _KIND[[ICMP, ICMPV6]] = _TCP_KIND, _ICMP_KIND
 
 TOO_SHORT = "captured too short for an IP header"
@@ -136,7 +139,7 @@ def _decode_ipv4(
     length = header["length"].astype(np.int64)
     columns["length"][rows] = np.where(length == 0, wire, length)  # 0: segmentation offload
     columns["tos"][rows] = header["tos"]
-    columns["ip_id"][rows] = header["id"]
+    columns["ip_id"][rows] = header["identification"]
     columns["ip_flags"][rows] = header["flags_offset"] >> 13
     columns["fragment_offset"][rows] = header["flags_offset"] & 0x1FFF
     columns["ttl"][rows] = header["ttl"]
@@ -157,8 +160,8 @@ def _decode_ipv6(
     """Fill the rows' columns, walking the extension headers; returns where their upper layers begin."""
     header = gather(buffer, offset, IPV6)
     payload = header["payload_length"].astype(np.int64)
-    unsaid = (payload == 0) & (header["next_header"] != NO_NEXT)  # a jumbogram, or segmentation offload
-    length = np.where(unsaid, wire, payload + IPV6.itemsize)
+    is_unknown = (payload == 0) & (header["next_header"] != NO_NEXT_HEADER)  # a jumbogram, or segmentation offload
+    length = np.where(is_unknown, wire, payload + IPV6.itemsize)
     columns["length"][rows] = length
     columns["tos"][rows] = header["version_class_flow"] >> 20 & 0xFF
     columns["ttl"][rows] = header["hop_limit"]
@@ -172,16 +175,16 @@ def _decode_ipv6(
     active = np.flatnonzero(_IS_EXTENSION[protocol])
     while len(active):
         here = transport[active]
-        extension = gather(buffer, here, EXTENSION)
+        extension = gather(buffer, here, IPV6_EXTENSION)
         kind = protocol[active]
         words = extension["length"].astype(np.int64)
         size = np.select(
             [kind == FRAGMENT, kind == AUTHENTICATION], [np.full(len(active), 8), (words + 2) * 4], (words + 1) * 8
         )
-        whole = here + np.minimum(size, EXTENSION.itemsize) <= end[active]
+        whole = here + np.minimum(size, IPV6_EXTENSION.itemsize) <= end[active]
         active, extension, size = active[whole], extension[whole], size[whole]
         is_fragment = protocol[active] == FRAGMENT
-        fragment[active[is_fragment]] = extension["fragment"][is_fragment]
+        fragment[active[is_fragment]] = extension["flags_offset"][is_fragment]
         protocol[active] = extension["next_header"]
         transport[active] += size
         active = active[_IS_EXTENSION[protocol[active]] & (fragment[active] >> 3 == 0)]
@@ -214,19 +217,19 @@ def _decode_transport(
     columns["src_port"][chosen] = ports["src_port"]
     columns["dst_port"][chosen] = ports["dst_port"]
 
-    chosen = choose(_TCP_KIND, TCP_HEADER.itemsize, PORTS.itemsize)
-    header = gather(buffer, transport[chosen], TCP_HEADER)
+    chosen = choose(_TCP_KIND, _TCP_FIELDS.itemsize, PORTS.itemsize)
+    header = gather(buffer, transport[chosen], _TCP_FIELDS)
     columns["src_port"][chosen] = header["src_port"]
     columns["dst_port"][chosen] = header["dst_port"]
-    whole = available[chosen] >= TCP_HEADER.itemsize
+    whole = available[chosen] >= _TCP_FIELDS.itemsize
     if not whole.all():
         chosen, header = chosen[whole], header[whole]
     columns["tcp_flags"][chosen] = header["offset_flags"] & 0x1FF
     columns["tcp_header_length"][chosen] = (header["offset_flags"] >> 12) * 4
     columns["tcp_window"][chosen] = header["window"]
 
-    chosen = choose(_ICMP_KIND, ICMP_HEADER.itemsize, ICMP_HEADER.itemsize)
-    header = gather(buffer, transport[chosen], ICMP_HEADER)
+    chosen = choose(_ICMP_KIND, _ICMP_FIELDS.itemsize, _ICMP_FIELDS.itemsize)
+    header = gather(buffer, transport[chosen], _ICMP_FIELDS)
     columns["icmp_type"][chosen] = header["type"]
     columns["icmp_code"][chosen] = header["code"]
     return cut

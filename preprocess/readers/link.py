@@ -12,11 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netshare.preprocess.layouts.ethernet import (
+    ETHERNET,
+    IPV4_TYPE,
+    IPV6_TYPE,
+    LINK_NAMES,
+    LINKTYPE_802_11,
+    LINKTYPE_ETHERNET,
+    MPLS_TYPES,
+    PPPOE_SESSION_TYPE,
+    VLAN_IDENTIFIER_MASK,
+    VLAN_TAG,
+    VLAN_TYPES,
+)
 from netshare.preprocess.readers.frames import Frames, distinct, gather
-from netshare.preprocess.readers.link_wrappers import IEEE_802_11, WRAPPERS, ieee_802_11, unwrap
+from netshare.preprocess.readers.link_wrappers import WRAPPERS, ieee_802_11, unwrap
 
-# EtherTypes, and beyond 16 bits what is known in other ways.
-IPV4_TYPE, IPV6_TYPE = 0x0800, 0x86DD
+# What a network layer is known by beside an EtherType: numbers beyond 16 bits.
 ANY_IP = 0x10000  # IP, whose version stands only in its own header
 CUT = 0x10001  # the frame ends before its network layer is known
 NO_INTERFACE = 0x10002
@@ -30,31 +42,8 @@ _PPP = 0x20000  # + PPP protocol number
 _UNSUPPORTED = 0x40000  # + LINKTYPE_ value
 _ADDRESS_FAMILY = 0x80000  # + BSD address family
 
-_VLAN_TYPES = (0x8100, 0x88A8, 0x9100, 0x9200)
-_PPPOE_SESSION = 0x8864
-_MPLS_TYPES = (0x8847, 0x8848)
-_WALKED = (*_VLAN_TYPES, _PPPOE_SESSION, *_MPLS_TYPES, _LLC, PPP_FRAME, ETHERNET_FRAME)
+_WALKED = (*VLAN_TYPES, PPPOE_SESSION_TYPE, *MPLS_TYPES, _LLC, PPP_FRAME, ETHERNET_FRAME)
 
-LINK_NAMES: dict[int, str] = {
-    -1: "unknown",
-    0: "bsd-null",
-    1: "ethernet",
-    9: "ppp",
-    12: "raw",
-    14: "raw",
-    50: "ppp-hdlc",
-    101: "raw",
-    104: "cisco-hdlc",
-    105: "802.11",
-    108: "bsd-loopback",
-    113: "linux-sll",
-    127: "802.11-radiotap",
-    197: "erf",
-    228: "ipv4",
-    229: "ipv6",
-    258: "pktap",
-    276: "linux-sll2",
-}
 _ETHERTYPE_NAMES: dict[int, str] = {
     0x0806: "ARP",
     0x8035: "RARP",
@@ -72,12 +61,10 @@ _ETHERTYPE_NAMES: dict[int, str] = {
     0x9000: "loopback test",
 }
 
-_ETHERNET = np.dtype([("addresses", "V12"), ("type", ">u2")])
 _TYPE_AT_14 = np.dtype([("other", "V14"), ("type", ">u2")])
 _SLL2 = np.dtype([("type", ">u2"), ("other", "V18")])
 _HDLC = np.dtype([("other", "V2"), ("type", ">u2")])
 _FAMILY = np.dtype([("family", "<u4")])
-_TAG = np.dtype([("control", ">u2"), ("type", ">u2")])
 _PPPOE = np.dtype([("header", "V6")])
 _LABEL = np.dtype([("label", ">u4")])
 _SNAP = np.dtype([("dsap_ssap", ">u2"), ("control", "u1"), ("organisation", "u1", 3), ("type", ">u2")])
@@ -107,16 +94,16 @@ def network_layer(buffer: np.ndarray, frames: Frames) -> NetworkLayer:
     padded = np.zeros(0, dtype=bool)
     length: np.ndarray | int
     kinds = distinct(inner)
-    if any(kind in (*WRAPPERS, IEEE_802_11) for kind in kinds):
+    if any(kind in (*WRAPPERS, LINKTYPE_802_11) for kind in kinds):
         start, inner, padded = unwrap(buffer, start, end, inner)
         kinds = distinct(inner)
-    if len(kinds) == 1 and kinds[0] != IEEE_802_11:
+    if len(kinds) == 1 and kinds[0] != LINKTYPE_802_11:
         protocol[:], length = _link_header(buffer, start, end - start, kinds[0])
         np.add(start, length, out=offset)
         kinds = []
     for link_type in kinds:
         rows = inner == link_type
-        if link_type == IEEE_802_11:
+        if link_type == LINKTYPE_802_11:
             protocol[rows], length = _wireless(buffer, start[rows], end[rows], padded[rows])
         else:
             protocol[rows], length = _link_header(buffer, start[rows], (end - start)[rows], link_type)
@@ -178,9 +165,9 @@ def _link_header(
     if link_type in (9, 50):
         return PPP_FRAME, 0
     protocol: np.ndarray
-    if link_type == 1:
-        length = 14
-        ether_type = gather(buffer, offset, _ETHERNET)["type"].astype(np.int32)
+    if link_type == LINKTYPE_ETHERNET:
+        length = ETHERNET.itemsize
+        ether_type = gather(buffer, offset, ETHERNET)["type"].astype(np.int32)
         protocol = np.where(ether_type >= 0x600, ether_type, _LLC)  # below: an 802.3 length
     elif link_type == 113:
         length = 16
@@ -236,23 +223,23 @@ def _walk_one_layer(
         chosen = chosen[whole]
         return chosen, gather(buffer, offset[chosen], layout)
 
-    ethernet, headers = take(here == ETHERNET_FRAME, _ETHERNET)
+    ethernet, headers = take(here == ETHERNET_FRAME, ETHERNET)
     ether_type = headers["type"].astype(np.int32)
     protocol[ethernet] = np.where(ether_type >= 0x600, ether_type, _LLC)
-    offset[ethernet] += _ETHERNET.itemsize
+    offset[ethernet] += ETHERNET.itemsize
 
-    tagged, tags = take(np.isin(here, _VLAN_TYPES), _TAG)
-    identifier = (tags["control"] & 0x0FFF).astype(np.uint16)
+    tagged, tags = take(np.isin(here, VLAN_TYPES), VLAN_TAG)
+    identifier = (tags["tag"] & VLAN_IDENTIFIER_MASK).astype(np.uint16)
     vlan[tagged] = np.where(vlan[tagged] == 0, identifier, vlan[tagged])
     ether_type = tags["type"].astype(np.int32)
     protocol[tagged] = np.where(ether_type >= 0x600, ether_type, _LLC)
     offset[tagged] += 4
 
-    sessions, _ = take(here == _PPPOE_SESSION, _PPPOE)
+    sessions, _ = take(here == PPPOE_SESSION_TYPE, _PPPOE)
     protocol[sessions] = PPP_FRAME
     offset[sessions] += 6
 
-    labelled, labels = take(np.isin(here, _MPLS_TYPES), _LABEL)
+    labelled, labels = take(np.isin(here, MPLS_TYPES), _LABEL)
     bottom = (labels["label"] >> 8) & 1 == 1
     protocol[labelled[bottom]] = ANY_IP
     offset[labelled] += 4
@@ -278,7 +265,7 @@ def _walk_ppp(buffer: np.ndarray, rows: np.ndarray, protocol: np.ndarray, offset
     number = np.where(one_byte, first, first << 8 | second)
     length = skip + np.where(one_byte, 1, 2)
     found = number + _PPP
-    for ppp, ether_type in ((0x21, IPV4_TYPE), (0x57, IPV6_TYPE), (0x281, _MPLS_TYPES[0]), (0x283, _MPLS_TYPES[1])):
+    for ppp, ether_type in ((0x21, IPV4_TYPE), (0x57, IPV6_TYPE), (0x281, MPLS_TYPES[0]), (0x283, MPLS_TYPES[1])):
         found[number == ppp] = ether_type
     protocol[rows] = np.where(end[rows] - offset[rows] >= length, found, CUT)
     offset[rows] += length

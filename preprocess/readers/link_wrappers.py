@@ -1,23 +1,22 @@
 """Link types that wrap another: ERF, macOS' PKTAP, and radio headers of 802.11 with the 802.11 header itself.
 
 ERF types of Endace's record format: Ethernet, HDLC, raw IP. Of 802.11 (IEEE 802.11-2020, 9.3.2), data frames in the
-clear are walked through to their 802.2 header; management, control, encrypted and aggregated (A-MSDU) frames are not
-IP to us.
+clear are walked through to their 802.2 header; management, control, encrypted and aggregated (A-MSDU) frames are
+not read as IP.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import ERF_HEADER
+from netshare.preprocess.layouts.ethernet import LINKTYPE_802_11, LINKTYPE_ERF, LINKTYPE_PKTAP, LINKTYPE_RADIOTAP
 from netshare.preprocess.readers.frames import gather
 
-ERF, PKTAP, RADIOTAP, IEEE_802_11 = 197, 258, 127, 105
-WRAPPERS = (ERF, PKTAP, RADIOTAP)
+WRAPPERS = (LINKTYPE_ERF, LINKTYPE_PKTAP, LINKTYPE_RADIOTAP)
 _CUT_LINK = -2
 
-ERF_HEADER = np.dtype([("fraction", "<u4"), ("seconds", "<u4"), ("type", "u1"), ("flags", "u1"), ("length", ">u2"),
-                       ("lost", ">u2"), ("wire", ">u2")])  # fmt: skip
-ERF_LINK_TYPES = {1: 104, 2: 1, 5: 104, 10: 104, 11: 1, 16: 1, 20: 1, 22: 228, 23: 229}  # ERF type: LINKTYPE_
+ERF_LINK_TYPES = {1: 104, 2: 1, 5: 104, 10: 104, 11: 1, 16: 1, 20: 1, 22: 228, 23: 229}  # LINKTYPE_ number by ERF type
 _ERF_ETHERNET = (2, 11, 16, 20)  # two bytes of offset and padding come before the frame
 _ERF_MULTICHANNEL = (5,)  # four bytes of channel come before it
 _ERF_MORE = 0x80
@@ -49,16 +48,16 @@ def unwrap(
         if not len(rows):
             continue
         offset, link_type = offset.copy(), link_type.copy()
-        if wrapper == ERF:
+        if wrapper == LINKTYPE_ERF:
             skip, inner = _erf(buffer, offset[rows], end[rows])
-        elif wrapper == PKTAP:
+        elif wrapper == LINKTYPE_PKTAP:
             header = gather(buffer, offset[rows], _PKTAP)
             skip, inner = header["length"].astype(np.int64), header["link_type"].astype(np.int64)
-            inner = np.where(np.isin(inner, WRAPPERS) | (inner > 0xFFFF), PKTAP, inner)
-            inner = np.where(skip < _PKTAP.itemsize, PKTAP, inner)
+            inner = np.where(np.isin(inner, WRAPPERS) | (inner > 0xFFFF), LINKTYPE_PKTAP, inner)
+            inner = np.where(skip < _PKTAP.itemsize, LINKTYPE_PKTAP, inner)
         else:
             header = gather(buffer, offset[rows], _RADIOTAP)
-            skip, inner = header["length"].astype(np.int64), np.full(len(rows), IEEE_802_11)
+            skip, inner = header["length"].astype(np.int64), np.full(len(rows), LINKTYPE_802_11)
             padded[rows] = _radiotap_padding(buffer, offset[rows])
         fits = offset[rows] + skip <= end[rows]
         link_type[rows] = np.where(fits, inner, _CUT_LINK)
@@ -67,7 +66,7 @@ def unwrap(
 
 
 def _erf(buffer: np.ndarray, offset: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes before the frame in an ERF record, and the frame's link type (ERF where we know none)."""
+    """Bytes before the frame in an ERF record, and the frame's link type (LINKTYPE_ERF where its ERF type is unknown)."""
     kind = gather(buffer, offset, ERF_HEADER)["type"].astype(np.int64)
     skip = np.full(len(offset), ERF_HEADER.itemsize, dtype=np.int64)
     more = np.flatnonzero(kind & _ERF_MORE)
@@ -76,7 +75,7 @@ def _erf(buffer: np.ndarray, offset: np.ndarray, end: np.ndarray) -> tuple[np.nd
         skip[more] += 8
         more = more[(gather(buffer, here, _BYTE)["value"] & _ERF_MORE != 0) & (here + 8 < end[more])]
     kind &= ~_ERF_MORE
-    inner = np.full(len(offset), ERF)
+    inner = np.full(len(offset), LINKTYPE_ERF)
     for number, link_type in ERF_LINK_TYPES.items():
         inner[kind == number] = link_type
     skip += np.where(np.isin(kind, _ERF_ETHERNET), 2, np.where(np.isin(kind, _ERF_MULTICHANNEL), 4, 0))
@@ -84,7 +83,7 @@ def _erf(buffer: np.ndarray, offset: np.ndarray, end: np.ndarray) -> tuple[np.nd
 
 
 def _radiotap_padding(buffer: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Whether the radio header's flags tell of padding behind the 802.11 header (flag 0x20)."""
+    """Whether by the radio header's flags there is padding after the 802.11 header (flag 0x20)."""
     present = gather(buffer, offset, _RADIOTAP)["present"]
     at = offset + _RADIOTAP.itemsize
     more = np.flatnonzero(present >> 31)

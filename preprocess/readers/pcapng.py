@@ -12,18 +12,36 @@ from typing import Any
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import (
+    BLOCK_TRAILER,
+    END_OF_OPTIONS,
+    ENHANCED_PACKET_BLOCK,
+    INTERFACE_BLOCK,
+    MAXIMUM_SNAP_LENGTH,
+    OBSOLETE_PACKET_BLOCK,
+    PCAPNG_BYTE_ORDERS,
+    PCAPNG_MAGIC,
+    SECTION_BLOCK,
+    SIMPLE_PACKET_BLOCK,
+    TIME_OFFSET,
+    TIME_RESOLUTION,
+    enhanced_packet_header,
+)
+from netshare.preprocess.readers.capture import capture_reader
 from netshare.preprocess.readers.frames import TIME_OUT_OF_RANGE, Frames, gather
-from netshare.preprocess.readers.pcap import BATCH, MAXIMUM_SNAP_LENGTH
+from netshare.preprocess.readers.pcap import BATCH
 from netshare.preprocess.readers.window import Window
 
-PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
-_SECTION, _INTERFACE, _OBSOLETE_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
-_PACKET_BLOCKS = (_ENHANCED_PACKET, _SIMPLE_PACKET, _OBSOLETE_PACKET)
-_OPTION_END, _OPTION_TIME_RESOLUTION, _OPTION_TIME_OFFSET = 0, 9, 14
-_SMALLEST = {_SECTION: 28, _INTERFACE: 20, _ENHANCED_PACKET: 32, _OBSOLETE_PACKET: 32, _SIMPLE_PACKET: 16}
-_LARGEST_BLOCK = 256 << 20  # bytes; a packet has no more than 128 MiB, whatever its link type
-_MOST_INTERFACES = 65_536
-_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+_PACKET_BLOCKS = (ENHANCED_PACKET_BLOCK, SIMPLE_PACKET_BLOCK, OBSOLETE_PACKET_BLOCK)
+_MIN_BLOCK_BYTES = {
+    SECTION_BLOCK: 28,
+    INTERFACE_BLOCK: 20,
+    ENHANCED_PACKET_BLOCK: 32,
+    OBSOLETE_PACKET_BLOCK: 32,
+    SIMPLE_PACKET_BLOCK: 16,
+}
+_MAX_BLOCK_BYTES = 256 << 20  # bytes; a packet has no more than 128 MiB, whatever its link type
+_MAX_INTERFACES = 65_536
 _LAST_SECOND = 9_223_372_035  # the last whole second that int64 nanoseconds hold
 
 
@@ -69,16 +87,16 @@ def scan_pcapng(window: Window, notes: list[str], details: dict[str, Any]) -> Ge
             if data[position : position + 4] == PCAPNG_MAGIC:
                 if starts:
                     break  # the pending blocks are of the section before
-                order = _ORDERS.get(bytes(data[position + 8 : position + 12]))
+                order = PCAPNG_BYTE_ORDERS.get(bytes(data[position + 8 : position + 12]))
                 if order is None:
                     problem = f"broken: a section header at offset {window.before + position} without byte-order magic"
                     break
-                if position + _SMALLEST[_SECTION] > size:
-                    wanted = _SMALLEST[_SECTION]
+                if position + _MIN_BLOCK_BYTES[SECTION_BLOCK] > size:
+                    wanted = _MIN_BLOCK_BYTES[SECTION_BLOCK]
                     break
                 header_at = struct.Struct(order + "II").unpack_from
             block_type, length = header_at(data, position)
-            if length < _SMALLEST.get(block_type, 12) or length % 4 or length > _LARGEST_BLOCK:
+            if length < _MIN_BLOCK_BYTES.get(block_type, 12) or length % 4 or length > _MAX_BLOCK_BYTES:
                 problem = f"broken: a block at offset {window.before + position} has the length {length}"
                 break
             if position + length > size:
@@ -87,15 +105,15 @@ def scan_pcapng(window: Window, notes: list[str], details: dict[str, Any]) -> Ge
             if block_type in _PACKET_BLOCKS:
                 starts.append(position)
                 types.append(block_type)
-            elif block_type == _SECTION:
+            elif block_type == SECTION_BLOCK:
                 section, sections = _Section(order or "<"), sections + 1
                 starts, types = section.starts, section.types
-            elif block_type == _INTERFACE:
+            elif block_type == INTERFACE_BLOCK:
                 interface = _read_interface(data, position, length, section.order)
                 section.interfaces.append(interface)
                 interfaces += 1
-                if len(section.interfaces) > _MOST_INTERFACES:
-                    problem = f"broken: a section of more than {_MOST_INTERFACES} interfaces"
+                if len(section.interfaces) > _MAX_INTERFACES:
+                    problem = f"broken: a section of more than {_MAX_INTERFACES} interfaces"
                     break
                 snap_length = max(snap_length, interface.snap_length)
                 resolution = max(resolution, interface.ticks_per_second)
@@ -136,19 +154,17 @@ def _frames(buffer: np.ndarray, section: _Section, last_time: int) -> tuple[Fram
     section.starts.clear()
     section.types.clear()
     order = section.order
-    layout = np.dtype([("type", order + "u4"), ("length", order + "u4"), ("interface", order + "u4"),
-                       ("time_hi", order + "u4"), ("time_lo", order + "u4"), ("captured", order + "u4"),
-                       ("wire", order + "u4")])  # fmt: skip
+    layout = enhanced_packet_header(order)
     blocks = gather(buffer, starts, layout)
-    simple = types == _SIMPLE_PACKET
+    simple = types == SIMPLE_PACKET_BLOCK
     interface = blocks["interface"].astype(np.int64)
-    obsolete = types == _OBSOLETE_PACKET  # 16 bits of interface, then 16 of drop counter
+    obsolete = types == OBSOLETE_PACKET_BLOCK  # 16 bits of interface, then 16 of drop counter
     if obsolete.any():
         interface[obsolete] = interface[obsolete] >> 16 if order == ">" else interface[obsolete] & 0xFFFF
     captured = blocks["captured"].astype(np.int64)
     wire = blocks["wire"].astype(np.int64)
-    offset = starts + 28
-    room = blocks["length"].astype(np.int64) - 32
+    offset = starts + layout.itemsize
+    room = blocks["length"].astype(np.int64) - layout.itemsize - BLOCK_TRAILER
     if simple.any():
         snap = section.interfaces[0].snap_length if section.interfaces else 0
         wire[simple] = interface[simple]  # the original length stands where the others have the interface
@@ -204,14 +220,17 @@ def _read_interface(data: memoryview, position: int, length: int, order: str) ->
     at, end = position + 16, position + length - 4
     while at + 4 <= end:
         code, size = struct.unpack_from(order + "HH", data, at)
-        if code == _OPTION_END or at + 4 + size > end:
+        if code == END_OF_OPTIONS or at + 4 + size > end:
             break
-        if code == _OPTION_TIME_RESOLUTION and size >= 1:
+        if code == TIME_RESOLUTION and size >= 1:
             value = data[at + 4]
             exponent = value & 0x7F
             ticks_per_second = 2 ** min(exponent, 63) if value & 0x80 else 10 ** min(exponent, 19)
-        elif code == _OPTION_TIME_OFFSET and size >= 8:
+        elif code == TIME_OFFSET and size >= 8:
             (offset_seconds,) = struct.unpack_from(order + "q", data, at + 4)
             offset_seconds = max(-_LAST_SECOND, min(_LAST_SECOND, offset_seconds))
         at += 4 + size + (-size % 4)
     return _Interface(link_type, snap_length, ticks_per_second, offset_seconds)
+
+
+PCAPNG = capture_reader("pcapng", scan_pcapng, magics=(PCAPNG_MAGIC,))

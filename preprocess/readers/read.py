@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.merge import merge_traces
-from netshare.preprocess.parquet import parse_parquet
-from netshare.preprocess.readers.capture import capture_batches, read_capture
+from netshare.preprocess.readers.capture import capture_batches
 from netshare.preprocess.readers.contents import (
     MAXIMUM_BYTES,
     READABLE,
@@ -20,30 +19,18 @@ from netshare.preprocess.readers.contents import (
     NotATraceError,
     Stream,
     display_name,
-    open_contents,
     open_stream,
 )
-from netshare.preprocess.readers.export_messages import LateTemplates
-from netshare.preprocess.readers.exports import KnownTemplates, NetflowExports, holds_exports, read_exports
-from netshare.preprocess.readers.flow_csv import read_flow_csv
+from netshare.preprocess.readers.export_messages import KnownTemplates, LateTemplates, NetflowExports
+from netshare.preprocess.readers.exports import holds_exports, read_exports
 from netshare.preprocess.readers.in_memory import TraceLike, first_records, is_in_memory, trace_in_memory
-from netshare.preprocess.readers.nfcapd import read_nfcapd
+from netshare.preprocess.readers.reader import Reader, ReadOptions, ScanFrames
+from netshare.preprocess.readers.registry import recognise
 from netshare.preprocess.trace import Kind, Source, Trace, make_trace, skipped_of
 
-_PATTERN = frozenset("*?[")
-_REASONS_SHOWN = 4
+_PATTERN_CHARACTERS = frozenset("*?[")
+_MESSAGE_REASONS = 4
 _NO_RECORDS = "the file holds no usable records"
-
-
-@dataclass(frozen=True)
-class _Options:
-    """How the files of one call are read; see `read_trace`."""
-
-    netflow_exports: NetflowExports
-    max_bytes: int
-    decapsulate: bool
-    columns: Mapping[str, str] | None
-    known: KnownTemplates
 
 
 def read_trace(
@@ -61,12 +48,12 @@ def read_trace(
     Args:
         source: a file, a pattern (`"captures/*.pcap"`, `**` for any depth), a folder (its files, not those of folders
             within it), or a list of any of these. Several files are measurement epochs: they are merged, in order of
-            name within a pattern or folder, in the order given in a list. `-` is standard input. Formats are told by
+            name within a pattern or folder, in the order given in a list. `-` is standard input. Formats are known by
             content, and gzip, bzip2, xz and zstd are opened; docs/formats.md lists them. Or what is in memory already: a
             `Trace`, a pandas data frame, an Arrow table, any table that exports Arrow.
         limit: read no more than this many records: the first in the order of the files and of the records in them.
         columns: for tables, CSV, JSON lines or Parquet of any other layout: which of their columns is which, such as
-            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.layouts.flow_mapping`.
+            `{"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"}`; see `preprocess.tables.flow_mapping`.
         netflow_exports: what a capture of NetFlow or IPFIX export packets gives: the flow records in them (True), the
             packets themselves (False), or the records where most of its packets are export packets ("auto").
         late_templates: whether a NetFlow v9 or IPFIX template also serves data that were sent before it: always (True),
@@ -74,10 +61,10 @@ def read_trace(
             does.
         decapsulate: whether a tunnel (IP in IP, 6in4, GRE, VXLAN, Geneve, GTP-U, Teredo ...) gives the packet in it
             instead of its own.
-        max_bytes: how many bytes compressed data, or standard input, may hold: more is an error.
+        max_bytes: how many bytes compressed data, or standard input, may hold; more is an error.
 
     Returns:
-        The records sorted by time (stably). Its `sources` tell, file by file, what was left out by reason, and notes
+        The records sorted by time (stably). Its `sources` list, file by file, what was left out by reason, and notes
         such as a truncated end. In a folder, files that are no traces are left out, which is noted.
 
     Raises:
@@ -93,7 +80,7 @@ def read_trace(
             )
         return trace_in_memory(source, limit=limit, columns=columns)
     files = _expand_all(source)
-    options = _Options(netflow_exports, max_bytes, decapsulate, columns, KnownTemplates(late_templates))
+    options = ReadOptions(limit, columns, netflow_exports, decapsulate, max_bytes, KnownTemplates(late_templates))
     traces: list[Trace] = []
     left_out: list[str] = []
     read = 0
@@ -101,7 +88,7 @@ def read_trace(
         if limit is not None and read >= limit:
             break
         try:
-            trace = _read_file(path, None if limit is None else limit - read, options)
+            trace = _read_file(path, replace(options, limit=None if limit is None else limit - read))
         except NotATraceError as error:
             if not in_folder:
                 raise
@@ -110,7 +97,7 @@ def read_trace(
         read += len(trace)
         traces.append(trace)
     if len(traces) > 1:
-        read += _read_again(traces, options, None if limit is None else limit - read)
+        read += _read_again(traces, replace(options, limit=None if limit is None else limit - read))
     if not traces:
         raise InputError(_no_traces(files))
     if read == 0:
@@ -135,7 +122,7 @@ def read_parts(
         InputError: as `read_trace` does.
     """
     files = _expand_all(source)
-    options = _Options("auto", max_bytes, False, None, KnownTemplates("auto"))
+    options = ReadOptions(max_bytes=max_bytes)
     sources: list[tuple[Source, ...]] = []
     left_out: list[str] = []
     early: dict[int, Trace] = {}  # by place in `sources`: records whose templates may come in a file after them
@@ -143,11 +130,12 @@ def read_parts(
     for path, in_folder in files:
         try:
             with open_stream(path, max_bytes, bounded_input=False) as stream:
-                if _is_capture(stream, "auto"):
+                reader = recognise(stream.name, stream.head)
+                if reader.scan is not None and not _holds_records(stream, reader.scan, options):
                     named.setdefault("packet", stream.name)
-                    sources.append((yield from _parts_of_capture(stream)))
+                    sources.append((yield from _parts_of_capture(reader.name, reader.scan, stream, options)))
                     continue
-                trace = _note_oddities(_read_records(stream, None, options))
+                trace = _read_stream(stream, reader, options)
         except NotATraceError as error:
             if not in_folder:
                 raise
@@ -159,14 +147,14 @@ def read_parts(
                 f"{named['packet']} holds packets and {named['flow']} holds flow records, which cannot be one trace: "
                 "read them apart"
             )
-        if display_name(path) in options.known.unsettled:
+        if display_name(path) in options.templates.unsettled:
             early[len(sources)] = trace
         else:
             yield trace
         sources.append(trace.sources)
     late = list(early.values())
     if len(sources) > 1:
-        _read_again(late, options, None)
+        _read_again(late, options)
     for at, trace in zip(early, late, strict=True):
         sources[at] = trace.sources
         yield trace
@@ -213,7 +201,7 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
         if not files:
             raise InputError(f"{path}: the folder holds no files, expected {READABLE}")
         return [(file, True) for file in files]
-    if path.exists() or not _PATTERN & set(str(entry)):
+    if path.exists() or not _PATTERN_CHARACTERS & set(str(entry)):
         return [(path, False)]
     matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
     found = [(match, False) for match in matches if match.is_file()]
@@ -222,53 +210,52 @@ def _expand(entry: str | Path) -> list[tuple[Path, bool]]:
     return found
 
 
-def _read_file(path: Path, limit: int | None, options: _Options) -> Trace:
+def _read_file(path: Path, options: ReadOptions) -> Trace:
     with open_stream(path, options.max_bytes) as stream:
-        if _is_capture(stream, options.netflow_exports):
-            return _note_oddities(read_capture(stream, limit, inner=options.decapsulate))
-        return _note_oddities(_read_records(stream, limit, options))
+        reader = recognise(stream.name, stream.head, as_table=options.columns is not None)
+        return _read_stream(stream, reader, options)
 
 
-def _read_records(stream: Stream, limit: int | None, options: _Options) -> Trace:
-    """What is no capture of packets: flow records, or packets in Parquet."""
-    name, contents = stream.name, stream.contents()
-    if options.columns is not None and contents.format in ("csv", "parquet"):
-        return read_flow_csv(name, contents, limit, options.columns)
-    if contents.format == "parquet":
-        trace = parse_parquet(name, contents.buffer)
-        return trace if limit is None else first_records(trace, limit)
-    if contents.format == "csv":
-        return read_flow_csv(name, contents, limit)
-    if contents.format == "nfcapd":
-        return read_nfcapd(name, contents, limit)
-    return read_exports(name, contents, options.known, limit)
+def _read_stream(stream: Stream, reader: Reader, options: ReadOptions) -> Trace:
+    """The records of an open file, no more than the limit, with notes as `_note_oddities` makes them."""
+    if reader.scan is not None and _holds_records(stream, reader.scan, options):
+        trace = read_exports(stream, options, reader.scan)
+    else:
+        trace = reader.read(stream, options)
+    if options.limit is not None and len(trace) > options.limit:
+        trace = first_records(trace, options.limit)
+    return _note_oddities(trace)
 
 
-def _is_capture(stream: Stream, netflow_exports: NetflowExports) -> bool:
-    """Whether packets shall be read, rather than records of flows."""
-    if stream.format not in ("pcap", "pcapng", "erf") or netflow_exports is True:
-        return False
-    return netflow_exports is False or not holds_exports(stream.head, stream.format)
+def _holds_records(stream: Stream, scan: ScanFrames, options: ReadOptions) -> bool:
+    """Whether the flow records in a capture's NetFlow exports shall be read, rather than its packets."""
+    if options.netflow_exports == "auto":
+        return holds_exports(stream.head, scan)
+    return options.netflow_exports
 
 
-def _read_again(traces: list[Trace], options: _Options, limit: int | None) -> int:
-    """Read the files of export packets again whose templates came in files after them; returns the records gained."""
+def _read_again(traces: list[Trace], options: ReadOptions) -> int:
+    """Read the files of export packets again whose templates came in files after them, in place; returns the records
+    gained, no more than the limit."""
     gained = 0
-    unsettled = options.known.unsettled
+    unsettled = options.templates.unsettled
     for at, trace in enumerate(traces):
         path = trace.sources[0].path if trace.sources else ""
         if path not in unsettled or Path(path) == STANDARD_INPUT:
             continue
-        room = None if limit is None else limit - gained + len(trace)
-        contents = open_contents(Path(path), options.max_bytes)
-        traces[at] = _note_oddities(read_exports(path, contents, options.known, room, again=True))
+        limit = None if options.limit is None else options.limit - gained + len(trace)
+        with open_stream(Path(path), options.max_bytes) as stream:
+            scan = recognise(stream.name, stream.head).scan
+            traces[at] = _note_oddities(read_exports(stream, replace(options, limit=limit), scan, again=True))
         gained += len(traces[at]) - len(trace)
     return gained
 
 
-def _parts_of_capture(stream: Stream) -> Generator[Trace, None, tuple[Source, ...]]:
+def _parts_of_capture(
+    name: str, scan: ScanFrames, stream: Stream, options: ReadOptions
+) -> Generator[Trace, None, tuple[Source, ...]]:
     """The packets of a capture in parts; returns its source, with notes as `_note_oddities` makes them."""
-    batches = capture_batches(stream)
+    batches = capture_batches(name, scan, stream, options)
     backwards, last = 0, -(2**63)
     while True:
         try:
@@ -319,8 +306,8 @@ def _nothing_usable(sources: Sequence[Source], kind: Kind) -> str:
     reasons = skipped_of(sources)
     notes = [note for source in sources for note in source.notes if note != _NO_RECORDS]
     most = sorted(reasons.items(), key=lambda item: -item[1])
-    told = [f"{count} skipped: {reason}" for reason, count in most[:_REASONS_SHOWN]]
-    if len(most) > _REASONS_SHOWN:
-        told.append(f"{sum(count for _, count in most[_REASONS_SHOWN:])} skipped for other reasons")
-    told += notes[:1]
-    return f"{where}: no usable {what} ({'; '.join(told) or _NO_RECORDS}), give a trace that holds IP {what}"
+    shown = [f"{count} skipped: {reason}" for reason, count in most[:_MESSAGE_REASONS]]
+    if len(most) > _MESSAGE_REASONS:
+        shown.append(f"{sum(count for _, count in most[_MESSAGE_REASONS:])} skipped for other reasons")
+    shown += notes[:1]
+    return f"{where}: no usable {what} ({'; '.join(shown) or _NO_RECORDS}), give a trace that holds IP {what}"

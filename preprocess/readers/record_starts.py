@@ -1,9 +1,9 @@
 """Where the records of a pcap file begin.
 
-Each record tells only its own length, so that the way from one to the next is a chain. Where records are short, the
-chain is followed in many places of the file at once: a place in the middle is entered at bytes that look like a record's
-header, and what is found there counts only if the chain from before arrives at just that header. The result is that of
-the plain walk, whatever the bytes are.
+A record's header holds its own length only, so the records form a chain that is followed from one to the next. Where
+records are short, the chain is followed in many places of the file at once: each place is entered at bytes that look
+like a record's header, and what is found from there counts only if the chain from before arrives at just that header.
+The result is that of the plain walk, whatever the bytes are.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import struct
 
 import numpy as np
 
+from netshare.preprocess.layouts.captures import pcap_record_header
 from netshare.preprocess.readers.frames import gather
 
-_WALKED = 256  # records walked one by one before the chain is followed in many places
-_LONG = 1024  # bytes of a record on average, from which on the plain walk is as fast
-_STRETCH = 8 << 20  # bytes followed at a time
-_APART = 4096  # bytes from one entrance to the next
-_WALKED_ON = 2048  # and where that is not worth while
-_FEWEST = 64  # entrances that make it worth while
-_PATIENCE = 4  # times the expected number of steps
+_FIRST_WALK_RECORDS = 256  # records walked one by one before the chain is followed in many places
+_LONG_RECORD_BYTES = 1024  # bytes of a record on average, from which on the plain walk is as fast
+_STRETCH_BYTES = 8 << 20  # bytes followed at a time
+_ENTRANCE_SPACING_BYTES = 4096  # bytes from one entrance to the next
+_FURTHER_WALK_RECORDS = 2048  # records walked one by one where few entrances were found
+_MIN_ENTRANCES = 64  # entrances for which the chain is followed in many places
+_MAX_STEP_FACTOR = 4  # steps from one entrance to the next, as multiples of those that are expected
 
 
 def find_records(
@@ -39,16 +40,20 @@ def find_records(
         where they begin (int64[n]; the whole header lies in the buffer), and where the next one does. A record that is
         too long or not whole may be the last one only in that what follows it is meaningless.
     """
-    walked, after = _walk(buffer, position, order, header_length, _WALKED)
+    walked, after = _walk(buffer, position, order, header_length, _FIRST_WALK_RECORDS)
     mean = (after - position) // max(len(walked), 1)
-    stop = min(after + _STRETCH, len(buffer) - header_length + 1)
+    stop = min(after + _STRETCH_BYTES, len(buffer) - header_length + 1)
     starts = np.empty(0, np.int64)
-    if len(walked) == _WALKED and mean < _LONG and stop - after > _FEWEST * _APART:
+    if (
+        len(walked) == _FIRST_WALK_RECORDS
+        and mean < _LONG_RECORD_BYTES
+        and stop - after > _MIN_ENTRANCES * _ENTRANCE_SPACING_BYTES
+    ):
         starts = _enter(buffer, int(walked[-1]), after, stop, mean, order, header_length, largest)
-    if len(starts) and 2 * _APART * len(starts) > stop - after:
+    if len(starts) and 2 * _ENTRANCE_SPACING_BYTES * len(starts) > stop - after:
         found, after = _follow(buffer, starts, stop, mean, order, header_length)
     else:
-        found, after = _walk(buffer, after, order, header_length, _WALKED_ON)
+        found, after = _walk(buffer, after, order, header_length, _FURTHER_WALK_RECORDS)
     return np.concatenate([walked, found]), after
 
 
@@ -75,14 +80,16 @@ def _enter(
     A header is likely where its time is near that of the record at `known`, its lengths are possible, and a header with
     such a time follows the record.
     """
-    layout = np.dtype([(name, order + "u4") for name in ("seconds", "fraction", "captured", "wire")])
+    layout = pcap_record_header(order)
     seconds = int(gather(buffer, np.array([known]), layout)["seconds"][0])
-    width = min(4 * mean + header_length, _APART)
-    places = np.arange(after + _APART, stop - width, _APART)
+    width = min(4 * mean + header_length, _ENTRANCE_SPACING_BYTES)
+    places = np.arange(after + _ENTRANCE_SPACING_BYTES, stop - width, _ENTRANCE_SPACING_BYTES)
     upper = struct.pack(order + "I", seconds)[slice(2, 4) if order == "<" else slice(0, 2)]
     pairs = np.ndarray(len(buffer) - 1, dtype=np.uint16, buffer=buffer.data, strides=(1,))
     at = 2 if order == "<" else 0
-    windows = np.lib.stride_tricks.as_strided(pairs[int(places[0]) + at :], (len(places), width), (_APART, 1))
+    windows = np.lib.stride_tricks.as_strided(
+        pairs[int(places[0]) + at :], (len(places), width), (_ENTRANCE_SPACING_BYTES, 1)
+    )
     lane, offset = np.divmod(np.flatnonzero(windows == np.frombuffer(upper, np.uint16)[0]), width)
     likely = places[lane] + offset
     header = gather(buffer, likely, layout)
@@ -102,7 +109,7 @@ def _follow(
     last = len(buffer) - header_length
     lengths = np.ndarray(len(buffer) - 3, dtype=order + "u4", buffer=buffer.data, strides=(1,))
     position, steps = starts, [starts]
-    for _ in range(_PATIENCE * (_APART // mean + 1)):
+    for _ in range(_MAX_STEP_FACTOR * (_ENTRANCE_SPACING_BYTES // mean + 1)):
         length = lengths[np.minimum(position, last) + 8].astype(np.int64)
         position = np.where(position < ends, position + header_length + length, position)
         steps.append(position)

@@ -11,17 +11,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from netshare.preprocess.protocols import UDP
+from netshare.preprocess.layouts.ethernet import BRIDGED_ETHERNET_TYPE, IPV4_TYPE, IPV6_TYPE, MPLS_TYPES
+from netshare.preprocess.layouts.transport import UDP_HEADER
+from netshare.preprocess.protocols import ETHERNET_IN_IP, GRE, IPV4_IN_IP, IPV6_IN_IP, MPLS_IN_IP, UDP
 from netshare.preprocess.readers.frames import Frames, gather
 from netshare.preprocess.readers.ip import Packets, decode_packets
-from netshare.preprocess.readers.link import ANY_IP, ETHERNET_FRAME, IPV4_TYPE, IPV6_TYPE, PPP_FRAME, NetworkLayer, walk
+from netshare.preprocess.readers.link import ANY_IP, ETHERNET_FRAME, PPP_FRAME, NetworkLayer, walk
 
-_LAYERS = 8  # an inner packet is smaller than its outer: this bounds what a crafted one can cost
+_MAX_TUNNEL_LAYERS = 8  # an inner packet is smaller than its outer: this bounds what a crafted one can cost
 _NONE = 0
-_IPIP, _IPV6, _GRE, _ETHERIP, _MPLS_IN_IP = 4, 41, 47, 97, 137
-_MPLS, _BRIDGED, _GRE_PPP, _ERSPAN_2, _ERSPAN_3 = 0x8847, 0x6558, 0x880B, 0x88BE, 0x22EB
+_GRE_PPP, _ERSPAN_2, _ERSPAN_3 = 0x880B, 0x88BE, 0x22EB  # of GRE's type field, beside EtherTypes
 _VXLAN, _GENEVE, _GTP_U, _TEREDO = (4789, 8472), (6081,), (2152,), (3544,)
-_UDP_HEADER = 8
 
 _GRE_HEADER = np.dtype([("flags", ">u2"), ("type", ">u2")])
 _VXLAN_HEADER = np.dtype([("flags", "u1"), ("rest", "V7")])
@@ -42,7 +42,7 @@ def decapsulate(buffer: np.ndarray, frames: Frames, packets: Packets) -> tuple[P
     transport, end = packets.transport.copy(), packets.end.copy()
     rows, opened = np.arange(len(packets.rows)), np.zeros(len(packets.rows), dtype=bool)
     cut = packets.cut_transport
-    for _ in range(_LAYERS):
+    for _ in range(_MAX_TUNNEL_LAYERS):
         here = {name: values[rows] for name, values in columns.items()}
         protocol, offset = _inner(buffer, here, transport[rows], end[rows])
         found = protocol != _NONE
@@ -81,17 +81,17 @@ def _inner(
     whole = (columns["fragment_offset"] == 0) & (transport < end)
     found = np.full(len(protocol), _NONE, dtype=np.int32)
     offset = transport.copy()
-    for number, kind, skip in ((_IPIP, IPV4_TYPE, 0), (_IPV6, IPV6_TYPE, 0), (_ETHERIP, ETHERNET_FRAME, 2),
-                               (_MPLS_IN_IP, _MPLS, 0)):  # fmt: skip
+    for number, kind, skip in ((IPV4_IN_IP, IPV4_TYPE, 0), (IPV6_IN_IP, IPV6_TYPE, 0), (ETHERNET_IN_IP, ETHERNET_FRAME, 2),
+                               (MPLS_IN_IP, MPLS_TYPES[0], 0)):  # fmt: skip
         rows = whole & (protocol == number)
         found[rows] = kind
         offset[rows] += skip
     readers = (
-        (protocol == _GRE, _gre, 0),
-        (_on(columns, _VXLAN), _vxlan, _UDP_HEADER),
-        (_on(columns, _GENEVE), _geneve, _UDP_HEADER),
-        (_on(columns, _GTP_U), _gtp_u, _UDP_HEADER),
-        (_on(columns, _TEREDO), _teredo, _UDP_HEADER),
+        (protocol == GRE, _gre, 0),
+        (_on(columns, _VXLAN), _vxlan, UDP_HEADER.itemsize),
+        (_on(columns, _GENEVE), _geneve, UDP_HEADER.itemsize),
+        (_on(columns, _GTP_U), _gtp_u, UDP_HEADER.itemsize),
+        (_on(columns, _TEREDO), _teredo, UDP_HEADER.itemsize),
     )
     for chosen, read, skip in readers:
         rows = np.flatnonzero(whole & chosen)
@@ -119,7 +119,7 @@ def _gre(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.ndarra
     length += np.where(kind == _ERSPAN_2, np.where(flags & 0x1000 != 0, 8, 0), 0)
     length += np.where(kind == _ERSPAN_3, 12, 0)
     found = kind.copy()
-    found[np.isin(kind, (_BRIDGED, _ERSPAN_2, _ERSPAN_3))] = ETHERNET_FRAME
+    found[np.isin(kind, (BRIDGED_ETHERNET_TYPE, _ERSPAN_2, _ERSPAN_3))] = ETHERNET_FRAME
     found[kind == _GRE_PPP] = PPP_FRAME
     found[(flags & 0x4000 != 0) | (version > 1)] = _NONE  # routing, which RFC 2784 has withdrawn
     return found, length
@@ -133,13 +133,14 @@ def _vxlan(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.ndar
 def _geneve(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     header = gather(buffer, at, _GENEVE_HEADER)
     kind = header["type"].astype(np.int32)
-    found = np.where(kind == _BRIDGED, ETHERNET_FRAME, kind)
+    found = np.where(kind == BRIDGED_ETHERNET_TYPE, ETHERNET_FRAME, kind)
     found = np.where(header["options"] >> 6 == 0, found, _NONE)
     return found, 8 + (header["options"] & 0x3F).astype(np.int64) * 4
 
 
 def _gtp_u(buffer: np.ndarray, at: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Version 1, message 255: user data. Extension headers tell their length in fours of bytes, and the next one."""
+    """Version 1, message 255: user data. An extension header holds its length, in units of four bytes, and whether another
+    one follows."""
     header = gather(buffer, at, _GTP_HEADER)
     flags = header["flags"]
     is_data = (flags >> 5 == 1) & (flags & 0x10 != 0) & (header["message"] == 0xFF)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-SIZE = 8 << 20  # bytes; what is worked on should stay in the processor's cache
+WINDOW_BYTES = 8 << 20  # bytes; what is worked on should stay in the processor's cache
 
 
 class Window:
@@ -39,7 +39,7 @@ class Window:
         rest = self.buffer[position:]
         self.before += position
         filled = len(rest)
-        room = max(SIZE, 2 * filled)
+        room = max(WINDOW_BYTES, 2 * filled)
         store = self._store if room <= len(self._store) else np.empty(room, np.uint8)
         store[:filled] = rest
         while filled < len(store) and (count := self._readinto(store[filled:].data)):

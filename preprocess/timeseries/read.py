@@ -25,6 +25,7 @@ from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.ragged import offsets_of
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES, open_contents
+from netshare.preprocess.readers.registry import recognise
 from netshare.preprocess.timeseries.columns import TypedColumn, fill_measurement, fill_metadata, typed_column
 from netshare.preprocess.timeseries.order import order_columns, order_numbers
 from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
@@ -281,11 +282,12 @@ def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[
         if left is not None and left <= 0:
             break
         contents = open_contents(path, max_bytes)
-        if contents.format not in ("csv", "parquet"):
-            raise InputError(f"{path}: is a {contents.format} file, series are read from CSV, Parquet or npz")
-        formats.append(contents.format)
+        found = recognise(str(path), contents.buffer[:1_048_576], as_table=True).name
+        if found not in ("csv", "parquet"):
+            raise InputError(f"{path}: is a {found} file, series are read from CSV, Parquet or npz")
+        formats.append(found)
         try:
-            if contents.format == "csv":
+            if found == "csv":
                 frame = pd.read_csv(io.BytesIO(contents.buffer.tobytes()), low_memory=False, nrows=left)
                 table = pa.Table.from_pandas(_arrow_ready(frame), preserve_index=False)
             else:

@@ -241,7 +241,7 @@ def test_mappings_that_cannot_be_are_one_line(read, mapping, expected):
 def test_unknown_layouts_name_the_way_out(read):
     with pytest.raises(InputError, match=r"any other table is read with a mapping .columns"):
         read("a,b,c", "1,2,3")
-    with pytest.raises(InputError, match="cicflowmeter-csv file without the columns source ip"):
+    with pytest.raises(InputError, match="cicflowmeter-csv file without the columns src ip"):
         read("timestamp,flow duration", "1,2")
     with pytest.raises(InputError, match=r"JSON lines cannot be parsed|not a trace"):
         read('{"a": 1', '{"b"')

@@ -1,4 +1,4 @@
-"""Any table as a trace: the user says which column is which.
+"""Any table as a trace: the user names its columns.
 
     read_trace("odd.csv", columns={"time": "when:ms", "src": "from", "dst": "to", "bytes": "octets"})
 
@@ -6,7 +6,7 @@ Keys are canonical: `time` (start), `end`, `duration`, `src`, `dst` (addresses),
 `packets`, `bytes`, `packets_rev`, `bytes_rev`, `tcp_flags`, `tos`, `label`, `attack_type`. With `length` the rows are
 packets, and their other columns (`ttl`, `ip_id`, `tcp_window` ...) have their names in `netshare.preprocess.columns`. After a
 colon stands the unit of a time or duration: s, ms, us or ns. Without one, times are texts in UTC or numbers whose
-unit is told by magnitude, and durations seconds.
+unit follows from their magnitude, and durations seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from netshare.preprocess.columns import CATEGORY_COLUMNS, PACKET_COLUMNS, Kind
 from netshare.preprocess.errors import InputError
-from netshare.preprocess.layouts.csv_columns import (
-    NANOSECONDS,
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
+from netshare.preprocess.tables.csv_columns import (
     abbreviated_counts,
     any_ports,
     counts,
@@ -27,7 +27,7 @@ from netshare.preprocess.layouts.csv_columns import (
     nanoseconds,
     tcp_flags,
 )
-from netshare.preprocess.layouts.flow_dialects import UNSET, FlowColumns, put_five_tuple, zero_where_unset
+from netshare.preprocess.tables.flow_columns import UNSET, FlowColumns, put_addresses, put_protocol, zero_where_unset
 
 _TIMES = ("time", "end", "duration")
 _ADDRESSES = ("src", "dst")
@@ -73,8 +73,8 @@ def from_mapping(texts: dict[str, pa.Array], columns: Mapping[str, str]) -> Flow
     units = {ours: _split_unit(theirs)[1] for ours, theirs in columns.items()}
     source = {ours: _split_unit(theirs)[0] for ours, theirs in columns.items()}
     protocol = named.get("protocol", pa.array(["0"] * len(named["time"]), pa.string()))
-    addresses = {source["src"]: named["src"], source["dst"]: named["dst"], "protocol of the mapping": protocol}
-    put_five_tuple(flows, addresses, source["src"], source["dst"], None, None, "protocol of the mapping")
+    put_addresses(flows, {source[end]: named[end] for end in _ADDRESSES}, source["src"], source["dst"])
+    put_protocol(flows, protocol, "protocol of the mapping")
     flows.put("time", _times(named["time"], units["time"]), source["time"])
     if "duration" in named:
         duration = nanoseconds(zero_where_unset(named["duration"]), units["duration"] or "s")
@@ -107,7 +107,7 @@ def from_mapping(texts: dict[str, pa.Array], columns: Mapping[str, str]) -> Flow
 def _split_unit(value: str) -> tuple[str, str | None]:
     """A column's name, in lower case, and its unit."""
     name, colon, unit = value.rpartition(":")
-    if colon and unit in NANOSECONDS:
+    if colon and unit in UNIT_NS:
         return name.strip().lower(), unit
     return value.strip().lower(), None
 

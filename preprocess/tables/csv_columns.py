@@ -1,4 +1,4 @@
-"""Columns of a NetFlow CSV: texts to numbers, times and flags, with a mark where a text is none.
+"""Texts of flow records as numbers, times and flags.
 
 Every function takes n texts (an Arrow string array) and returns values[n] and bool[n], false where the text cannot be
 read. Clean columns are cast at once; only a column with a bad value is looked at value by value.
@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+from netshare.preprocess.layouts.flow_forms import UNIT_NS
+
 _UNIT_BELOW = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))  # of times since 1970: the years up to 5138
 _TCP_FLAG_LETTERS = 8  # CWR ECE URG ACK PSH RST SYN FIN, as nfdump prints them; older ones leave out the first two
-_LARGEST = 2**63 - 1
-_TRIED = 32  # rows
-_JUDGED = 1000  # rows by which a unit is told
+_INT64_MAX = 2**63 - 1
+_FIRST_ROWS = 32  # rows
+_UNIT_SAMPLE_ROWS = 1000  # rows whose magnitude decides a unit
 
 
 def numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -31,11 +32,12 @@ def numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """The texts as values of this type; None where one is none. What the first rows refute costs nothing."""
+    """The texts as values of this type; None where one of them is no such value. The first rows are tried first, so that a
+    column of another type costs little."""
     if texts.type == kind:
         return texts
     try:
-        pc.cast(texts[:_TRIED], kind)
+        pc.cast(texts[:_FIRST_ROWS], kind)
         values = pc.cast(texts, kind)
     except pa.ArrowException:
         return None
@@ -45,7 +47,7 @@ def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
 def counts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """int64 values of what is counted: whole, not negative."""
     values, readable = numbers(texts)
-    readable &= (values >= 0) & (values < _LARGEST)
+    readable &= (values >= 0) & (values < _INT64_MAX)
     return np.where(readable, values, 0).astype(np.int64), readable
 
 
@@ -84,9 +86,9 @@ def ports_or_icmp(texts: pa.Array, is_icmp: np.ndarray) -> tuple[np.ndarray, np.
         pairs = [text.partition(".") for text in distinct]
         known = [dot and kind.isdigit() and code.isdigit() and int(kind) < 256 > int(code) for kind, dot, code in pairs]
         found = [int(pair[0]) * 256 + int(pair[2]) if good else -1 for pair, good in zip(pairs, known, strict=True)]
-        told = np.array([*found, -1])[codes]
-        rows = np.flatnonzero(is_icmp)[told >= 0]
-        values[rows] = told[told >= 0]
+        combined = np.array([*found, -1])[codes]
+        rows = np.flatnonzero(is_icmp)[combined >= 0]
+        values[rows] = combined[combined >= 0]
         readable[rows] = True
     return values, readable
 
@@ -95,8 +97,8 @@ def time_unit(texts: pa.Array) -> str:
     """The unit of times since 1970, by their magnitude: s, ms, us or ns."""
     some = (
         texts
-        if len(texts) <= _JUDGED
-        else texts.take(pa.array(np.linspace(0, len(texts) - 1, _JUDGED, dtype=np.int64)))
+        if len(texts) <= _UNIT_SAMPLE_ROWS
+        else texts.take(pa.array(np.linspace(0, len(texts) - 1, _UNIT_SAMPLE_ROWS, dtype=np.int64)))
     )
     values, readable = numbers(some)
     middle = float(np.median(np.abs(values[readable].astype(np.float64)))) if readable.any() else 0.0
@@ -105,7 +107,7 @@ def time_unit(texts: pa.Array) -> str:
 
 def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """int64 ns of decimal numbers in the given unit, exact where the texts are plain decimals."""
-    factor = NANOSECONDS[unit]
+    factor = UNIT_NS[unit]
     digits = {"s": 9, "ms": 6, "us": 3, "ns": 0}[unit]
     exact = None if texts.type == pa.int64() else cast_all(texts, pa.decimal128(19 + digits, digits))
     if exact is not None and len(exact):
@@ -114,7 +116,7 @@ def nanoseconds(texts: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
         if bool(np.all(words[:, 1] == words[:, 0] >> 63)):
             return words[:, 0].copy(), np.ones(len(texts), dtype=bool)
     values, readable = numbers(texts)
-    readable &= np.abs(values.astype(np.float64)) < _LARGEST / factor
+    readable &= np.abs(values.astype(np.float64)) < _INT64_MAX / factor
     kept = np.where(readable, values, 0)
     if kept.dtype == np.int64:
         return kept * factor, readable
@@ -150,8 +152,8 @@ def day_first_times(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     for layout in ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S.%f"):
         parsed = parsed.fillna(_parse_times(written, layout))
     found = np.append(parsed.fillna(pd.Timestamp(0, tz="UTC")).astype(np.int64).to_numpy(), 0)[codes]
-    told = np.append(parsed.notna().to_numpy(), False)[codes]
-    return np.where(readable, values, found), readable | told
+    is_time = np.append(parsed.notna().to_numpy(), False)[codes]
+    return np.where(readable, values, found), readable | is_time
 
 
 def tcp_flags(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -178,13 +180,13 @@ def _parse_times(texts: pd.Series, layout: str) -> pd.Series:
 
 
 def _abbreviated(text: str) -> int:
-    """The count that a text such as `1.2 M` tells, -1 where it is none."""
+    """The count in a text such as `1.2 M`, -1 where it is none."""
     factor = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1:].upper(), 1)
     try:
         value = float(text[:-1] if factor > 1 else text) * factor
     except ValueError:
         return -1
-    return round(value) if 0 <= value < _LARGEST else -1
+    return round(value) if 0 <= value < _INT64_MAX else -1
 
 
 def _port(text: str) -> int:

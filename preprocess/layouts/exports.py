@@ -1,4 +1,4 @@
-"""Fields of NetFlow v5, v9 and IPFIX records, and what each says about a flow.
+"""Messages of NetFlow v5 (Cisco's table), v9 (RFC 3954) and IPFIX (RFC 7011), and the fields of their records.
 
 Numbers are those of IANA's IPFIX registry, which keeps NetFlow v9's (RFC 3954, 8; RFC 7012). A field is known by
 (enterprise, number); enterprise 0 is the registry itself, 29305 the reverse direction of RFC 5103. Everything that is
@@ -9,6 +9,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+V5, V9, IPFIX = 5, 9, 10  # what a message's header begins with
+FORMAT_NAMES = {V5: "netflow-v5", V9: "netflow-v9", IPFIX: "ipfix"}
+MESSAGE_HEADERS = {
+    V5: np.dtype([
+        ("version", ">u2"), ("count", ">u2"), ("uptime", ">u4"), ("seconds", ">u4"), ("nanoseconds", ">u4"),
+        ("sequence", ">u4"), ("engine", ">u2"), ("sampling", ">u2"),
+    ]),
+    V9: np.dtype([
+        ("version", ">u2"), ("count", ">u2"), ("uptime", ">u4"), ("seconds", ">u4"), ("sequence", ">u4"),
+        ("domain", ">u4"),
+    ]),
+    IPFIX: np.dtype([
+        ("version", ">u2"), ("length", ">u2"), ("seconds", ">u4"), ("sequence", ">u4"), ("domain", ">u4"),
+    ]),
+}  # fmt: skip  # times: seconds since 1970, milliseconds since the exporter started
+HEADER_LENGTH = {version: layout.itemsize for version, layout in MESSAGE_HEADERS.items()}
+SET_HEADER = np.dtype([("number", ">u2"), ("length", ">u2")])  # of v9 and IPFIX; the length counts it
+TEMPLATE_SET = {V9: 0, IPFIX: 2}  # the number of sets of templates; the next one is that of option templates
+FIRST_DATA_SET = 256  # set numbers from here on are those of templates
+ENTERPRISE_BIT = 0x8000  # of an element's number in an IPFIX template: an enterprise number follows
+Element = tuple[int, int]  # enterprise, number
 VARIABLE_LENGTH = 0xFFFF  # RFC 7011, 7
 REVERSE = 29305  # RFC 5103, 6.1
 
@@ -24,7 +47,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Template:
-    """The layout of data records. `options`: they tell of the exporter, not of flows."""
+    """The layout of data records. `options`: the records describe the exporter, not flows."""
 
     fields: tuple[Field, ...]
     options: bool = False
@@ -40,8 +63,9 @@ class Template:
         return sum(1 if field.length == VARIABLE_LENGTH else field.length for field in self.fields)
 
 
-# For each quantity the elements that tell it, the best first.
-QUANTITIES: dict[str, tuple[tuple[int, int], ...]] = {
+# The elements, as (enterprise, number), that hold each quantity, the best first: readers take the first that is there,
+# writers write the first.
+QUANTITIES: dict[str, tuple[Element, ...]] = {
     "src4": ((0, 8),),
     "dst4": ((0, 12),),
     "src6": ((0, 27),),
@@ -81,11 +105,12 @@ SAMPLING = ((0, 34), (0, 50), (0, 305))  # one packet in so many is counted
 SAMPLING_SPACE = (0, 306)  # packets passed over after each run of element 305 (RFC 5477, 8.2)
 BOOT_TIME = (0, 160)
 
-V5_RECORD = Template(
-    (
-        Field(0, 8, 4), Field(0, 12, 4), Field(0, 15, 4), Field(0, 10, 2), Field(0, 14, 2), Field(0, 2, 4),
-        Field(0, 1, 4), Field(0, 22, 4), Field(0, 21, 4), Field(0, 7, 2), Field(0, 11, 2), Field(0, 210, 1),
-        Field(0, 6, 1), Field(0, 4, 1), Field(0, 5, 1), Field(0, 16, 2), Field(0, 17, 2), Field(0, 9, 1),
-        Field(0, 13, 1), Field(0, 210, 2),
-    )
+# The one layout of v5 records: name, element, bytes. The elements 210 are padding.
+_V5_FIELDS = (
+    ("src4", 8, 4), ("dst4", 12, 4), ("next_hop", 15, 4), ("input", 10, 2), ("output", 14, 2), ("packets", 2, 4),
+    ("bytes", 1, 4), ("start", 22, 4), ("end", 21, 4), ("src_port", 7, 2), ("dst_port", 11, 2), ("padding", 210, 1),
+    ("tcp_flags", 6, 1), ("protocol", 4, 1), ("tos", 5, 1), ("src_system", 16, 2), ("dst_system", 17, 2),
+    ("src_mask", 9, 1), ("dst_mask", 13, 1), ("more_padding", 210, 2),
 )  # fmt: skip
+V5_TEMPLATE = Template(tuple(Field(0, number, length) for _, number, length in _V5_FIELDS))
+V5_RECORD = np.dtype([(name, f">u{length}") for name, _, length in _V5_FIELDS])

@@ -222,6 +222,11 @@ def _read_stream(stream: Stream, reader: Reader, options: ReadOptions) -> Trace:
         trace = read_exports(stream, options, reader.scan)
     else:
         trace = reader.read(stream, options)
+        if reader.kind not in (None, trace.kind):
+            raise InputError(
+                f"{stream.name}: the reader {reader.name!r} is declared to give a {reader.kind} trace and gave a "
+                f"{trace.kind} trace, update the distribution that it came with"
+            )
     if options.limit is not None and len(trace) > options.limit:
         trace = first_records(trace, options.limit)
     return _note_oddities(trace)

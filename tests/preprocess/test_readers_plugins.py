@@ -32,6 +32,7 @@ def read(stream, options):
 
 TOY = Reader("toy", "flow", read=read, magics=(b"TOY1",))
 PCAP_AGAIN = Reader("pcap", "packet", read=read, magics=(b"TOY2",))
+OTHER_KIND = Reader("other kind", "packet", read=read, magics=(b"TOY1",))
 TEXT = Reader("lines of text", "flow", read=read, recognises=lambda head: head.startswith(b"time=") or head[:5] == b"srcip")
 """
 
@@ -88,6 +89,12 @@ def test_errors_of_a_plugin_are_those_of_any_reader(install: Install, tmp_path: 
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"capture\.bin: the last record is cut"):
         read_trace(path)
+
+
+def test_a_reader_must_give_what_it_declares(install: Install, tmp_path: Path) -> None:
+    install("other = toy_traces:OTHER_KIND")
+    with pytest.raises(InputError, match="'other kind' is declared to give a packet trace and gave a flow trace"):
+        read_trace(toy_file(tmp_path, 1))
 
 
 def test_a_text_goes_to_a_plugin_only_where_no_dialect_knows_it(install: Install, tmp_path: Path) -> None:

@@ -25,14 +25,16 @@ class Scale(nn.Module):
         place = torch.tensor(positions).clamp(0, 1) * (KNOTS - 1)
         low = place.floor().clamp(max=KNOTS - 2)
         self.knots = nn.Parameter(torch.randn(KNOTS, width) * 0.1)
-        self._low: torch.Tensor
-        self._share: torch.Tensor
-        self.register_buffer("_low", low.long(), persistent=False)
-        self.register_buffer("_share", (place - low).unsqueeze(1), persistent=False)
+        self.lower_knot: torch.Tensor
+        self.upper_share: torch.Tensor
+        self.register_buffer("lower_knot", low.long(), persistent=False)
+        self.register_buffer("upper_share", (place - low).unsqueeze(1), persistent=False)
 
     def forward(self) -> torch.Tensor:
         """float32[places, width]: the vectors of all places."""
-        between: torch.Tensor = torch.lerp(self.knots[self._low], self.knots[self._low + 1], self._share)
+        between: torch.Tensor = torch.lerp(
+            self.knots[self.lower_knot], self.knots[self.lower_knot + 1], self.upper_share
+        )
         return between
 
 
@@ -64,21 +66,21 @@ class TokenTable(nn.Module):
         tokens = layout.total if columns == len(layout) else layout.offsets[columns]
         self.own = nn.Parameter(torch.randn(tokens + more, width) * 0.1)
         self.scales = nn.ModuleDict()
-        self._rows: dict[str, slice] = {}
+        self.scaled_rows: dict[str, slice] = {}
         for column, offset in zip(layout.columns[:columns], layout.offsets, strict=False):
             if column.positions:
                 name = str(offset)
                 self.scales[name] = Scale(column.positions, width)
-                self._rows[name] = slice(offset, offset + len(column.positions))
+                self.scaled_rows[name] = slice(offset, offset + len(column.positions))
                 with torch.no_grad():
-                    self.own[self._rows[name]] *= OWN_SCALE / 0.1
+                    self.own[self.scaled_rows[name]] *= OWN_SCALE / 0.1
 
     def vectors(self) -> torch.Tensor:
         """float32[tokens, width]: the vectors of all tokens."""
-        if not self._rows:
+        if not self.scaled_rows:
             return self.own
         shared = torch.zeros_like(self.own)
-        for name, rows in self._rows.items():
+        for name, rows in self.scaled_rows.items():
             shared[rows] = self.scales[name]()
         return self.own + shared
 

@@ -265,14 +265,14 @@ def _table_lookups(
 ) -> list[_Lookup]:
     """Tokens' own vectors, and for each column on a scale the two knots that each of its tokens lies between."""
     calls = [_Lookup(table.own, index, row, scale, [output], units)]
-    for name, rows in table._rows.items():
+    for name, rows in table.scaled_rows.items():
         on_scale = table.scales[name]
         assert isinstance(on_scale, Scale)
         some = ((index >= rows.start) & (index < rows.stop)).nonzero().squeeze(1)
         if len(some):
             place = index[some] - rows.start
-            share = on_scale._share[place, 0]
-            low, times = on_scale._low[place], 1.0 if scale is None else scale[some]
+            share = on_scale.upper_share[place, 0]
+            low, times = on_scale.lower_knot[place], 1.0 if scale is None else scale[some]
             knots, weights = torch.cat([low, low + 1]), torch.cat([(1 - share) * times, share * times])
             calls.append(_Lookup(on_scale.knots, knots, row[some].repeat(2), weights, [output], units))
     return calls
@@ -281,7 +281,7 @@ def _table_lookups(
 def _on_head(module: TokenHead, args: Any, kwargs: Any, output: Any, rows: torch.Tensor, tape: Tape) -> list[_Linear]:
     calls = [_Linear(module.weight, module.bias, [args[0].detach()], [output], rows)]
     if module.scale is not None:
-        low, share = module.scale._low, module.scale._share[:, 0]
+        low, share = module.scale.lower_knot, module.scale.upper_share[:, 0]
         fold = torch.zeros(len(low), len(module.scale.knots), dtype=output.dtype, device=output.device)
         place = torch.arange(len(low), device=output.device)
         fold[place, low], fold[place, low + 1] = (1 - share).to(output.dtype), share.to(output.dtype)

@@ -20,7 +20,7 @@ CORE := tests/test_architecture.py \
         readers_capture.py readers_csv.py spans.py timeseries.py trace.py) \
     $(addprefix tests/postprocess/test_,assemble.py captures.py icmp.py link.py netflow.py payloads.py pcapng.py repair.py \
         sequence.py series_writer.py tcp_connections.py tcp_options.py) \
-    tests/netshare/config tests/netshare/generators/test_contract.py tests/netshare/run/test_folder.py \
+    tests/netshare/config tests/netshare/generators/test_contract.py tests/netshare/runs/test_folder.py \
     $(addprefix tests/netshare/evaluation/test_,consistency.py distances.py split.py)
 
 # Whether the core holds, in less than a minute of CPU time.

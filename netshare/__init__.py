@@ -14,8 +14,10 @@ Names are imported when first used, so that light commands and helper processes 
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from netshare.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from netshare.config.load import load_config
@@ -77,8 +79,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("netshare-traces")
     if name not in _HOMES:
         raise AttributeError(f"module 'netshare' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

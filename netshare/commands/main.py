@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from netshare.commands import (
     compare,
@@ -29,6 +28,7 @@ from netshare.commands import (
 )
 from netshare.commands.options import add_verbosity
 from netshare.preprocess.errors import NetshareError
+from netshare.version import VERSION
 
 # In the order of `netshare --help`.
 COMMANDS = (
@@ -58,19 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="netshare", description="Synthetic network traces that can be shared.")
-    parser.add_argument("--version", action="version", version=f"netshare {_version()}")
+    parser.add_argument("--version", action="version", version=f"netshare {VERSION}")
     add_verbosity(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
     return parser
-
-
-def _version() -> str:
-    try:
-        return metadata.version("netshare-traces")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 if __name__ == "__main__":

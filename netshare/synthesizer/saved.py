@@ -22,7 +22,6 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from netshare import __version__
 from netshare.config.schema import Config
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import NetshareError, RunFolderError
@@ -30,6 +29,7 @@ from netshare.recipe.metadata import Metadata
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.training.loop import SAMPLING
 from netshare.training.tuned_settings import TUNED
+from netshare.version import VERSION
 
 FORMAT = 1
 DESCRIPTION, RUN_CONFIG = "synthesizer.json", "config.json"
@@ -86,7 +86,7 @@ def save(
             shutil.copytree(config.ip2vec.model, folder / "ip2vec")
         value = config.model_dump(mode="json", exclude={*OF_ONE_MACHINE, "ip2vec"})
         value["privacy"]["public"] = None if value["privacy"]["epsilon"] is None else value["privacy"]["public"]
-        description = {"format": FORMAT, "netshare": __version__, "config": value}
+        description = {"format": FORMAT, "netshare": VERSION, "config": value}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=1))
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be written ({error.strerror or error}); choose another") from None
@@ -105,7 +105,7 @@ def open_saved(folder: Path) -> Saved:
         if description.get("format") != FORMAT:
             raise RunFolderError(
                 f"{folder / DESCRIPTION}: format {description.get('format')!r} of netshare "
-                f"{description.get('netshare')!r}, but this is netshare {__version__}, which reads format {FORMAT}; "
+                f"{description.get('netshare')!r}, but this is netshare {VERSION}, which reads format {FORMAT}; "
                 "fit it again, or install that version"
             )
         value = description.get("config")

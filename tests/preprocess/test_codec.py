@@ -161,6 +161,7 @@ def test_flow_series_come_back_with_labels(style):
         assert np.allclose(back.measurements[name], table.measurements[name], rtol=tolerance, atol=1), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     "table", (packet_series(60), packet_series(60, mixed=True), flow_series(60)), ids=("ipv4", "mixed", "flows")

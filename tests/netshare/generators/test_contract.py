@@ -55,6 +55,7 @@ def test_samples_are_valid_and_as_many_as_asked(build):
         assert_valid(generator.sample(n, seed=1), n)
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides_a_sample(build):
     generator = trained(build, random_series(60))
     before = generator.sample(40, seed=5)
@@ -105,6 +106,7 @@ def test_impossible_lengths_are_refused(build, lengths):
 METADATA_NETS = ("metadata.", "length.memory")  # prefixes of the weights that hold metadata, in either generator
 
 
+@pytest.mark.slow
 def test_retrained_metadata_leave_the_other_networks_bit_by_bit(build, tmp_path: Path):
     data = random_series(60)
     weights = {name: tensor.clone() for name, tensor in trained(build, data).sampling_weights().items()}
@@ -169,6 +171,7 @@ def test_no_series_is_refused(build):
         build(SCHEMA).prepare(random_series(0), seed=1, steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

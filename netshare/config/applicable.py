@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
-from netshare.config.generator import GeneratorSection
+from netshare.config.generator import keys_of
 from netshare.config.schema import Config
 from netshare.config.sections import SERIES_FORMATS
 from netshare.postprocess.writers.write import FORMATS, kinds_of
@@ -45,6 +46,7 @@ def _preset(config: Config) -> str:
     return f"preset is {config.preset}"
 
 
+@cache
 def _only_generator(kind: str) -> Condition:
     return Condition(
         lambda config: config.generator.kind == kind,
@@ -110,7 +112,6 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "chunks.max_records_per_segment": (OTHER_SEGMENTS,),
     "ip2vec": (TRACES,),
     "generator.kind": (),
-    **{f"generator.{kind}": (_only_generator(kind),) for kind in GeneratorSection.model_fields if kind != "kind"},
     "training": (),
     "training.finetune_steps": (TRACES,),  # a table of series is one chunk
     "cluster": (),
@@ -139,6 +140,8 @@ def conditions_of(path: KeyPath) -> tuple[Condition, ...]:
     Raises:
         KeyError: neither the key nor a section around it stands in `CONDITIONS`.
     """
+    if path[0] == "generator" and path[1:2] != ("kind",):  # settings of a kind, which may be installed at any time
+        return (_only_generator(path[1]),)
     declared = [CONDITIONS.get(".".join(path[:depth])) for depth in range(1, len(path) + 1)]
     found = [conditions for conditions in declared if conditions is not None]
     if not found:
@@ -148,7 +151,7 @@ def conditions_of(path: KeyPath) -> tuple[Condition, ...]:
 
 def leaves(section: BaseModel, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every key of a section that is no section itself, with its value."""
-    for name in type(section).model_fields:
+    for name in keys_of(type(section)):
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from leaves(value, (*path, name))

@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
+from netshare.config.generator import keys_of
 from netshare.config.schema import Config
 
 
@@ -33,6 +36,10 @@ def explain(item: Mapping[str, Any]) -> str:
 def _known_keys(location: Sequence[Any]) -> list[str]:
     model: Any = Config
     for part in location:
-        declared = getattr(model, "model_fields", {}).get(part)
+        declared = keys_of(model).get(part) if _is_section(model) else None
         model = declared.annotation if declared is not None else None
-    return list(getattr(model, "model_fields", {}))
+    return list(keys_of(model)) if _is_section(model) else []
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -5,6 +5,7 @@ from typing import Any, get_args, get_origin
 import pytest
 
 from netshare.config.applicable import CONDITIONS, conditions_of, leaves
+from netshare.config.generator import keys_of
 from netshare.config.load import default_config, load_config
 from netshare.config.schema import Config
 from netshare.preprocess.errors import ConfigError
@@ -49,7 +50,7 @@ def other_value(path: tuple[str, ...]) -> Any:
         return VALUES[name]
     model: Any = Config
     for part in path:
-        declared = model.model_fields[part]
+        declared = keys_of(model)[part]
         model = declared.annotation
     default, options = declared.get_default(call_default_factory=True), [declared.annotation]
     while any(get_args(one) and get_origin(one) is not list for one in options):
@@ -104,7 +105,7 @@ def test_every_declared_condition_is_about_a_key_or_section_of_the_schema():
     for name in CONDITIONS:
         model: Any = Config
         for part in name.split("."):
-            model = model.model_fields[part].annotation
+            model = keys_of(model)[part].annotation
 
 
 def test_every_key_is_taken_in_some_kind_of_run():

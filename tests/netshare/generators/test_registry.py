@@ -78,7 +78,8 @@ class Resampler(Generator):
 REFERENCE = """
 import json
 from netshare.config.docs import config_markdown
-from netshare.config.schema import config_schema, load_config
+from netshare.config.load import load_config
+from netshare.config.schema import config_schema
 from netshare.preprocess.errors import ConfigError
 
 found = [config_markdown(), config_schema()["$defs"]]

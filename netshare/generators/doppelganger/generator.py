@@ -42,7 +42,7 @@ from netshare.generators.doppelganger.modules import (
     normal,
     packed,
 )
-from netshare.generators.doppelganger.precision import computes_in_half
+from netshare.generators.doppelganger.precision import can_compute_in_half, computes_in_half
 from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
@@ -80,6 +80,7 @@ class DoppelGANger(Generator):
     ) -> None:
         """Build networks afresh (or from `initial_weights`), optimisers and the source of batches."""
         self.check_data(data)
+        self._check_precision()
         self._build(seed)
         if initial_weights is not None:
             load_module(self._generators, part_of(initial_weights, "generators"), "generator weights to fine-tune from")
@@ -99,6 +100,14 @@ class DoppelGANger(Generator):
         self._generators.metadata.load_state_dict(fresh)
         self.begin_training(data, seed, steps)
         self._of_measurements = of_measurements
+
+    def _check_precision(self) -> None:
+        """Refuse half precision where torch cannot compute in it."""
+        if self._half and not can_compute_in_half(self.device):
+            raise TrainingError(
+                f"generator.doppelganger.precision is {self.settings.precision}, but torch cannot train recurrent nets in "
+                f"bfloat16 on this {self.device.type}; write auto or float32"
+            )
 
     def begin_training(self, data: Encoded, seed: int, steps: int) -> None:
         """Make optimisers, average, held-back series and the source of batches for the networks as they are."""

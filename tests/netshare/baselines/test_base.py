@@ -6,7 +6,8 @@ import torch
 from netshare.baselines.adversarial import convincing, standard_step
 from netshare.baselines.base import check_width, field_groups
 from netshare.baselines.independent_columns import IndependentColumns
-from netshare.baselines.registry import BASELINES, OURS, all_methods, choose_methods
+from netshare.baselines.registry import BASELINES, all_methods, choose_methods
+from netshare.generators.registry import kinds
 from netshare.baselines.series import lengths_of
 from netshare.preprocess.encoded import Column, Schema
 from netshare.preprocess.errors import ConfigError, TrainingError
@@ -60,7 +61,7 @@ def test_the_standard_loss_teaches_a_critic_to_tell_real_from_fake():
 
 
 def test_methods_are_chosen_by_name_once_each_in_the_order_given():
-    assert choose_methods(None) == all_methods() == (*OURS, *BASELINES)
+    assert choose_methods(None) == all_methods() == (*kinds(), *BASELINES)
     assert choose_methods(" ctgan, hmm,ctgan ,") == ("ctgan", "hmm")
     with pytest.raises(ConfigError, match=r"nonsense is no method; choose of autoregressive, doppelganger, .*ctgan"):
         choose_methods("ctgan,nonsense")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.metrics.series_features import correlations, with_common_categories
 from netshare.evaluation.render.series_html import write_series_html

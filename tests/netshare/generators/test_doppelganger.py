@@ -20,7 +20,7 @@ from netshare.generators.doppelganger.losses import (
     input_gradient_norms_by_autograd,
 )
 from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_after_stop
-from netshare.generators.doppelganger.precision import computes_in_half
+from netshare.generators.doppelganger.precision import can_compute_in_half, computes_in_half
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
 from netshare.training.loop import TrainingPlan, train
@@ -270,6 +270,10 @@ def test_retrained_metadata_have_the_wanted_classes_and_not_the_former_ones():
 def test_half_precision_trains_too(tmp_path, more):
     real = toy(100)
     generator = DoppelGANger(real.schema, DoppelGANgerSettings(precision="bfloat16", batch_size=20, **more))
+    if not can_compute_in_half(generator.device):
+        with pytest.raises(TrainingError, match="precision is bfloat16, but torch cannot"):
+            train(generator, real, tmp_path, TrainingPlan(name="toy", steps=5, seed=1))
+        return
     result = train(generator, real, tmp_path, TrainingPlan(name="toy", steps=5, seed=1))
     assert all(tensor.dtype == torch.float32 for tensor in generator.training_weights().values())
     assert np.isfinite(list(result.losses.values())).all()

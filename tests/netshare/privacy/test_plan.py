@@ -5,7 +5,7 @@ import json
 import pytest
 
 from netshare.commands.main import main
-from netshare.config.schema import load_config
+from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.privacy.accounting import Ledger, alternatives, make_ledger, make_plan, read_ledger, statement
 from netshare.privacy.accounting.accountant import epsilon_of, gaussian_noise_for

@@ -7,8 +7,8 @@ from netshare.baselines.adversarial import convincing, standard_step
 from netshare.baselines.base import check_width, field_groups
 from netshare.baselines.independent_columns import IndependentColumns
 from netshare.baselines.registry import BASELINES, all_methods, choose_methods
-from netshare.generators.registry import kinds
 from netshare.baselines.series import lengths_of
+from netshare.generators.registry import kinds
 from netshare.preprocess.encoded import Column, Schema
 from netshare.preprocess.errors import ConfigError, TrainingError
 from tests.netshare.generator_contract import SCHEMA, random_series

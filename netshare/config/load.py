@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from netshare.config.applicable import check_applicable
 from netshare.config.explain import explain
+from netshare.config.in_memory import check_preset, data_in_memory, preset_of
 from netshare.config.input import read_input
 from netshare.config.overrides import override
 from netshare.config.presets import merge, read_preset
@@ -21,9 +22,11 @@ from netshare.config.private_runs import private_defaults
 from netshare.config.schema import INPUT_PRESETS, Config, InputPreset, Preset
 from netshare.config.sections import InputSection
 from netshare.preprocess.errors import ConfigError, InputError
+from netshare.preprocess.readers.in_memory import TraceLike
+from netshare.preprocess.timeseries import TimeSeries
 
 PathLike = str | os.PathLike[str]
-ConfigSource = PathLike | Sequence[PathLike] | Mapping[str, Any] | Config
+ConfigSource: TypeAlias = PathLike | Sequence[PathLike] | Mapping[str, Any] | Config | TraceLike | TimeSeries
 
 
 def load_config(
@@ -36,9 +39,10 @@ def load_config(
     """A checked config, with its preset's values filled in and all file names absolute.
 
     Args:
-        source: path of a JSON file; its content as a mapping; path or paths of traces, to be learnt with all defaults; or a
-            `Config`, whose own values are kept. File names in a JSON file are relative to its folder, all others to the
-            working directory.
+        source: path of a JSON file; its content as a mapping; path or paths of traces, or data in memory (a trace, a data
+            frame of packets or flow records, a `TimeSeries`), to be learnt with all defaults; or a `Config`, whose own
+            values are kept. File names in a JSON file are relative to its folder, all others to the working directory. A
+            mapping's `input` may be data in memory, too; the config then names no input.
         overrides: `section.key=value` texts; the value is JSON, or else taken as text.
         work_dir: the run folder, instead of `output.folder`.
         all_generators: whether settings of each kind of generator are allowed, not of `generator.kind` alone; for a
@@ -49,10 +53,16 @@ def load_config(
             of run, or no input.
         InputError: `preset` is not given and the input cannot be read to choose one.
     """
-    given = _given(source)
+    data = data_in_memory(source)
+    given = _given(source if data is None else _settings_beside(source))
     for text in overrides:
         override(given.raw, text)
     user = _validate(given.raw, given.name)
+    if data is not None:
+        check_preset(_named_preset(user.preset), data)
+        folder = Path.cwd() / (work_dir or user.output.folder or given.folder)
+        raw = merge(given.raw, {"output": {"folder": str(folder.resolve())}})
+        return default_config([preset_of(data), *_generator_presets(user.preset)], raw, all_generators=all_generators)
     if not user.input.files:
         raise ConfigError(f"{given.name}: {_missing_input(given.raw)}")
     section = user.input.model_copy(update={"files": _absolute(user.input.files, given.base)})
@@ -116,9 +126,13 @@ def _given(source: ConfigSource) -> _Given:
     if isinstance(source, Sequence) and source and all(isinstance(name, str | os.PathLike) for name in source):
         return _Given({"input": [os.fspath(name) for name in source]}, "config", Path.cwd())
     raise ConfigError(
-        f"config: found {type(source).__name__}: give a path, a mapping or a Config; data in memory go to "
-        "netshare.Synthesizer"
+        f"config: found {type(source).__name__}: give a path, a mapping, a Config, a trace or a data frame"
     )
+
+
+def _settings_beside(source: Any) -> Mapping[str, Any]:
+    """What a source says beside the data in memory that it holds."""
+    return {key: value for key, value in source.items() if key != "input"} if isinstance(source, Mapping) else {}
 
 
 def _is_config(path: Path) -> bool:
@@ -164,6 +178,11 @@ def _missing_input(raw: Mapping[str, Any]) -> str:
     if isinstance(raw["input"], Mapping) and "files" not in raw["input"]:
         return "input.files is missing"
     return "input.files is []: name at least one trace"
+
+
+def _generator_presets(preset: Preset | list[Preset] | None) -> list[Preset]:
+    named = [preset] if isinstance(preset, str) else list(preset or ())
+    return [one for one in named if one not in INPUT_PRESETS]
 
 
 def _named_preset(preset: Preset | list[Preset] | None) -> InputPreset | None:

@@ -58,11 +58,14 @@ class Recipe(Protocol[Data]):
     def files(self) -> list[Path]:
         """The files that `read` reads."""
 
+    def content_key(self, data: Data) -> str:
+        """A fingerprint of data in memory."""
+
     def read(self) -> Data:
-        """The config's input.
+        """The config's input, not checked.
 
         Raises:
-            InputError, ConfigError: it cannot be read, is not of this kind, or too small to learn from.
+            InputError, ConfigError: it cannot be read.
         """
 
     def check(self, data: Data) -> None:

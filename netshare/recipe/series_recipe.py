@@ -19,6 +19,7 @@ from netshare.console import Console
 from netshare.evaluation import SeriesReport, write_json
 from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.render.series_html import write_series_html
+from netshare.fingerprints import array_fingerprint
 from netshare.generators.base import Generator
 from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.encoded import Encoded
@@ -78,18 +79,21 @@ class SeriesRecipe:
         files = list_files(self.config.input.files)
         return files + [about for file in files if (about := descriptions_path(file)).exists()]
 
+    def content_key(self, data: TimeSeries) -> str:
+        """See `Recipe.content_key`."""
+        arrays = {**data.metadata, **data.measurements, "offsets of series": data.offsets}
+        return array_fingerprint(arrays, [data.kinds, {name: list(t) for name, t in data.categories.items()}])
+
     def read(self) -> TimeSeries:
         """The config's input."""
         config = self.config
         reading = section_json(config.series, but=READING)
-        series = read_series(config.input.files, **reading, limit=config.input.limit, max_bytes=config.input.max_bytes)
-        self.check(series)
-        return series
+        return read_series(config.input.files, **reading, limit=config.input.limit, max_bytes=config.input.max_bytes)
 
     def check(self, data: TimeSeries) -> None:
         """See `Recipe.check`."""
         if len(data) < MIN_SERIES:
-            where = self.config.input.files[0] if self.config.input is not None else "the table"
+            where = self.config.input.files[0] if self.config.input.files else "the table"
             raise InputError(
                 f"{where}: {len(data)} series are too few to learn from without copying them; give at least {MIN_SERIES}"
             )

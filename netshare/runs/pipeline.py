@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netshare.config.load import load_config
+from netshare.config.in_memory import data_in_memory
+from netshare.config.load import ConfigSource, load_config
 from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.preprocess.errors import ConfigError, InputError
@@ -38,7 +39,7 @@ class RunResult:
 
 
 def run(
-    config: Config | Mapping[str, Any] | str | Path,
+    config: ConfigSource,
     *,
     until: str = "evaluate",
     overrides: Sequence[str] = (),
@@ -49,7 +50,8 @@ def run(
     """Run a config, going on from whatever its run folder already holds.
 
     Args:
-        config: a config, its content as a mapping, or the path of a JSON file; see `load_config`.
+        config: a config, its content as a mapping, the path of a JSON file, paths of traces, or data in memory (a trace, a
+            data frame of packets or flow records, a `TimeSeries`, or a mapping whose `input` is one); see `load_config`.
         until: the last command: `preprocess`, `train`, `postprocess` or `evaluate`.
         overrides, work_dir: see `load_config`.
         fresh: forget what the run folder holds.
@@ -60,10 +62,14 @@ def run(
     """
     if until not in COMMANDS:
         raise ConfigError(f"until is {until}; it must be one of {', '.join(COMMANDS)}")
+    data = data_in_memory(config)
+    if data is not None:  # as read, so that it is not read once more
+        config = {**config, "input": data} if isinstance(config, Mapping) else data
     loaded = load_config(config, overrides, work_dir=work_dir)
     assert loaded.output.folder is not None
     with RunFolder.open(Path(loaded.output.folder), fresh=fresh) as folder:
-        RunSteps(recipe_for(loaded), folder, console or Console.default()).run(COMMANDS[: COMMANDS.index(until) + 1])
+        steps = RunSteps(recipe_for(loaded), folder, console or Console.default(), data)
+        steps.run(COMMANDS[: COMMANDS.index(until) + 1])
     written = until in ("postprocess", "evaluate")
     report = folder.path / "report" / "report.html"
     return RunResult(

@@ -50,8 +50,9 @@ class Step:
 class RunSteps:
     """The steps of one run folder by one recipe."""
 
-    def __init__(self, recipe: Recipe[Any], folder: RunFolder, console: Console) -> None:
-        self.recipe, self.folder, self.console = recipe, folder, console
+    def __init__(self, recipe: Recipe[Any], folder: RunFolder, console: Console, data: Any = None) -> None:
+        """The steps; `data` are what to learn from, where the recipe's config names no files."""
+        self.recipe, self.folder, self.console, self.data = recipe, folder, console, data
 
     def all(self) -> list[Step]:
         """Every step, in order."""
@@ -108,12 +109,16 @@ class RunSteps:
         return self.folder.path / name
 
     def _trace_key(self, _: str) -> str:
-        content = [(path.name, file_fingerprint(path)) for path in self.recipe.files()]
+        if self.data is not None:
+            content = [("in memory", self.recipe.content_key(self.data))]
+        else:
+            content = [(path.name, file_fingerprint(path)) for path in self.recipe.files()]
         return fingerprint("trace", content, *self.recipe.settings("trace"))
 
     def _trace(self, work: Path, _: str) -> None:
         """Files -> all records, those to train on, those held back."""
-        data = self.recipe.read()
+        data = self.recipe.read() if self.data is None else self.data
+        self.recipe.check(data)
         for line in self.recipe.describe(data):
             self.console.say(f"  {line}")
         parts = self.recipe.split(data)

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from netshare.config.in_memory import TIME_SERIES, check_preset
 from netshare.config.load import default_config
 from netshare.config.presets import merge
 from netshare.config.schema import Config, InputPreset
@@ -28,7 +29,7 @@ from netshare.preprocess.data import TraceLike, as_trace
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, TrainingError
 from netshare.preprocess.timeseries import TimeSeries, read_series
-from netshare.preprocess.trace import Kind, Trace
+from netshare.preprocess.trace import Trace
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import models_of, read_weights
 from netshare.recipe.preparation import Prepared, Split, chunk_folder
@@ -39,7 +40,6 @@ from netshare.training.loop import SAMPLING
 from netshare.training.tuned_settings import TUNED, tuned_choice
 
 Synthetic = Trace | TimeSeries
-PRESET_OF_KIND: dict[Kind, InputPreset] = {"packet": "pcap", "flow": "netflow"}
 MAX_FLOWS = 2**31  # that a folder may ask for by default
 MAX_CHUNKS = 100_000
 MAX_CATEGORIES = 50_000_000  # over all columns of a schema
@@ -72,7 +72,7 @@ class Synthesizer:
         *,
         generator: str = "autoregressive",
         epsilon: float | None = None,
-        preset: str | None = None,
+        preset: InputPreset | None = None,
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
         console: Console | None = None,
@@ -116,9 +116,7 @@ class Synthesizer:
             TrainingError, ClusterError: a model cannot be trained.
         """
         read = self._read(data)
-        preset: InputPreset = "timeseries" if isinstance(read, TimeSeries) else PRESET_OF_KIND[read.kind]
-        if self.preset not in (None, preset):
-            raise ConfigError(f"preset is {self.preset}, but the data are of {preset}; drop preset or give other data")
+        preset = check_preset(self.preset, read)
         config = default_config(preset, merge({"evaluate": {"holdout": 0.0}}, self.settings))
         recipe = recipe_for(config)
         recipe.check(read)
@@ -264,7 +262,7 @@ class Synthesizer:
     def _read(self, data: Any) -> Any:
         if isinstance(data, TimeSeries | Trace):
             return data
-        if self.preset == "timeseries":
+        if self.preset == TIME_SERIES:
             return read_series(data, **self.settings.get("series", {}))
         return as_trace(data)
 

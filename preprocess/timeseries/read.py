@@ -36,7 +36,7 @@ _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
 
 
 def read_series(
-    source: str | Path | Sequence[str | Path],
+    source: str | Path | Sequence[str | Path] | pd.DataFrame | pa.Table,
     *,
     key: str | None = None,
     order: str | None = None,
@@ -51,7 +51,8 @@ def read_series(
     """Read series with metadata.
 
     Args:
-        source: a file, a pattern, a folder or a list of these; several files are read as one table.
+        source: a file, a pattern, a folder or a list of these (several files are read as one table), a pandas data frame or
+            an Arrow table.
         key: the column that names a series; its values are not learnt. In the long form it is needed.
         order: the column that orders the records of a series (long form only).
         metadata: columns with one value a series; by default, in the long form, those that never change within a series.
@@ -67,13 +68,16 @@ def read_series(
         InputError: a file cannot be read, is empty, or does not fit the arguments.
         ConfigError: the arguments contradict one another.
     """
-    files = list_files(source)
-    if any(file.suffix == ".npz" for file in files):
-        if len(files) > 1 or key or order or metadata or measurements:
-            raise ConfigError(f"{files[0]}: the three arrays are one file, described by its JSON file and nothing else")
-        return read_three_arrays(files[0])
-    table, file_format = _read_tables(files, limit, max_bytes)
-    path = str(files[0])
+    if isinstance(source, pd.DataFrame | pa.Table):
+        path, file_format, table = "the table", "csv", _in_memory(source, limit)
+    else:
+        files = list_files(source)
+        path = str(files[0])
+        if any(file.suffix == ".npz" for file in files):
+            if len(files) > 1 or key or order or metadata or measurements:
+                raise ConfigError(f"{path}: the three arrays are one file, described by its JSON file and nothing else")
+            return read_three_arrays(files[0])
+        table, file_format = _read_tables(files, limit, max_bytes)
     named = [*([key] if key else []), *([order] if order else []), *(metadata or ()), *(types or ()), *ignore]
     for name in named:
         if name not in table.column_names and name not in (measurements or ()):
@@ -274,6 +278,17 @@ class _Table:
 
 
 _NAT = np.iinfo(np.int64).min
+
+
+def _in_memory(source: pd.DataFrame | pa.Table, limit: int | None) -> pa.Table:
+    """A table that is in memory already, its first `limit` rows."""
+    try:
+        table = source if isinstance(source, pa.Table) else pa.Table.from_pandas(source, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise InputError(f"the table: cannot be read ({str(error).strip().splitlines()[0]})") from None
+    if table.num_rows == 0:
+        raise InputError("the table: has no rows; give one that holds series")
+    return table if limit is None else table.slice(0, limit)
 
 
 def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[pa.Table, str]:

@@ -23,6 +23,7 @@ from netshare.generators.doppelganger.modules import Critic, critic_rows, mask_a
 from netshare.generators.doppelganger.precision import can_compute_in_half, computes_in_half
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Column, Encoded, Schema
+from netshare.preprocess.errors import TrainingError
 from netshare.training.loop import TrainingPlan, train
 
 CPU = torch.device("cpu")

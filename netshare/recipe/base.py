@@ -48,6 +48,8 @@ class Recipe(Protocol[Data]):
     config: Config
     draws_table: bool
     """Whether what is learnt from is a table drawn from the data, as in private runs by noisy counts."""
+    changes_when_finished: bool
+    """Whether finished data are others than those decoded; `export` then writes them as `synthetic.parquet`, too."""
 
     def settings(self, step: str) -> list[Any]:
         """JSON-able values that a step's outcome depends on, beside those of the steps before it.

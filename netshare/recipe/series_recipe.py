@@ -54,7 +54,7 @@ def draw_series(generator: Generator, codec: SeriesCodec, count: int, *, seed: i
 class SeriesRecipe:
     """See `netshare.recipe.base.Recipe`."""
 
-    draws_table = False
+    draws_table = changes_when_finished = False
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -37,6 +37,8 @@ from netshare.training.devices import threads
 class TraceRecipe:
     """See `netshare.recipe.base.Recipe`."""
 
+    changes_when_finished = True
+
     def __init__(self, config: Config, learning: TraceLearning | None = None) -> None:
         """A recipe by a config; `learning` is the way of learning, by default without privacy."""
         self.config = config

@@ -167,7 +167,7 @@ class RunSteps:
     def _report(self, work: Path, _: str) -> None:
         """Real, held-back and synthetic data -> report."""
         load, decoded = self.recipe.load, self._place("generated") / GENERATED
-        finished = self._place("synthetic") / SYNTHETIC
+        finished = self._place("synthetic") / SYNTHETIC if self.recipe.changes_when_finished else decoded
         outcome = Outcome(
             generation=json.loads((self._place("generated") / GENERATION).read_text()),
             training={p.parent.name: json.loads(p.read_text()) for p in self._place("models").glob(f"*/{RESULT}")},

@@ -144,7 +144,7 @@ def test_a_config_needs_no_suffix(tmp_path, flow_csv):
 
 @pytest.mark.parametrize("source", [5, [], [5], {"input": object()}, None])
 def test_what_is_no_config_is_refused_in_one_line(source):
-    with pytest.raises(ConfigError, match=r"give a path, a mapping, a Config, a trace or a data frame"):
+    with pytest.raises(ConfigError, match=r"data go to netshare.Synthesizer|give a path, a mapping, a Config, a trace or a data frame"):
         load_config(source)
 
 

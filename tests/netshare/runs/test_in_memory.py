@@ -36,7 +36,7 @@ def series_frame():
 
 def keys_of(folder):
     stages = json.loads((folder / "manifest.json").read_text())["stages"]
-    return {name: said["fingerprint"] for name, said in stages.items()}
+    return {name: stage["fingerprint"] for name, stage in stages.items()}
 
 
 @pytest.mark.slow
@@ -52,8 +52,8 @@ def test_a_trace_and_its_data_frame_are_the_same_run(capture, tmp_path):
 
 @pytest.mark.slow
 def test_series_in_memory_are_learnt_and_more_are_generated(tmp_path):
-    settings = {**QUICK, "preset": "timeseries", "series": {"key": "id", "order": "day"}}
-    result = netshare.run({"input": series_frame(), **settings, "output": {}}, work_dir=tmp_path / "run")
+    settings = {"preset": "timeseries", "series": {"key": "id", "order": "day"}, "training": {"steps": 2}}
+    result = netshare.run({"input": series_frame(), **settings}, work_dir=tmp_path / "run")
     assert len(pd.read_csv(result.outputs[0])["id"].unique()) == 20
     seeds = {netshare.generate(result.folder, tmp_path / f"{number}.csv").seed for number in range(2)}
     assert len(seeds) == 2

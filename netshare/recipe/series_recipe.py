@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.config.input import read_table
 from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.evaluation import SeriesReport, write_json
@@ -24,7 +25,7 @@ from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.readers import list_files
-from netshare.preprocess.timeseries import SeriesCodec, TimeSeries, load_series, read_series, save_series, split_series
+from netshare.preprocess.timeseries import SeriesCodec, TimeSeries, load_series, save_series, split_series
 from netshare.preprocess.timeseries.three_arrays import descriptions_path
 from netshare.recipe.base import Outcome
 from netshare.recipe.contents import ChunkContents, Contents
@@ -81,8 +82,10 @@ class SeriesRecipe:
     def read(self) -> TimeSeries:
         """The config's input."""
         config = self.config
-        reading = section_json(config.series, but=READING)
-        series = read_series(config.input.files, **reading, limit=config.input.limit, max_bytes=config.input.max_bytes)
+        assert config.input is not None
+        series = read_table(
+            config.input.files, config.series, limit=config.input.limit, max_bytes=config.input.max_bytes
+        )
         self.check(series)
         return series
 

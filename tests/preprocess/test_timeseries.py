@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, InputError
-from netshare.preprocess.timeseries import SeriesCodec, load_series, read_series, save_series, split_series
+from netshare.preprocess.timeseries import (
+    SeriesCodec,
+    SeriesColumns,
+    load_series,
+    read_series,
+    save_series,
+    split_series,
+)
 from netshare.preprocess.timeseries.folding import best_fold, fold_records, mean_autocorrelation, unfold_records
 from netshare.preprocess.timeseries.order import order_columns, order_values
 
@@ -108,8 +115,8 @@ def test_list_columns_are_series(tmp_path):
         (LONG, {"key": "whom"}, "no column whom"),
         (LONG.replace("2.5", "much"), {"key": "who"}, "'much' in data row"),
         (LONG, {"key": "who", "order": "plan"}, "neither a number nor a date"),
-        (LONG, {"key": "who", "metadata": ["load"]}, "changes within a series"),
-        (LONG, {"key": "who", "types": {"load": "integer"}}, "declared integer, but holds 2.5"),
+        (LONG, {"key": "who", "columns": SeriesColumns(metadata=["load"])}, "changes within a series"),
+        (LONG, {"key": "who", "columns": SeriesColumns(types={"load": "integer"})}, "declared integer, but holds 2.5"),
         ("a,b\n1,2\n", {"key": "a"}, "series.measurements"),
         ("a,b\n", {"key": "a"}, "without rows"),
         ("", {"key": "a"}, "empty"),
@@ -128,7 +135,9 @@ def test_ids_are_no_categories(table):
     rows = "\n".join(f"{i % 9},token-{i},{i}" for i in range(5000))
     with pytest.raises(InputError, match=r"5,000 distinct texts.*series\.ignore"):
         read_series(table("k,token,v\n" + rows), key="k")
-    assert list(read_series(table("k,token,v\n" + rows), key="k", ignore=["token"]).measurements) == ["v"]
+    assert list(
+        read_series(table("k,token,v\n" + rows), key="k", columns=SeriesColumns(ignore=["token"])).measurements
+    ) == ["v"]
 
 
 def arrays(path, **changes):

@@ -17,6 +17,7 @@ from netshare.generators.doppelganger.known_hosts import KnownHosts, address_fie
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.sampling import (
     Networks,
+    SeriesModel,
     draw_metadata,
     metadata_units,
     record_units,
@@ -96,10 +97,8 @@ def measurement_corrections(
             for k in range(groups.count)
         ]
         stops = torch.stack(found)
-    ending = MeasurementCorrections(groups, (), stops)
-    units, series = record_units(
-        networks, metadata, layout, max_length=longest, sample=drawn, corrections=ending, seed=3
-    )
+    model = SeriesModel(networks, layout, MeasurementCorrections(groups, (), stops), longest)
+    units, series = record_units(model, metadata, sample=drawn, seed=3)
     own_layout, record_of = networks.measurements.layout, made_of[torch.from_numpy(series).to(made_of.device)]
     of_real_record = np.repeat(real_of, data.lengths)
     calibrations = [

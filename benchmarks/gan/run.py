@@ -169,8 +169,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "0.28, packing 0.78 (destinations' ranks from 58 to 39); 0.68 (a sixth of the steps), no average 0.36 on p1, the last",
         "checkpoint 0.71; 0.33.",
     ]
-    said = rows[-1]["from"]
-    lines += ["", f"{said['date']}, commit {said['commit']}, {said['processor']}, {said['cores']} cores."]
+    made = rows[-1]["from"]
+    lines += ["", f"{made['date']}, commit {made['commit']}, {made['processor']}, {made['cores']} cores."]
     return "\n".join(lines) + "\n"
 
 

@@ -87,10 +87,10 @@ def summary(result: Comparison) -> list[str]:
         "mean JSD": ([row["mean_jsd"] for row in others], best["mean_jsd"]),
         "mean EMD": ([movers[row["method"]] for row in others if movers], movers.get(best["method"], 0.0)),
     }
-    said = [
+    improvements = [
         f"{name} {1 - ours / np.mean(theirs):.0%}" for name, (theirs, ours) in figures.items() if np.sum(theirs) > 0
     ]
-    lines.append(f"Lower than the mean of the {len(others)} baselines by: {', '.join(said)}.")
+    lines.append(f"Lower than the mean of the {len(others)} baselines by: {', '.join(improvements)}.")
     return lines
 
 

@@ -220,8 +220,8 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
     [(17, (4991, 53)), (17, (53, 4991)), (17, (13_400, 389)), (6, (23, 88)), (6, (88, 23)), (6, (13_400, 445))],
 )
 def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports: tuple[int, int], tmp_path: Path):
-    said = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
-    columns = dict(conversation([*HANDSHAKE, *said], ports=ports).columns)
+    sent = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
+    columns = dict(conversation([*HANDSHAKE, *sent], ports=ports).columns)
     if protocol == 17:
         zeros = np.zeros_like(columns["tcp_flags"])
         columns |= {"protocol": zeros + 17, "tcp_flags": zeros, "tcp_header_length": zeros, "tcp_window": zeros}

@@ -20,7 +20,7 @@ from netshare.preprocess.trace import Trace
 MODES = ("IAT", "SIZE", "IAT_SIZE", "STATS", "SAMP_NUM", "SAMP_SIZE")
 TIMEOUT = 600.0  # seconds without a packet that end a flow
 CUT_QUANTILE, WINDOW_QUANTILE = 0.9, 0.3  # netml's: of flow durations, and 0.9 of packets a flow for the dimension
-MOST_DIMENSIONS = 500  # netml's cap on windows; here on every mode
+MAX_DIMENSIONS = 500  # netml's cap on windows; here on every mode
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def cut_flows(trace: Trace) -> PacketFlows:
 def scale_of(flows: PacketFlows) -> Scale:
     """Dimension and window that netml takes for these flows."""
     packets = int(np.floor(np.quantile(flows.packets, CUT_QUANTILE)))
-    return Scale(min(max(packets, 2), MOST_DIMENSIONS), float(np.quantile(flows.durations, WINDOW_QUANTILE)))
+    return Scale(min(max(packets, 2), MAX_DIMENSIONS), float(np.quantile(flows.durations, WINDOW_QUANTILE)))
 
 
 def features(flows: PacketFlows, scale: Scale) -> dict[str, np.ndarray]:

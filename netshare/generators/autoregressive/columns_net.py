@@ -27,7 +27,7 @@ from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
 GATE_HIDDEN = 16
-FEW_VALUES = 16
+MAX_SMALL_COLUMN = 16  # categories of a column that gets a quarter of the width
 NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
@@ -216,7 +216,7 @@ class ColumnNet(nn.Module):
         super().__init__()
         self.column_dropout = settings.column_dropout
         state, hidden = settings.metadata_state, settings.metadata_hidden
-        if layout.sizes[column] <= FEW_VALUES or layout.gates[column] is not None:
+        if layout.sizes[column] <= MAX_SMALL_COLUMN or layout.gates[column] is not None:
             state = max(
                 state // 4, 8
             )  # there is little to say, or it is said in few rows: the tables are most of a net

@@ -18,7 +18,7 @@ from netshare.generators.autoregressive.dense import linear, linear_relu, padded
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
-FEW_CATEGORIES = 16
+MAX_CATEGORIES = 16  # for which softmax is computed by hand
 ColumnCounts = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, expected float32[size], targets int64[n]
 
 
@@ -206,6 +206,6 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 
 def _weights(logits: torch.Tensor) -> torch.Tensor:
     """What the categories' probabilities are in proportion to; torch's softmax is slow for few of them."""
-    if logits.shape[1] >= FEW_CATEGORIES:
+    if logits.shape[1] >= MAX_CATEGORIES:
         return torch.softmax(logits, dim=1)
     return (logits - logits.amax(dim=1, keepdim=True)).exp_()

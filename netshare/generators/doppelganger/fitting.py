@@ -117,7 +117,7 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
     """Groups by the metadata column that tells most of the targets ([n] each), if any; `made` are generated rows."""
     columns = data.schema.metadata
     alone = {name for name, count in Counter(column.field for column in columns).items() if count == 1}
-    best, told = -1, 0.0
+    best, explained = -1, 0.0
     for i, column in enumerate(columns):
         if (
             targets
@@ -126,8 +126,8 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
             and column.field in alone
         ):
             categories = data.metadata[:, i].astype(np.int64)
-            share = float(np.mean([_variance_told(values, categories) for values in targets]))
-            best, told = (i, share) if share > told else (best, told)
+            share = float(np.mean([_variance_explained(values, categories) for values in targets]))
+            best, explained = (i, share) if share > explained else (best, explained)
     if best < 0:
         return Groups.one(device)
     size = columns[best].cardinality
@@ -137,7 +137,7 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
     return Groups(torch.full((1,), best, device=device), of)
 
 
-def _variance_told(values: np.ndarray, categories: np.ndarray) -> float:
+def _variance_explained(values: np.ndarray, categories: np.ndarray) -> float:
     """The share of the values' variance that lies between categories."""
     total = float(np.var(values))
     if total <= 0:

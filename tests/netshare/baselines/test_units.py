@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from netshare.baselines.units import LEAST_SCALE, RecordUnits, one_hot
+from netshare.baselines.units import MIN_SCALE, RecordUnits, one_hot
 from netshare.preprocess.encoded import Column
 from tests.netshare.generator_contract import SCHEMA, random_series
 
@@ -29,7 +29,7 @@ def test_the_likelihood_is_that_of_the_distributions_by_hand():
     normal = 0.5 * ((0.4 - 0.1) / scale) ** 2 + math.log(scale) + 0.5 * math.log(2 * math.pi)
     kind = math.log(2 + math.exp(2)) - 2
     flags = math.log(2)
-    found = units.loss(outputs, torch.tensor([math.log(scale - LEAST_SCALE)]), record)
+    found = units.loss(outputs, torch.tensor([math.log(scale - MIN_SCALE)]), record)
     assert math.isclose(float(found), normal + kind + flags, rel_tol=1e-5)
 
 
@@ -48,7 +48,7 @@ def test_draws_follow_their_distributions():
     units, random = RecordUnits(SCHEMA.measurements, CPU), torch.Generator().manual_seed(1)
     outputs = torch.zeros(4000, units.width)
     outputs[:, :3] = torch.tensor([0.2, 0.5, 0.8])
-    drawn = units.draw(outputs, torch.full((3,), math.log(0.05 - LEAST_SCALE)), random)
+    drawn = units.draw(outputs, torch.full((3,), math.log(0.05 - MIN_SCALE)), random)
     torch.testing.assert_close(drawn[:, :3].mean(0), torch.tensor([0.2, 0.5, 0.8]), atol=0.01, rtol=0)
     torch.testing.assert_close(drawn[:, :3].std(0), torch.full((3,), 0.05), atol=0.01, rtol=0)
     assert ((drawn >= 0) & (drawn <= 1)).all()

@@ -95,8 +95,8 @@ def test_mistakes_are_said_in_one_line(tmp_path, sample_capture, capsys):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"input": str(sample_capture)}))
     assert main(["compare", str(path), "--methods", "ctgan,nonsense"]) == 2
-    said = capsys.readouterr().err
-    assert "nonsense" in said and "row-bootstrap" in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "nonsense" in printed and "row-bootstrap" in printed and printed.count("\n") == 1
     assert main(["compare", str(path), "--budget", "-1"]) == 2
     assert "--budget" in capsys.readouterr().err
     config = load_config({"input": {"files": [str(sample_capture)], "limit": 10}}, work_dir=tmp_path / "run")

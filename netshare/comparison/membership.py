@@ -19,7 +19,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -48,7 +47,6 @@ VERSION = 1
 MIN_CONVERSATIONS = 40  # conversations to train on: fewer candidates say nothing
 NEIGHBOURS = 5
 FIVE_TUPLE = 13  # first columns of `describe_flows`: addresses, ports, protocol
-ATTACKS = ("nearest", "shadow")
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,23 @@ def membership(
                 key = fingerprint(VERSION, files, config.input.limit, size, shadows, budget, config.seed,
                                   *settings_of(config))  # fmt: skip
                 where = path / "attacks" / f"{method}-{size}.json"
-                row = finished_row(where, key)
-                if row is None:
+                finished = finished_row(where, key)
+                if finished is not None:
+                    successes = [
+                        Success(method, size, name, one["right"], tuple(one["interval"]), one["candidates"])
+                        for name, one in finished["attacks"].items()
+                    ]
+                else:
                     console.say(f"{method}, {size:,} conversations: {1 + shadows} models ...")
-                    row = {"fingerprint": key, **attack(method, trace, dealt, size, shadows, config, budget)}
+                    successes = attack(method, trace, dealt, size, shadows, config, budget)
+                    attacks = {
+                        each.attack: {name: getattr(each, name) for name in ("right", "interval", "candidates")}
+                        for each in successes
+                    }
+                    row = {"fingerprint": key, "method": method, "size": size, "attacks": attacks}
                     write_text(where, json.dumps(row, indent=1) + "\n")
-                found += [Success(method, size, a, r["right"], tuple(r["interval"]), r["candidates"])
-                          for a, r in row["attacks"].items()]  # fmt: skip
-                console.say("  " + _line(found[-len(ATTACKS) :]))
+                found += successes
+                console.say("  " + _line(successes))
         facts = {"trace": trace.kind, "shadows": shadows, "budget": budget, "seed": config.seed, "versions": versions()}
         rows = [asdict(each) | {"found_out": each.found_out} for each in found]
         write_text(path / "membership.json", json.dumps({**facts, "attacks": rows}, indent=1) + "\n")
@@ -139,7 +146,7 @@ def membership(
 
 def attack(
     method: str, trace: Trace, dealt: np.ndarray, size: int, shadows: int, config: Config, budget: float
-) -> dict[str, Any]:
+) -> list[Success]:
     """Both attacks on one release.
 
     Args:
@@ -165,11 +172,7 @@ def attack(
     learnt.fit(np.concatenate(seen), np.concatenate(member))
     jitter = np.random.default_rng(config.seed).random(len(is_member)) * 1e-9  # ties are guessed by chance
     scores = {"nearest": -target[:, 0] + jitter, "shadow": learnt.decision_function(target) + jitter}
-    return {
-        "method": method,
-        "size": size,
-        "attacks": {name: _judged(each, is_member) for name, each in scores.items()},
-    }
+    return [Success(method, size, name, *_judged(each, is_member)) for name, each in scores.items()]
 
 
 def format_membership(found: Sequence[Success], budget: float, shadows: int) -> str:
@@ -216,14 +219,14 @@ def _nearest(flows: np.ndarray, among: np.ndarray) -> np.ndarray:
     return NearestNeighbors(n_neighbors=count, algorithm="brute").fit(among).kneighbors(flows)[0]
 
 
-def _judged(scores: np.ndarray, member: np.ndarray) -> dict[str, Any]:
-    """The better half guessed to be members: share of right guesses, and its bootstrap interval."""
+def _judged(scores: np.ndarray, member: np.ndarray) -> tuple[float, tuple[float, float], int]:
+    """The better half guessed to be members: share of right guesses, its bootstrap interval, and the guesses."""
     guessed = np.zeros(len(scores), bool)
     guessed[np.argsort(-scores, kind="stable")[: int(member.sum())]] = True
     right = guessed == member
     drawn = np.random.default_rng(0).integers(0, len(right), (1000, len(right)))
     low, high = np.quantile(right[drawn].mean(axis=1), [0.025, 0.975])
-    return {"right": float(right.mean()), "interval": [float(low), float(high)], "candidates": len(right)}
+    return float(right.mean()), (float(low), float(high)), len(right)
 
 
 def _candidates(

@@ -60,7 +60,7 @@ def _convert_series(options: Options, note: Callable[[str], None]) -> WriteRepor
 
     if options.to or options.snaplen:
         raise InputError(
-            "--to and --snaplen are for traces; the form of series is said by --form and the output's suffix"
+            "--to and --snaplen are for traces; the form of series is chosen by --form and the output's suffix"
         )
     return convert_series(
         options.files,

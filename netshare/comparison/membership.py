@@ -69,7 +69,7 @@ class Success:
 
     @property
     def found_out(self) -> bool:
-        """Whether members are told from others: clearly above chance, and by more than five points."""
+        """Whether the attack distinguishes members from others: clearly above chance, and by more than five points."""
         return self.interval[0] > 0.5 and self.right > MAX_SUCCESS
 
 

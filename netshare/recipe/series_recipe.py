@@ -218,7 +218,7 @@ class SeriesRecipe:
         write_series_html(report, folder / "report.html")
 
     def documents(self, run_folder: Path) -> None:
-        """Nothing needs to be said."""
+        """No note is needed."""
 
     def mark(self, report: SeriesReport, run_folder: Path) -> SeriesReport:
         """The report as it is."""

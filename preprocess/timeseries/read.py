@@ -33,7 +33,7 @@ from netshare.preprocess.timeseries.order import OrderKind, order_columns, order
 from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
 from netshare.preprocess.timeseries.three_arrays import read_three_arrays
 
-MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement without being told
+MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement although not named as one
 TableFormat = Literal["csv", "parquet"]
 _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
 
@@ -262,7 +262,7 @@ class _Table:
             return metadata, list(self.measurements)
         if not changing:
             raise InputError(
-                f"{self.path}: no column changes within a series of {self.key}, so which are measurements cannot be told; "
+                f"{self.path}: no column changes within a series of {self.key}, so it is not clear which are measurements; "
                 "name them in series.measurements"
             )
         return [name for name in others if name not in changing], changing

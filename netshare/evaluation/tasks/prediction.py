@@ -6,10 +6,10 @@ time; the earlier 80% are learnt from, the later 20% of held-back real traffic B
 on B itself, the accuracies stand side by side, and Spearman's correlation says whether S ranks the classifiers as A
 does.
 
-A trace joined from several scenarios changes so much with time that a cut by time tests time, not learning: what was
-learnt from real records does no better than naming the most frequent label, or far worse than it does without the cut.
-So the same is done with records parted at random, and the verdict comes from there where classifiers that learnt from A
-lose more than a tenth of their accuracy to the cut by time.
+A trace joined from several scenarios changes so much with time that a split by time tests the change, not the learning:
+classifiers that learnt from real records do no better than one that always names the most frequent label, or far worse than
+with another split. So the same is done with records split at random. Where classifiers that learnt from A lose more than a
+tenth of their accuracy to the split by time, the verdict comes from the random split.
 
 A large trace gives `MAX_TRAINING` records to learn from, drawn at random, and `MAX_TESTED` to be tested on.
 """
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cut:
-    """What came of one way to part the records.
+    """The results with one way to split the records.
 
     scores: role -> classifier -> (accuracy, balanced accuracy)
     redrawn: role -> classifier -> float64[2, REDRAWS], the same with the tested records drawn again
@@ -83,7 +83,7 @@ class Cut:
         return self.mean("train") > self.majority + 0.01
 
     def judges_better_than(self, other: Cut) -> bool:
-        """Whether it can be judged by, and learning from A is nearly as often right as with records parted the other way."""
+        """Whether it allows a judgement, and classifiers that learnt from A are nearly as accurate as with the other split."""
         return self.says_something and self.mean("train") >= MIN_ACCURACY_SHARE * other.mean("train")
 
     def mean(self, role: str, which: int = 0) -> float:

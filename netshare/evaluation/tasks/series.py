@@ -141,7 +141,7 @@ _TEXT = (
 
 
 def _verdict(figures: dict[str, Any]) -> Verdict:
-    """Judged by the rate of records; undecided where the interval of S reaches what is good."""
+    """Judged by the rate of records; undecided where the interval of S includes values that would be good."""
     errors, hurst = figures["autocorrelation_error"], figures["hurst_exponent"]
     limit = max(GOOD_ERROR, 2 * errors["train"])
     off = abs(hurst["synthetic"] - hurst["holdout"])

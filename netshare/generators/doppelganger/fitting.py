@@ -27,7 +27,7 @@ from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Encoded
 
 METADATA_ROWS = 4096
-SERIES = (256, 2048)  # sampled to calibrate measurements, fewest and most ...
+SERIES = (256, 2048)  # sampled to calibrate measurements, at least and at most ...
 RECORDS = 150_000  # ... of about so many records
 MIN_ADDRESSES = 20  # of a version, generated or real, that hosts' weights are fitted on
 MIN_GROUP_SERIES = 50  # series, generated or real, that are calibrated by themselves
@@ -114,7 +114,8 @@ def _of(groups: np.ndarray, number: int) -> np.ndarray:
 
 
 def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device: torch.device) -> Groups:
-    """Groups by the metadata column that tells most of the targets ([n] each), if any; `made` are generated rows."""
+    """Groups by the metadata column that explains most of the variance of the targets ([n] each), if any does; `made` are
+    generated rows."""
     columns = data.schema.metadata
     alone = {name for name, count in Counter(column.field for column in columns).items() if count == 1}
     best, explained = -1, 0.0

@@ -1,7 +1,7 @@
 """Drawing from trained networks, in memory that depends on neither the number of series nor on the longest of them.
 
-Series are drawn a batch at a time, and records a block of LSTM passes at a time; a series that has said stop leaves the
-batch, so that the long ones alone pay for their length.
+Series are drawn a batch at a time, and records a block of LSTM passes at a time; a series that has ended leaves the
+batch, so that only long series cost what their length takes.
 """
 
 from __future__ import annotations

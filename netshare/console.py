@@ -97,12 +97,12 @@ class _ModelBars:
 class _ModelLines:
     def __init__(self, console: Console, models: int) -> None:
         self.console, self.models = console, models
-        self.said: dict[str, float] = {}
+        self.shown: dict[str, float] = {}
 
     def __call__(self, progress: TrainingProgress) -> None:
         now = time.monotonic()
         last = progress.step >= progress.steps
-        if not last and now - self.said.get(progress.name, -SECONDS_BETWEEN_LINES) < SECONDS_BETWEEN_LINES:
+        if not last and now - self.shown.get(progress.name, -SECONDS_BETWEEN_LINES) < SECONDS_BETWEEN_LINES:
             return
-        self.said[progress.name] = now
+        self.shown[progress.name] = now
         self.console.say(f"  chunk {progress.name}: step {progress.step}/{progress.steps}  {describe(progress)}")

@@ -32,26 +32,20 @@ _REAL = (*CONVENTIONS, "message_length")
 
 
 @dataclass(frozen=True)
-class CaptureOptions:
-    """How a capture is written, as `netshare.postprocess.write_trace` takes it; None stands for its defaults.
+class OutputOptions:
+    """How captures and flow records are written; those that the output's format has no use for change nothing.
 
     Attributes:
-        link_type: link layer.
-        nanoseconds: whether times are in nanoseconds instead of microseconds.
-        snaplen: captured bytes a packet, at most.
+        link_type, nanoseconds, snaplen: of a capture, as `netshare.postprocess.write_trace` takes them.
+        active_timeout: seconds after which a flow record made of packets ends, although more packets come.
+        inactive_timeout: seconds without a packet after which a flow record made of packets ends.
     """
 
     link_type: Literal["ethernet", "raw"] | None = None
     nanoseconds: bool | None = None
     snaplen: int | None = None
-
-
-@dataclass(frozen=True)
-class FlowTimeouts:
-    """Seconds after which a flow record ends where packets become flow records: of the whole flow, and without a packet."""
-
-    active: float = ACTIVE_TIMEOUT
-    inactive: float = INACTIVE_TIMEOUT
+    active_timeout: float = ACTIVE_TIMEOUT
+    inactive_timeout: float = INACTIVE_TIMEOUT
 
 
 def convert(
@@ -61,8 +55,7 @@ def convert(
     to: str | None = None,
     limit: int | None = None,
     max_bytes: int = MAXIMUM_BYTES,
-    capture: CaptureOptions = CaptureOptions(),
-    timeouts: FlowTimeouts = FlowTimeouts(),
+    options: OutputOptions = OutputOptions(),
     force: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> WriteReport:
@@ -74,8 +67,7 @@ def convert(
         to: one of `netshare.postprocess.writers.write.FORMATS`.
         limit: read no more than so many records.
         max_bytes: how many bytes compressed inputs, or standard input, may hold.
-        capture: how a capture is written.
-        timeouts: when flow records end, where packets become flow records.
+        options: how a capture is written, and when flow records end where packets become flow records.
         force: replace the output where it exists; an input is never replaced.
         announce: takes, before anything is written, one line for each thing that the output changes or makes up.
 
@@ -94,7 +86,7 @@ def convert(
     check_output(target, inputs=files, force=force)
     trace = inputs if isinstance(inputs, Trace) else read_trace(inputs, limit=limit, max_bytes=max_bytes)
     chosen = format_of(target, trace.sources[0] if trace.sources else None, to)
-    trace, changes = _fit(trace, chosen, target, timeouts)
+    trace, changes = _fit(trace, chosen, target, options)
     for line in changes:
         if announce is not None:
             announce(line)
@@ -103,14 +95,14 @@ def convert(
         trace,
         target,
         format=chosen,
-        link_type=capture.link_type,
-        nanoseconds=capture.nanoseconds,
-        snaplen=capture.snaplen,
+        link_type=options.link_type,
+        nanoseconds=options.nanoseconds,
+        snaplen=options.snaplen,
     )
     return replace(report, lossy=(*changes, *report.lossy))
 
 
-def _fit(trace: Trace, format: str, output: Path, timeouts: FlowTimeouts) -> tuple[Trace, list[str]]:
+def _fit(trace: Trace, format: str, output: Path, options: OutputOptions) -> tuple[Trace, list[str]]:
     """The trace as the format holds it, and what was changed or made up."""
     kinds = kinds_of(format)
     if trace.kind == "flow":
@@ -121,7 +113,9 @@ def _fit(trace: Trace, format: str, output: Path, timeouts: FlowTimeouts) -> tup
             )
         return trace, []
     if "packet" not in kinds:
-        flows = flows_from_packets(trace, active_timeout=timeouts.active, inactive_timeout=timeouts.inactive)
+        flows = flows_from_packets(
+            trace, active_timeout=options.active_timeout, inactive_timeout=options.inactive_timeout
+        )
         return flows, [f"{len(trace)} packets are summed up as {len(flows)} flow records"]
     if format == "parquet":
         return trace, []

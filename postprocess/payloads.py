@@ -48,9 +48,9 @@ class BodyArrays:
 def body_arrays() -> BodyArrays:
     """The table of bodies as arrays (built anew at each call; keep it)."""
     start = np.array([list(_start(body)) for body in BODIES], dtype=np.uint8)
-    even = start.astype(np.int64).copy()
-    even[:, 0::2] <<= 8
-    sums = np.concatenate([np.zeros((len(BODIES), 1), dtype=np.int64), np.cumsum(even, axis=1)], axis=1)
+    words = start.astype(np.int64).copy()
+    words[:, 0::2] <<= 8
+    sums = np.concatenate([np.zeros((len(BODIES), 1), dtype=np.int64), np.cumsum(words, axis=1)], axis=1)
     length_field = [body.length_field or (-1, 0) for body in BODIES]
     fill = np.array([body.fill for body in BODIES], dtype=np.uint8)
     return BodyArrays(

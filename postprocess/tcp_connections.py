@@ -130,7 +130,7 @@ def find_connections(trace: Trace | Mapping[str, np.ndarray]) -> Connections:
     A SYN without ACK begins a new connection if the conversation's last one has been closed by a FIN or a reset, or if
     nothing was sent for longer than the maximum segment lifetime. There are two exceptions. A SYN that follows a SYN of
     its own side is a repetition, even after a reset: this is how stacks try a closed port again. And the first SYN of a
-    side that has sent nothing, and of whom nothing was acknowledged, joins the connection that there is. Every other SYN
+    side that has sent nothing, and none of whose data has been acknowledged, joins the current connection. Every other SYN
     opens its side of the connection or repeats the SYN that did.
     """
     found = find_conversations(trace)
@@ -157,7 +157,7 @@ def payload_of(trace: Trace | Mapping[str, np.ndarray], rows: np.ndarray) -> tup
 
 
 def service_ports(found: Connections, trace: Trace | Mapping[str, np.ndarray]) -> np.ndarray:
-    """uint16[n_records]: the service's port of each row of the trace: the one that the connection's last SYN was sent to.
+    """uint16[n_records]: for each row of the trace the service's port, to which the last SYN of its connection was sent.
 
     0 where no SYN came before, and for rows that are not TCP.
     """

@@ -97,8 +97,8 @@ def _consumed(found: Connections, opened: np.ndarray, window: np.ndarray) -> tup
 
 
 def _repeats(found: Connections, fin: np.ndarray, payload: np.ndarray, data: np.ndarray) -> np.ndarray:
-    """bool[n]: FINs that repeat one: a FIN of the same side came before, with the same payload or this one has none, and
-    no data came in between."""
+    """bool[n]: FINs that repeat an earlier FIN of their side: no data of that side came in between, and the payload is that
+    of the earlier one, or empty."""
     repeated = np.zeros(len(found), dtype=bool)
     fins = np.bincount((found.number * 2 + found.forward)[fin], minlength=2 * int(found.number[-1]) + 2)
     rows = np.flatnonzero((fins.reshape(-1, 2).max(axis=1) > 1)[found.number])

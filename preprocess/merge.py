@@ -62,7 +62,7 @@ def _name(trace: Trace) -> str:
 
 
 def _column(trace: Trace, name: str, categories: dict[str, tuple[str, ...]]) -> np.ndarray:
-    """A trace's column in the merged coding; its stand-in where the trace has none."""
+    """A trace's column in the merged coding; its default where the trace has none."""
     if name not in trace:
         dtype = known_columns(trace.kind).get(name, np.dtype(np.float64))
         return np.full(len(trace), -1 if name in CATEGORY_COLUMNS or name in categories else 0, dtype=dtype)

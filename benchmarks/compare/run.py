@@ -163,12 +163,12 @@ def markdown(done: Sequence[dict[str, Any]]) -> str:
             if found["ours"] is None
             else (f"{found['ours']:.2f}", f"{found['baselines']:.2f} ({found['compared']})", f"{found['lower']:.0%}")
         )
-        said = "holds" if found["holds"] else "does not hold"
+        verdict = "holds" if found["holds"] else "does not hold"
         if found["failed"]:
-            said += f" (failed: {', '.join(found['failed'])})"
+            verdict += f" (failed: {', '.join(found['failed'])})"
         lines.append(
             f"| [{results['name']}]({results['name']}.md) | {first} | {results['budget']:g} | {found['rank'] or '-'} "
-            f"({results['default']}) | {' | '.join(figures)} | {said} |"
+            f"({results['default']}) | {' | '.join(figures)} | {verdict} |"
         )
     methods = sorted({row["method"] for results in done for row in results["methods"]})
     by_trace = [{row["method"]: row for row in results["methods"]} for results in done]
@@ -198,15 +198,15 @@ def _origin(results: dict[str, Any]) -> str:
     for row in results["methods"]:
         commits.setdefault(row.get("commit", results["commit"]), []).append(row["method"])
     most = max(commits, key=lambda commit: len(commits[commit]))
-    said = [f"{', '.join(methods)} at commit {commit}" for commit, methods in commits.items() if commit != most]
-    said.append(f"all others at commit {most}" if said else f"commit {most}")
+    parts = [f"{', '.join(methods)} at commit {commit}" for commit, methods in commits.items() if commit != most]
+    parts.append(f"all others at commit {most}" if parts else f"commit {most}")
     machine = f"{results['date']}, {results['processor']}, {results['cores']} cores, {results['memory_gib']} GiB"
-    return f"- {results['name']}: {machine}; {'; '.join(said)}."
+    return f"- {results['name']}: {machine}; {'; '.join(parts)}."
 
 
 def _beaten(results: dict[str, Any]) -> str:
     found = nearer(results)
-    said = "; ".join(
+    kept = "; ".join(
         f"{name}: {method} {theirs:.3f}; {ours:.3f} ({ratio:.2f})" for name, method, theirs, ours, ratio in found
     )
     rows = [row for row in results["methods"] if "failed" not in row]
@@ -217,7 +217,7 @@ def _beaten(results: dict[str, Any]) -> str:
         best = [min(chosen, key=lambda row: row[mean]) for mean in ("mean_jsd", "mean_emd")] if chosen else []
         figures = zip(best, ("mean_jsd", "mean_emd"), strict=False)
         nearest.append(", ".join(f"{row['method']} {row[mean]:.3f}" for row, mean in figures))
-    return f"| {results['name']} | {len(found)} of {total} | {said or 'none'} | {' | '.join(nearest)} |"
+    return f"| {results['name']} | {len(found)} of {total} | {kept or 'none'} | {' | '.join(nearest)} |"
 
 
 def _cell(row: dict[str, Any] | None) -> str:

@@ -87,7 +87,7 @@ def show(rows: list[dict[str, Any]], folder: Path) -> None:
 
 def limits(row: dict[str, Any]) -> list[str]:
     """What of a row's overrides changes what is learnt."""
-    return [said for said in row["overrides"] if not said.startswith("cluster.")]
+    return [override for override in row["overrides"] if not override.startswith("cluster.")]
 
 
 def measure(trace: Path, generator: str, seed: int, overrides: list[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 import netshare
 from benchmarks.machine import provenance
 from netshare.comparison import compare
+from netshare.comparison.rows import Failed
 
 HERE = Path(__file__).resolve().parent
 OFF = {"calibrate": False, "known_hosts": False}
@@ -97,21 +98,21 @@ def measure(trace: Path, variant: str, seconds: float, seed: int) -> dict[str, A
             work_dir=Path(folder) / "run",
         )
         found = compare(config, methods=["doppelganger"], budget=seconds, folder=Path(folder) / "compare").rows[0]
-    if "failed" in found:
-        raise SystemExit(found["failed"])
-    ratios = {name: row["ratio"] for name, row in found["distances"].items()}
+    if isinstance(found, Failed):
+        raise SystemExit(found.failed)
+    ratios = {name: row["ratio"] for name, row in found.distances.items()}
     worst = max(ratios, key=lambda name: ratios[name])
     return {
         "trace": trace.name,
         "variant": variant,
         "budget": seconds,
         "seed": seed,
-        "ratio": found["ratio"],
-        "steps": found["steps"],
-        "cpu_seconds": found["cpu_seconds"],
+        "ratio": found.ratio,
+        "steps": found.steps,
+        "cpu_seconds": found.cpu_seconds,
         "worst": f"{worst}: {ratios[worst]:.1f}",
         "ratios": ratios,
-        "copying": found["copying"],
+        "copying": found.copying,
         "from": code,
     }
 
@@ -169,8 +170,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "0.28, packing 0.78 (destinations' ranks from 58 to 39); 0.68 (a sixth of the steps), no average 0.36 on p1, the last",
         "checkpoint 0.71; 0.33.",
     ]
-    said = rows[-1]["from"]
-    lines += ["", f"{said['date']}, commit {said['commit']}, {said['processor']}, {said['cores']} cores."]
+    made = rows[-1]["from"]
+    lines += ["", f"{made['date']}, commit {made['commit']}, {made['processor']}, {made['cores']} cores."]
     return "\n".join(lines) + "\n"
 
 

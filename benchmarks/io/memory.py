@@ -55,8 +55,8 @@ def measure(size: int) -> dict[str, float]:
         while reader.poll() is None:
             peak = max(peak, _high_water(reader.pid))
             time.sleep(0.01)
-        said = json.loads(reader.stdout.read())
-    return {"bytes": sent, "packets": said["records"], "flows": said["flows"], "peak_mib": peak,
+        counted = json.loads(reader.stdout.read())
+    return {"bytes": sent, "packets": counted["records"], "flows": counted["flows"], "peak_mib": peak,
             "wall_s": round(time.perf_counter() - begun, 1)}  # fmt: skip
 
 

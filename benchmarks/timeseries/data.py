@@ -17,7 +17,7 @@ import pandas as pd
 from netshare.preprocess.timeseries import Layout, TimeSeries
 
 DAYS = 550
-MOST_DAYS = 0.5  # share of days on which a route must be flown
+MIN_SHARE_OF_DAYS = 0.5  # share of days on which a route must be flown
 FAR = 1000  # miles
 CLASSES = ("desktop", "mobile")
 
@@ -62,7 +62,7 @@ def flights() -> TimeSeries:
     day = pd.to_datetime({"year": 2013, "month": table["month"], "day": table["day"]}).dt.dayofyear
     route = table["carrier"] + " " + table["origin"] + "-" + table["dest"]
     minutes = table.groupby([route.rename("route"), day.rename("date")])["air_time"].sum().unstack(fill_value=0)
-    minutes = minutes[(minutes > 0).mean(axis=1) > MOST_DAYS]
+    minutes = minutes[(minutes > 0).mean(axis=1) > MIN_SHARE_OF_DAYS]
     far = table["distance"].groupby(route).first()[minutes.index].to_numpy() > FAR
     return TimeSeries(
         {"class": far.astype(np.int32)},

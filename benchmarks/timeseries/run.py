@@ -153,7 +153,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"{error / base.get(row['data'], float('nan')):.3f} | {row['amplitude'] / row['amplitude_floor']:.2f} | "
             f"{row['ratio']:.2f} | {row['nearest']:.2f} |"
         )
-    said = rows[-1]["from"]
+    made = rows[-1]["from"]
     lines += [
         "",
         "The recurrent net (`recurrent.py`) is given the record before and trained with teacher forcing: left to itself it",
@@ -170,7 +170,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "vector shared by neighbouring bins 4.4. The error of autocorrelation differs from run to run: 2.8e-3 to 5.6e-3,",
         "before 2.2e-3 to 5.6e-3.",
     ]
-    lines += ["", f"{said['date']}, commit {said['commit']}, {said['cores']} cores, {said['processor']}.", ""]
+    lines += ["", f"{made['date']}, commit {made['commit']}, {made['cores']} cores, {made['processor']}.", ""]
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ HERE = Path(__file__).resolve().parent
 SAMPLE = HERE.parents[1] / "examples" / "sample" / "sample.pcap.gz"
 LENGTHS = (200, 10)
 BARS = {200: 4.0, 10: 2.0}
-MOST_SERIES = 1_000
+MAX_SERIES = 1_000
 SECONDS = 1.5  # of one round of one of the two, about
 
 
@@ -85,7 +85,7 @@ def series_of(trace_file: Path, longest: int, even: bool) -> Encoded:
     tables = cut_series(trace, group_flows(trace, "bidirectional"), plan, max_records_per_segment=longest)
     codec = Codec.fit(list(tables.values()), style="gan", max_length=longest)
     encoded = codec.encode(tables[0])
-    count = min(len(encoded), MOST_SERIES)
+    count = min(len(encoded), MAX_SERIES)
     if not even:
         end = int(encoded.offsets[count])
         offsets = encoded.offsets[: count + 1]

@@ -54,8 +54,8 @@ class HiddenMarkovModel(SeriesBaseline):
     def done(self) -> bool:
         """Whether the likelihood has stopped rising."""
         before, now = self.fitted["likelihood"].tolist() if self.fitted else (0.0, 0.0)
-        settled = self.steps_done > 1 and now - before < GAIN * abs(before)
-        return settled or self.steps_done >= min(self._steps, MAX_PASSES)
+        converged = self.steps_done > 1 and now - before < GAIN * abs(before)
+        return converged or self.steps_done >= min(self._steps, MAX_PASSES)
 
     @property
     def max_steps(self) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from netshare.baselines.base import Baseline, as_array, check_width, seeded
 from netshare.baselines.units import RecordUnits
-from netshare.generators.doppelganger.batches import Batch, BatchSource
+from netshare.generators.doppelganger.batches import Batch, BatchShape, BatchSource
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.preprocess.encoded import Encoded, Schema
 from netshare.preprocess.ragged import offsets_of
@@ -52,9 +52,7 @@ class SeriesBaseline(Baseline):
             data,
             self.metadata_layout,
             self.units.layout,
-            batch_size=min(self.batch_size, len(data)),
-            records_per_pass=1,
-            horizon="random",
+            BatchShape(min(self.batch_size, len(data)), records_per_pass=1, horizon="random"),
             ranged=[],
             seed=self.seed,
         )

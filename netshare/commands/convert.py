@@ -60,7 +60,7 @@ def _convert_series(options: Options, note: Callable[[str], None]) -> WriteRepor
 
     if options.to or options.snaplen:
         raise InputError(
-            "--to and --snaplen are for traces; the form of series is said by --form and the output's suffix"
+            "--to and --snaplen are for traces; the form of series is chosen by --form and the output's suffix"
         )
     return convert_series(
         options.files,
@@ -75,7 +75,7 @@ def _convert_series(options: Options, note: Callable[[str], None]) -> WriteRepor
 
 
 def _convert_trace(options: Options, note: Callable[[str], None]) -> WriteReport:
-    from netshare.postprocess.convert import CaptureOptions, convert
+    from netshare.postprocess.convert import OutputOptions, convert
     from netshare.preprocess.readers.contents import MAXIMUM_BYTES
 
     return convert(
@@ -84,7 +84,7 @@ def _convert_trace(options: Options, note: Callable[[str], None]) -> WriteReport
         to=options.to,
         limit=options.limit,
         max_bytes=options.max_bytes or MAXIMUM_BYTES,
-        capture=CaptureOptions(snaplen=options.snaplen),
+        options=OutputOptions(snaplen=options.snaplen),
         force=options.force,
         announce=note,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from netshare.commands.options import Commands, Options, add_command, add_max_bytes, add_series_options, of_series
 
-SHOWN = 8  # entries of a table before the rest is summed up
+MAX_SHOWN = 8  # entries of a table before the rest is summed up
 
 
 def add(commands: Commands) -> None:
@@ -60,16 +60,16 @@ def _lines(value: Any, indent: str) -> list[str]:
     for key, item in value.items():
         name = key.replace("_", " ")
         if isinstance(item, Mapping) and item:
-            lines += [f"{indent}{name}:", *_lines(dict(list(item.items())[:SHOWN]), indent + "  ")]
-            if len(item) > SHOWN:
-                lines.append(f"{indent}  ... and {len(item) - SHOWN} more")
+            lines += [f"{indent}{name}:", *_lines(dict(list(item.items())[:MAX_SHOWN]), indent + "  ")]
+            if len(item) > MAX_SHOWN:
+                lines.append(f"{indent}  ... and {len(item) - MAX_SHOWN} more")
         elif isinstance(item, list) and item and isinstance(item[0], Mapping):
             lines.append(f"{indent}{name}:")
-            for entry in item[:SHOWN]:
+            for entry in item[:MAX_SHOWN]:
                 inner = _lines(entry, indent + "    ")
                 lines += [f"{indent}  - {inner[0].strip()}", *inner[1:]]
-            if len(item) > SHOWN:
-                lines.append(f"{indent}  ... and {len(item) - SHOWN} more")
+            if len(item) > MAX_SHOWN:
+                lines.append(f"{indent}  ... and {len(item) - MAX_SHOWN} more")
         else:
             lines.append(f"{indent}{name}: {_plain(item)}")
     return lines

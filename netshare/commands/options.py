@@ -84,7 +84,7 @@ def add_series_options(command: argparse.ArgumentParser) -> None:
 
 
 def of_series(options: Options) -> bool:
-    """Whether the input files are said to be tables of time series, or are arrays of them."""
+    """Whether options declare the input files to be tables of time series, or they are arrays of them."""
     named = options.series or options.key or options.order
     return bool(named) or any(str(name).endswith(".npz") for name in options.files)
 

@@ -13,17 +13,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from netshare.baselines.registry import BASELINES, FAMILIES, Family, all_methods
 from netshare.comparison.report import write_reports
+from netshare.comparison.rows import Failed, Measured, Row, ranked, row_json
 from netshare.comparison.table import Comparison
 from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.config.schema import Config
 from netshare.console import Console
-from netshare.evaluation import Report, Resampling, evaluate, split_by_flow
+from netshare.evaluation import Resampling, evaluate, split_by_flow
 from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.generators.registry import kinds
 from netshare.preprocess.atomic import write_text
@@ -79,14 +81,15 @@ def compare(
     key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *settings_of(config))
     with RunFolder.open(path, fresh=fresh, owned=("methods", *OUTPUTS)):
         (path / "methods").mkdir(exist_ok=True)
-        rows = []
+        rows: list[Row] = []
         for number, name in enumerate(chosen, 1):
             where = path / "methods" / f"{name}.json"
-            row = finished_row(where, key)
+            finished = finished_row(where, key)
+            row: Row | None = None if finished is None else Measured(**finished)
             console.say(f"{number} of {len(chosen)}: {name}" + (" is done already" if row else " ..."))
             if row is None:
-                row = _measure(name, halves, config, budget) | {"fingerprint": key}
-                write_text(where, json.dumps(row, indent=1, allow_nan=False) + "\n")
+                row = _measure(name, halves, config, budget, key)
+                write_text(where, json.dumps(row_json(row), indent=1, allow_nan=False) + "\n")
                 console.say(_line(row))
             rows.append(row)
         result = Comparison(
@@ -102,17 +105,6 @@ def compare(
         )
         write_reports(result)
     return result
-
-
-def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows by mean distance, those that copy after those that do not, failed ones last; with their `rank`."""
-
-    def place(row: dict[str, Any]) -> tuple[int, float]:
-        return (2, 0.0) if "failed" in row else (int(row["copies"]), row["ratio"])
-
-    ordered = sorted(rows, key=place)
-    clean = [row["method"] for row in ordered if place(row)[0] == 0]
-    return [{**row, "rank": clean.index(row["method"]) + 1 if row["method"] in clean else None} for row in ordered]
 
 
 def check_methods(methods: Sequence[str], budget: float, config: Config) -> None:
@@ -135,7 +127,7 @@ def check_methods(methods: Sequence[str], budget: float, config: Config) -> None
 
 
 def finished_row(path: Path, key: str) -> dict[str, Any] | None:
-    """The row of an earlier call under the same fingerprint; one that failed is tried again."""
+    """What an earlier call wrote to a file under the same fingerprint, or None; what failed is tried again."""
     try:
         row = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -149,46 +141,46 @@ def settings_of(config: Config) -> list[Any]:
     return [_plain(getattr(config, part)) for part in parts]
 
 
-def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: float) -> dict[str, Any]:
-    """One method's row; a training that fails gives a row that says so."""
+def _measure(name: str, halves: tuple[Trace, Trace], config: Config, budget: float, key: str) -> Row:
+    """One method's row; `key` is its fingerprint."""
     train, holdout = halves
     family: Family = "ours" if name in kinds() else BASELINES[name].family
-    head = {"method": name, "title": BASELINES[name].title if name in BASELINES else name, "family": FAMILIES[family]}
+    head = (name, BASELINES[name].title if name in BASELINES else name, FAMILIES[family])
     try:
         made = synthesise(name, train, config, budget)
     except (FieldError, TrainingError) as error:
-        return {**head, "failed": str(error)}
+        return Failed(*head, str(error), key)
     report = evaluate(train, made.trace, holdout, seed=config.seed, resampling=Resampling(0, 0), tasks=None)
-    repaired = sum(_count(each) for each in made.repairs.values())
-    return {**head, **made.cost(), **_figures(report), "repaired": repaired}
-
-
-def _figures(report: Report) -> dict[str, Any]:
     shares = {c.name: {"share": _finite(c.share), "holdout": _finite(c.holdout_share)} for c in report.copying}
     copied = [name for name in COPIED if (shares[name]["share"] or 0) > COPY_LIMIT * (shares[name]["holdout"] or 0)]
     jsd = [row.synthetic for row in report.paper_distances if row.measure != "EMD, raw"]
-    return {
-        "ratio": report.ratio,
-        "mean_jsd": sum(jsd) / len(jsd),
-        "emd": {row.field: row.synthetic for row in report.paper_distances if row.measure == "EMD, raw"},
-        "distances": {
+    return Measured(
+        *head,
+        **asdict(made.spent),
+        sampling_seconds=made.sampling_seconds,
+        ratio=report.ratio,
+        mean_jsd=sum(jsd) / len(jsd),
+        emd={row.field: row.synthetic for row in report.paper_distances if row.measure == "EMD, raw"},
+        distances={
             f"{row.title}, {row.measure}": {"synthetic": row.synthetic, "floor": row.floor, "ratio": row.ratio}
             for row in report.distances
         },
-        "copying": shares,
-        "copies": bool(copied),
-        "copied": copied,
-        "consistency": {result.test: _finite(result.share) for result in report.consistency["synthetic"]},
-        "made_records": report.sizes["synthetic"].records,
-        "made_flows": report.sizes["synthetic"].flows,
-    }
+        copying=shares,
+        copies=bool(copied),
+        copied=copied,
+        consistency={result.test: _finite(result.share) for result in report.consistency["synthetic"]},
+        made_records=report.sizes["synthetic"].records,
+        made_flows=report.sizes["synthetic"].flows,
+        repaired=sum(_count(each) for each in made.repairs.values()),
+        fingerprint=key,
+    )
 
 
-def _line(row: dict[str, Any]) -> str:
-    if "failed" in row:
-        return f"  failed: {row['failed']}"
-    copies = f"; copies {' and '.join(row['copied'])}" if row["copies"] else ""
-    return f"  mean distance {row['ratio']:.2f} times the floor after {row['cpu_seconds']:.1f} CPU-s{copies}"
+def _line(row: Row) -> str:
+    if isinstance(row, Failed):
+        return f"  failed: {row.failed}"
+    copies = f"; copies {' and '.join(row.copied)}" if row.copies else ""
+    return f"  mean distance {row.ratio:.2f} times the floor after {row.cpu_seconds:.1f} CPU-s{copies}"
 
 
 def _default_folder(config: Config) -> Path:

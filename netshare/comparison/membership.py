@@ -19,7 +19,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -32,7 +31,7 @@ from netshare.comparison.training import synthesise
 from netshare.config.input import read_input
 from netshare.config.schema import Config
 from netshare.console import Console
-from netshare.evaluation.tasks.neighbours import FOUND_OUT, describe_flows
+from netshare.evaluation.tasks.neighbours import MAX_SUCCESS, describe_flows
 from netshare.fingerprints import file_fingerprint, fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import ConfigError, InputError
@@ -45,10 +44,9 @@ from netshare.runs.folder import RunFolder, versions
 from netshare.seeds import derive_seed
 
 VERSION = 1
-LEAST = 40  # conversations to train on: fewer candidates say nothing
+MIN_CONVERSATIONS = 40  # conversations to train on: fewer candidates say nothing
 NEIGHBOURS = 5
 FIVE_TUPLE = 13  # first columns of `describe_flows`: addresses, ports, protocol
-ATTACKS = ("nearest", "shadow")
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ class Success:
 
     @property
     def found_out(self) -> bool:
-        """Whether members are told from others: clearly above chance, and by more than five points."""
-        return self.interval[0] > 0.5 and self.right > FOUND_OUT
+        """Whether the attack distinguishes members from others: clearly above chance, and by more than five points."""
+        return self.interval[0] > 0.5 and self.right > MAX_SUCCESS
 
 
 def membership(
@@ -122,14 +120,23 @@ def membership(
                 key = fingerprint(VERSION, files, config.input.limit, size, shadows, budget, config.seed,
                                   *settings_of(config))  # fmt: skip
                 where = path / "attacks" / f"{method}-{size}.json"
-                row = finished_row(where, key)
-                if row is None:
+                finished = finished_row(where, key)
+                if finished is not None:
+                    successes = [
+                        Success(method, size, name, one["right"], tuple(one["interval"]), one["candidates"])
+                        for name, one in finished["attacks"].items()
+                    ]
+                else:
                     console.say(f"{method}, {size:,} conversations: {1 + shadows} models ...")
-                    row = {"fingerprint": key, **attack(method, trace, dealt, size, shadows, config, budget)}
+                    successes = attack(method, trace, dealt, size, shadows, config, budget)
+                    attacks = {
+                        each.attack: {name: getattr(each, name) for name in ("right", "interval", "candidates")}
+                        for each in successes
+                    }
+                    row = {"fingerprint": key, "method": method, "size": size, "attacks": attacks}
                     write_text(where, json.dumps(row, indent=1) + "\n")
-                found += [Success(method, size, a, r["right"], tuple(r["interval"]), r["candidates"])
-                          for a, r in row["attacks"].items()]  # fmt: skip
-                console.say("  " + _line(found[-len(ATTACKS) :]))
+                found += successes
+                console.say("  " + _line(successes))
         facts = {"trace": trace.kind, "shadows": shadows, "budget": budget, "seed": config.seed, "versions": versions()}
         rows = [asdict(each) | {"found_out": each.found_out} for each in found]
         write_text(path / "membership.json", json.dumps({**facts, "attacks": rows}, indent=1) + "\n")
@@ -139,7 +146,7 @@ def membership(
 
 def attack(
     method: str, trace: Trace, dealt: np.ndarray, size: int, shadows: int, config: Config, budget: float
-) -> dict[str, Any]:
+) -> list[Success]:
     """Both attacks on one release.
 
     Args:
@@ -156,16 +163,16 @@ def attack(
     for number in range(shadows):
         drawn = np.random.default_rng(derive_seed(config.seed, "shadow", method, size, number)).permutation(pool)
         inside, outside = drawn[:size], drawn[size : 2 * size]
-        part, told = _candidates(trace, whole, inside, outside, config.seed)
+        part, is_member = _candidates(trace, whole, inside, outside, config.seed)
         seen.append(_seen(_release(method, _part(trace, whole, inside), config, budget, number), part, known, scaler))
-        member.append(told)
-    part, told = _candidates(trace, whole, members, others, config.seed)
+        member.append(is_member)
+    part, is_member = _candidates(trace, whole, members, others, config.seed)
     target = _seen(_release(method, _part(trace, whole, members), config, budget, -1), part, known, scaler)
     learnt = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     learnt.fit(np.concatenate(seen), np.concatenate(member))
-    jitter = np.random.default_rng(config.seed).random(len(told)) * 1e-9  # ties are guessed by chance
+    jitter = np.random.default_rng(config.seed).random(len(is_member)) * 1e-9  # ties are guessed by chance
     scores = {"nearest": -target[:, 0] + jitter, "shadow": learnt.decision_function(target) + jitter}
-    return {"method": method, "size": size, "attacks": {name: _judged(each, told) for name, each in scores.items()}}
+    return [Success(method, size, name, *_judged(each, is_member)) for name, each in scores.items()]
 
 
 def format_membership(found: Sequence[Success], budget: float, shadows: int) -> str:
@@ -174,7 +181,7 @@ def format_membership(found: Sequence[Success], budget: float, shadows: int) -> 
         "# Membership inference from the released trace",
         "",
         f"Share of right guesses which flows were trained on (50% by chance), with its 95% interval; {budget:g} CPU "
-        f"seconds of training a model, {shadows} shadow models. *Found out*: above {FOUND_OUT:.0%}, and clearly above "
+        f"seconds of training a model, {shadows} shadow models. *Found out*: above {MAX_SUCCESS:.0%}, and clearly above "
         "chance.",
         "",
         "| method | conversations trained on | attack | right | 95% interval | candidates | |",
@@ -212,14 +219,14 @@ def _nearest(flows: np.ndarray, among: np.ndarray) -> np.ndarray:
     return NearestNeighbors(n_neighbors=count, algorithm="brute").fit(among).kneighbors(flows)[0]
 
 
-def _judged(scores: np.ndarray, member: np.ndarray) -> dict[str, Any]:
-    """The better half guessed to be members: share of right guesses, and its bootstrap interval."""
+def _judged(scores: np.ndarray, member: np.ndarray) -> tuple[float, tuple[float, float], int]:
+    """The better half guessed to be members: share of right guesses, its bootstrap interval, and the guesses."""
     guessed = np.zeros(len(scores), bool)
     guessed[np.argsort(-scores, kind="stable")[: int(member.sum())]] = True
     right = guessed == member
     drawn = np.random.default_rng(0).integers(0, len(right), (1000, len(right)))
     low, high = np.quantile(right[drawn].mean(axis=1), [0.025, 0.975])
-    return {"right": float(right.mean()), "interval": [float(low), float(high)], "candidates": len(right)}
+    return float(right.mean()), (float(low), float(high)), len(right)
 
 
 def _candidates(
@@ -249,17 +256,17 @@ def _deal(trace: Trace, seed: int) -> np.ndarray:
 
 def _sizes(sizes: Sequence[int] | None, conversations: int, name: str) -> list[int]:
     most = conversations // 5
-    if most < max(LEAST, MIN_FLOWS):
+    if most < max(MIN_CONVERSATIONS, MIN_FLOWS):
         raise InputError(
             f"{name}: its {conversations} conversations are too few for membership inference; give a trace of at least "
-            f"{5 * LEAST}"
+            f"{5 * MIN_CONVERSATIONS}"
         )
     if sizes is None:
-        return sorted({max(most // 16, LEAST), max(most // 4, LEAST), most})
+        return sorted({max(most // 16, MIN_CONVERSATIONS), max(most // 4, MIN_CONVERSATIONS), most})
     for size in sizes:
-        if not LEAST <= size <= most:
+        if not MIN_CONVERSATIONS <= size <= most:
             raise ConfigError(
-                f"--sizes: {size} conversations to train on, but {name} allows {LEAST} to {most} (a fifth of its)"
+                f"--sizes: {size} conversations to train on, but {name} allows {MIN_CONVERSATIONS} to {most} (a fifth of its)"
             )
     return list(dict.fromkeys(sizes))
 

@@ -4,6 +4,7 @@ stands alone (plot, table, and each distance of each method)."""
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from html import escape
 
 from netshare.comparison.table import EXPLAINED, HEADS, Comparison, cells, format_markdown, mean_emd, summary
@@ -17,8 +18,8 @@ from netshare.runs.folder import versions
 def write_reports(result: Comparison) -> None:
     """Write the three files, each atomically."""
     facts = {name: getattr(result, name) for name in ("trace", "kind", "budget", "seed", "records", "flows")}
-    movers = mean_emd(result.rows)
-    rows = [{**row, "mean_emd": movers.get(row["method"])} for row in result.rows]
+    movers = mean_emd(result.measured)
+    rows = [{**asdict(row), "mean_emd": movers.get(row.method)} for row in result.rows]
     whole = {**facts, "versions": versions(), "summary": summary(result), "methods": rows}
     write_text(result.folder / "results.json", json.dumps(whole, indent=1) + "\n")
     write_text(result.folder / "table.md", format_markdown(result))
@@ -49,9 +50,8 @@ def _sizes(result: Comparison) -> str:
 
 
 def _plot(result: Comparison) -> str:
-    done = [row for row in result.rows if "failed" not in row]
     named: list[tuple[str, float, float | None]] = [
-        (row["method"] + (" (copies)" if row["copies"] else ""), row["ratio"], None) for row in done
+        (row.method + (" (copies)" if row.copies else ""), row.ratio, None) for row in result.measured
     ]
     if not named:
         return "<p>No method came to an end.</p>"
@@ -60,7 +60,7 @@ def _plot(result: Comparison) -> str:
 
 
 def _distances(result: Comparison) -> str:
-    done = [row for row in result.rows if "failed" not in row]
-    names = list(done[0]["distances"]) if done else []
-    rows = [[name, *(f"{row['distances'][name]['ratio']:.2f}" for row in done)] for name in names]
-    return table(["Distance", *(row["method"] for row in done)], rows, numeric_from=1) if names else ""
+    done = result.measured
+    names = list(done[0].distances) if done else []
+    rows = [[name, *(f"{row.distances[name]['ratio']:.2f}" for row in done)] for name in names]
+    return table(["Distance", *(row.method for row in done)], rows, numeric_from=1) if names else ""

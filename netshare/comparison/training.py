@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from netshare.baselines.registry import BASELINES
@@ -44,10 +44,6 @@ class Synthesised:
     repairs: Mapping[str, Any]
     spent: Spent
     sampling_seconds: float
-
-    def cost(self) -> dict[str, Any]:
-        """What it took, as JSON-able values."""
-        return {**asdict(self.spent), "sampling_seconds": self.sampling_seconds}
 
 
 def synthesise(name: str, train: Trace, config: Config, budget: float) -> Synthesised:

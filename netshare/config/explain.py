@@ -1,4 +1,4 @@
-"""What is wrong with a config, said in the user's words: the key, what was found, what would be right."""
+"""What is wrong with a config, in the user's words: the key, what was found, what would be right."""
 
 from __future__ import annotations
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from netshare.config.input import read_table
 from netshare.config.schema import InputPreset
+from netshare.config.series import SeriesSettings
 from netshare.preprocess.data import as_trace
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.readers.in_memory import is_in_memory
-from netshare.preprocess.timeseries import TimeSeries, read_series
+from netshare.preprocess.timeseries import TimeSeries
 from netshare.preprocess.trace import Kind, Trace
 
 PRESET_OF_KIND: dict[Kind, InputPreset] = {"packet": "pcap", "flow": "netflow"}
@@ -33,7 +35,7 @@ def data_in_memory(source: Any) -> Trace | TimeSeries | None:
     if not is_in_memory(given):
         return None
     if settings.get("preset") == TIME_SERIES and not isinstance(given, Trace):
-        return read_series(given, **settings.get("series", {}))
+        return read_table(given, SeriesSettings.model_validate(settings.get("series", {})))
     return as_trace(given)
 
 

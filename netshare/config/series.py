@@ -18,10 +18,10 @@ class SeriesSettings(Section):
     key: str | None = Field(None, description="Column that names a series; needed where a row is a record.")
     order: str | None = Field(None, description="Column that orders a series' records: numbers, dates or times.")
     metadata: list[str] | None = Field(
-        None, description="Columns said once a series; default: those that never change within one."
+        None, description="Columns with one value a series; default: those that never change within one."
     )
     measurements: list[str] | None = Field(
-        None, description="Columns said once a record (wide: names before the numbers); default: the others."
+        None, description="Columns with one value a record (wide: names before the numbers); default: the others."
     )
     types: dict[str, Literal["categorical", "integer", "continuous"]] = Field(
         {}, description="Column -> kind, where its content would say otherwise."

@@ -22,7 +22,7 @@ from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.timeseries.table import TimeSeries, split_series
 
 ROLES = ("train", "holdout", "synthetic")
-FEW = 100  # series of each set: below it the report warns of unsteady distances
+MIN_STEADY_SERIES = 100  # series of each set: below it the report warns of unsteady distances
 
 
 def evaluate_series(
@@ -65,7 +65,7 @@ def evaluate_series(
     rng = np.random.default_rng(seed)
     fewest = min(len(whole[role]) for role in ROLES)
     compared = {role: _drawn(whole[role], fewest, rng) for role in ROLES}
-    if fewest < FEW:
+    if fewest < MIN_STEADY_SERIES:
         notes.append(f"Only {fewest} series of each set are compared: every distance is unsteady.")
     features = {role: features_of(each, compared["holdout"]) for role, each in compared.items()}
     rows = tuple(series_row(features, name) for name in features["holdout"])

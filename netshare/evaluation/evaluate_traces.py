@@ -38,8 +38,8 @@ from netshare.preprocess.flows import count_flows, group_flows_by_hash, sample_f
 from netshare.preprocess.trace import Trace
 
 LARGE_FLOW = 0.2  # share of a trace's records in one flow from which the report warns of it
-OUTSIDE = 0.1  # share of synthetic records outside the real time span from which the report warns of it
-HALVES = 0x48414C56  # so that halving a part that was itself split with the same seed does not give it back whole
+MAX_OUTSIDE_SHARE = 0.1  # share of synthetic records outside the real time span from which the report warns of it
+HALVING_SEED = 0x48414C56  # so that halving a part that was itself split with the same seed does not give it back whole
 # role in the comparison -> the trace that takes it: where A was halved, "train" is one half of it
 PARTS = {"train": "real", "holdout": "holdout", "synthetic": "synthetic"}
 
@@ -139,7 +139,7 @@ def _check(given: Traces, before_repair: Trace | None) -> None:
 
 
 def _halves(train: Trace, seed: int) -> tuple[Trace, Trace, str]:
-    first, second = split_by_flow(train, 0.5, seed ^ HALVES)
+    first, second = split_by_flow(train, 0.5, seed ^ HALVING_SEED)
     if len(first) and len(second):
         return (
             first,
@@ -194,7 +194,7 @@ def _large_flow_notes(traces: dict[str, Trace]) -> list[str]:
 def _time_notes(synthetic: Trace, frame: TimeFrame) -> list[str]:
     time = synthetic["time"]
     outside = float(np.mean((time < frame.start) | (time > frame.end)))
-    if outside < OUTSIDE:
+    if outside < MAX_OUTSIDE_SHARE:
         return []
     return [
         f"{100 * outside:.0f}% of the synthetic records lie outside the real traces' time span: if they were moved in "

@@ -169,4 +169,4 @@ class Recipe(Protocol[Data]):
         """Write what must lie beside finished models in a run folder."""
 
     def mark(self, report: Any, run_folder: Path) -> Any:
-        """The report with what must be said in it of the way of learning."""
+        """The report with the notes that the way of learning requires."""

@@ -79,8 +79,8 @@ def read_given_flows(
     unknown = [name for name in table.columns if name not in (*FIVE, *OPTIONAL)]
     lacking = [name for name in FIVE if name not in table.columns]
     if unknown or lacking or not len(table):
-        said = f"unknown column {unknown[0]}" if unknown else f"no column {lacking[0]}" if lacking else "no rows"
-        raise InputError(f"{path}: {said}; give {', '.join(FIVE)} and, if wanted, {', '.join(OPTIONAL)}")
+        problem = f"unknown column {unknown[0]}" if unknown else f"no column {lacking[0]}" if lacking else "no rows"
+        raise InputError(f"{path}: {problem}; give {', '.join(FIVE)} and, if wanted, {', '.join(OPTIONAL)}")
     metadata: dict[str, np.ndarray] = {}
     version: dict[str, np.ndarray] = {}
     for side in ("src", "dst"):

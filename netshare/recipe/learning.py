@@ -51,10 +51,10 @@ class TraceLearning(Protocol):
         """Train the models of all chunks in `folder`; see `netshare.recipe.fitting.fit_models`."""
 
     def documents(self, run_folder: Path) -> None:
-        """Write what is said of finished models beside them in a run folder."""
+        """Write the documents that go with finished models in a run folder."""
 
     def mark(self, report: Report, run_folder: Path) -> Report:
-        """The evaluation's report with what must be said in it of this way of learning."""
+        """The evaluation's report with the notes that this way of learning requires."""
 
 
 class PlainLearning:
@@ -108,7 +108,7 @@ class PlainLearning:
         fit_models(prepared, self.config, folder, key=key, console=console)
 
     def documents(self, run_folder: Path) -> None:
-        """Nothing needs to be said."""
+        """No note is needed."""
 
     def mark(self, report: Report, run_folder: Path) -> Report:
         """The report as it is."""

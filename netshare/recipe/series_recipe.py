@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from netshare.config.input import read_table
 from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.evaluation import SeriesReport, write_json
@@ -25,7 +26,7 @@ from netshare.postprocess.writers.series import SUFFIXES, write_series
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.readers import list_files
-from netshare.preprocess.timeseries import SeriesCodec, TimeSeries, load_series, read_series, save_series, split_series
+from netshare.preprocess.timeseries import SeriesCodec, TimeSeries, load_series, save_series, split_series
 from netshare.preprocess.timeseries.three_arrays import descriptions_path
 from netshare.recipe.base import Outcome
 from netshare.recipe.contents import ChunkContents, Contents
@@ -87,8 +88,7 @@ class SeriesRecipe:
     def read(self) -> TimeSeries:
         """The config's input."""
         config = self.config
-        reading = section_json(config.series, but=READING)
-        return read_series(config.input.files, **reading, limit=config.input.limit, max_bytes=config.input.max_bytes)
+        return read_table(config.input.files, config.series, limit=config.input.limit, max_bytes=config.input.max_bytes)
 
     def check(self, data: TimeSeries) -> None:
         """See `Recipe.check`."""
@@ -219,7 +219,7 @@ class SeriesRecipe:
         write_series_html(report, folder / "report.html")
 
     def documents(self, run_folder: Path) -> None:
-        """Nothing needs to be said."""
+        """No note is needed."""
 
     def mark(self, report: SeriesReport, run_folder: Path) -> SeriesReport:
         """The report as it is."""

@@ -98,8 +98,8 @@ class RunFolder:
 
     def is_current(self, stage: str, key: str) -> bool:
         """Whether the stage has been finished with this fingerprint."""
-        said = self.done(stage)
-        return said is not None and said["fingerprint"] == key
+        finished = self.done(stage)
+        return finished is not None and finished["fingerprint"] == key
 
     @contextmanager
     def stage(self, name: str, key: str) -> Iterator[Path | None]:
@@ -118,14 +118,14 @@ class RunFolder:
         work.mkdir(exist_ok=True)
         begun = time.monotonic()
         yield work
-        said = {
+        finished = {
             "fingerprint": key,
             "seconds": round(time.monotonic() - begun, 3),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
         }
-        write_text(work / "stage.json", json.dumps(said, indent=1))
+        write_text(work / "stage.json", json.dumps(finished, indent=1))
         final = self.path / name
         if final.exists():
             shutil.rmtree(final)
@@ -133,10 +133,10 @@ class RunFolder:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        stages = {name: said for name in STAGES if (said := self.done(name)) is not None}
-        for name, said in stages.items():
+        stages = {name: finished for name in STAGES if (finished := self.done(name)) is not None}
+        for name, finished in stages.items():
             entries = sorted((self.path / name).rglob("*"))
-            said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
+            finished["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
         ledger = self.path / "models" / "privacy.json"
         private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
         write_text(self.path / MANIFEST, json.dumps({"format": FORMAT, "stages": stages, **private}, indent=1))

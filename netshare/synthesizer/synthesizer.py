@@ -20,15 +20,17 @@ import pandas as pd
 import torch
 
 from netshare.config.in_memory import TIME_SERIES, check_preset
+from netshare.config.input import read_table
 from netshare.config.load import default_config
 from netshare.config.presets import merge
 from netshare.config.schema import Config, InputPreset
+from netshare.config.series import SeriesSettings
 from netshare.console import Console
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.data import TraceLike, as_trace
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, TrainingError
-from netshare.preprocess.timeseries import TimeSeries, read_series
+from netshare.preprocess.timeseries import TimeSeries
 from netshare.preprocess.trace import Trace
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import models_of, read_weights
@@ -263,7 +265,7 @@ class Synthesizer:
         if isinstance(data, TimeSeries | Trace):
             return data
         if self.preset == TIME_SERIES:
-            return read_series(data, **self.settings.get("series", {}))
+            return read_table(data, SeriesSettings(**self.settings.get("series", {})))
         return as_trace(data)
 
 

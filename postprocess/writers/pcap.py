@@ -7,16 +7,13 @@ packet 16 bytes (seconds, fraction, captured length, wire length) and the packet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from netshare.postprocess.headers import scatter_rows
-from netshare.postprocess.link import LinkType
-from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.postprocess.writers.capture import check_seconds
 from netshare.preprocess.layouts.captures import PCAP_VARIANTS, PCAP_VERSION, pcap_file_header, pcap_record_header
 from netshare.preprocess.layouts.fields import as_bytes
-from netshare.preprocess.trace import Trace
 
 _ORDER = "<"
 _RECORD_HEADER = pcap_record_header(_ORDER)
@@ -60,25 +57,3 @@ class Pcap:
         header["captured"], header["wire"] = captured, wire
         scatter_rows(buffer, frames - _RECORD_HEADER.itemsize, as_bytes(header))
         return b""
-
-
-def write_pcap(
-    trace: Trace,
-    path: Path,
-    *,
-    link_type: LinkType,
-    nanoseconds: bool,
-    snaplen: int | None,
-    seed: int,
-    batch_packets: int | None = None,
-) -> int:
-    """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
-
-    Raises:
-        FieldError: the trace is no packet trace, packets are shorter than their headers, or times lie outside
-            1970 to 2106.
-        NetshareError: the file cannot be written.
-    """
-    return write_capture(
-        trace, path, Pcap(nanoseconds), link_type=link_type, snaplen=snaplen, seed=seed, batch_packets=batch_packets
-    )

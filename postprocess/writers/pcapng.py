@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from netshare.postprocess.headers import scatter_rows
-from netshare.postprocess.link import LinkType
-from netshare.postprocess.writers.capture import check_seconds, write_capture
+from netshare.postprocess.writers.capture import check_seconds
 from netshare.preprocess.layouts.captures import (
     BLOCK_TRAILER,
     ENHANCED_PACKET_BLOCK,
@@ -26,7 +24,6 @@ from netshare.preprocess.layouts.captures import (
     enhanced_packet_header,
 )
 from netshare.preprocess.layouts.fields import as_bytes
-from netshare.preprocess.trace import Trace
 
 _UNKNOWN_LENGTH = 2**64 - 1  # of the section
 _HEADER = enhanced_packet_header("<")
@@ -77,27 +74,6 @@ class Pcapng:
         scatter_rows(buffer, frames[:1] - _HEADER.itemsize, rows[:1, BLOCK_TRAILER:])
         scatter_rows(buffer, frames[1:] - _TRAILER_AND_HEADER.itemsize, rows[1:])
         return bytes(int(_padding(captured[-1:])[0])) + struct.pack("<I", int(block[-1]))
-
-
-def write_pcapng(
-    trace: Trace,
-    path: Path,
-    *,
-    link_type: LinkType,
-    nanoseconds: bool,
-    snaplen: int | None,
-    seed: int,
-    batch_packets: int | None = None,
-) -> int:
-    """Write all packets in the trace's order; returns the bytes of the (uncompressed) capture.
-
-    Raises:
-        FieldError: the trace is no packet trace, packets are shorter than their headers, or times lie before 1970.
-        NetshareError: the file cannot be written.
-    """
-    return write_capture(
-        trace, path, Pcapng(nanoseconds), link_type=link_type, snaplen=snaplen, seed=seed, batch_packets=batch_packets
-    )
 
 
 def _block(number: int, body: bytes) -> bytes:

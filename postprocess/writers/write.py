@@ -6,7 +6,7 @@ report.lossy    # what the format cannot hold, one line each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,17 +14,18 @@ from typing import Literal
 import numpy as np
 
 from netshare.postprocess.link import LinkType
+from netshare.postprocess.writers.capture import Container, write_capture
 from netshare.postprocess.writers.export_capture import write_export_capture
 from netshare.postprocess.writers.flow_csv import FLOW_TEXTS, write_flow_csv
 from netshare.postprocess.writers.nfcapd import write_nfcapd
-from netshare.postprocess.writers.pcap import write_pcap
-from netshare.postprocess.writers.pcapng import write_pcapng
+from netshare.postprocess.writers.pcap import Pcap
+from netshare.postprocess.writers.pcapng import Pcapng
 from netshare.preprocess.errors import InputError, NetshareError
 from netshare.preprocess.layouts.exports import FORMAT_NAMES, V5
 from netshare.preprocess.parquet import save_parquet
 from netshare.preprocess.trace import Kind, Source, Trace
 
-_CAPTURES = {"pcap": write_pcap, "pcapng": write_pcapng}
+_CAPTURES: dict[str, Callable[[bool], Container]] = {"pcap": Pcap, "pcapng": Pcapng}  # given: whether in nanoseconds
 _EXPORTS = {name: version for version, name in FORMAT_NAMES.items()}
 FORMATS = (*_CAPTURES, *FLOW_TEXTS, *_EXPORTS, "nfcapd", "parquet")
 # Each also with .gz, but Parquet, which is compressed; .csv follows the layout.
@@ -91,7 +92,7 @@ def write_trace(
     if chosen in _CAPTURES:
         link: LinkType = link_type or ("raw" if source is not None and source.link_type == "raw" else "ethernet")
         fine = _has_nanoseconds(source) if nanoseconds is None else nanoseconds
-        _CAPTURES[chosen](trace, target, link_type=link, nanoseconds=fine, snaplen=snaplen, seed=seed)
+        write_capture(trace, target, _CAPTURES[chosen](fine), link_type=link, snaplen=snaplen, seed=seed)
         return WriteReport(target, chosen, len(trace), tuple(_capture_losses(trace, link, fine)))
     if chosen in _EXPORTS:
         lossy = write_export_capture(trace, target, _EXPORTS[chosen])

@@ -1,4 +1,4 @@
-"""Auto-normalisation: what a series' level is, told apart from its shape (DoppelGANger, IMC 2020, section 4.1.3).
+"""Auto-normalisation: the level of each series separated from its shape (DoppelGANger, IMC 2020, section 4.1.3).
 
 Where series differ in level by orders of magnitude, a GAN that sees them all on one scale makes copies of a few typical
 ones. So each series is brought to [0, 1], and the two numbers that this takes away, the middle of its range (max + min)

@@ -32,9 +32,9 @@ def spread_over_span(interarrival: np.ndarray, span: np.ndarray, offsets: np.nda
     series = np.repeat(np.arange(len(lengths)), lengths)
     gaps = interarrival.astype(np.int64)
     gaps[first] = 0
-    even = np.add.reduceat(gaps, first) == 0
-    share = np.where(even, span // np.maximum(lengths - 1, 1), 0)
-    gaps = np.where(even[series], share[series], gaps)
+    all_zero = np.add.reduceat(gaps, first) == 0
+    share = np.where(all_zero, span // np.maximum(lengths - 1, 1), 0)
+    gaps = np.where(all_zero[series], share[series], gaps)
     gaps[first] = 0
     order = np.lexsort((gaps, series))
     level = _level(gaps[order], span, offsets)

@@ -148,7 +148,7 @@ def _range_sentences() -> list[Sentence]:
 def _traffic_sentences(path: Path, services: list[dict[str, str]], named: set[int]) -> tuple[list[Sentence], set[int]]:
     """One sentence for each distinct flow of a trace, the likelier service first; and the ports that it adds as words.
 
-    Which side is the service is not said in a record: it is the named port, or else the lower one.
+    A record does not hold which side is the service: it is the named port, or else the lower one.
     """
     from netshare.preprocess.readers import read_trace
 

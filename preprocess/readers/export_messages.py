@@ -58,7 +58,7 @@ class KnownTemplates:
 
     late_templates: LateTemplates = "auto"
     templates: dict[TemplateKey, Template] = field(default_factory=dict)
-    unsettled: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
+    incomplete: dict[str, dict[TemplateKey, Template]] = field(default_factory=dict)
 
 
 @dataclass

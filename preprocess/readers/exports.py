@@ -56,7 +56,7 @@ def read_exports(stream: Stream, options: ReadOptions, scan: ScanFrames | None =
         again: the file is read a second time, with templates that came in other files.
     """
     path, contents, known, limit = stream.name, stream.contents(), options.templates, options.limit
-    before = known.unsettled.pop(path) if again else dict(known.templates)
+    before = known.incomplete.pop(path) if again else dict(known.templates)
     exports = Exports(late_templates=known.late_templates, templates=dict(before))
     notes = list(contents.notes)
     if scan is None:
@@ -66,7 +66,7 @@ def read_exports(stream: Stream, options: ReadOptions, scan: ScanFrames | None =
     if not again:
         known.templates.update(exports.templates)
         if exports.waiting:
-            known.unsettled[path] = before
+            known.incomplete[path] = before
     exports.settle(known.templates)
     columns = decode_records(contents.buffer, exports, notes)
     if not exports.sets and exports.templates and not exports.skipped:

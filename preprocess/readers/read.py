@@ -147,7 +147,7 @@ def read_parts(
                 f"{named['packet']} holds packets and {named['flow']} holds flow records, which cannot be one trace: "
                 "read them apart"
             )
-        if display_name(path) in options.templates.unsettled:
+        if display_name(path) in options.templates.incomplete:
             early[len(sources)] = trace
         else:
             yield trace
@@ -243,10 +243,10 @@ def _read_again(traces: list[Trace], options: ReadOptions) -> int:
     """Read the files of export packets again whose templates came in files after them, in place; returns the records
     gained, no more than the limit."""
     gained = 0
-    unsettled = options.templates.unsettled
+    incomplete = options.templates.incomplete
     for at, trace in enumerate(traces):
         path = trace.sources[0].path if trace.sources else ""
-        if path not in unsettled or Path(path) == STANDARD_INPUT:
+        if path not in incomplete or Path(path) == STANDARD_INPUT:
             continue
         limit = None if options.limit is None else options.limit - gained + len(trace)
         with open_stream(Path(path), options.max_bytes) as stream:

@@ -5,7 +5,7 @@ series = read_series("usage.csv", key="customer", order="day")
 """
 
 from netshare.preprocess.timeseries.codec import SeriesCodec
-from netshare.preprocess.timeseries.read import read_series
+from netshare.preprocess.timeseries.read import SeriesColumns, read_series
 from netshare.preprocess.timeseries.table import (
     Layout,
     TimeSeries,
@@ -18,6 +18,7 @@ from netshare.preprocess.timeseries.table import (
 __all__ = [
     "Layout",
     "SeriesCodec",
+    "SeriesColumns",
     "TimeSeries",
     "describe_series",
     "load_series",

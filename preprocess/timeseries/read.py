@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,12 +29,31 @@ from netshare.preprocess.readers import list_files
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES, open_contents
 from netshare.preprocess.readers.registry import recognise
 from netshare.preprocess.timeseries.columns import TypedColumn, fill_measurement, fill_metadata, typed_column
-from netshare.preprocess.timeseries.order import order_columns, order_numbers
+from netshare.preprocess.timeseries.order import OrderKind, order_columns, order_numbers
 from netshare.preprocess.timeseries.table import ColumnKind, Form, Layout, TimeSeries
 from netshare.preprocess.timeseries.three_arrays import read_three_arrays
 
-MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement without being told
+MIN_NUMBERED_COLUMNS = 3  # columns numbered through that are taken for one measurement although not named as one
+TableFormat = Literal["csv", "parquet"]
 _NUMBERED = re.compile(r"^(.*?)[ _.\-]?(\d+)$")
+
+
+@dataclass(frozen=True)
+class SeriesColumns:
+    """Which columns of a table are what, where the table itself does not show it.
+
+    Attributes:
+        metadata: columns with one value a series; by default, in the long form, those that never change within a series.
+        measurements: columns with one value a record; by default the rest. In the wide form these are the names without
+            their numbers.
+        types: column -> `categorical`, `integer` or `continuous`, where the kind that its content suggests is wrong.
+        ignore: columns to leave out.
+    """
+
+    metadata: Sequence[str] | None = None
+    measurements: Sequence[str] | None = None
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)
+    ignore: Sequence[str] = ()
 
 
 def read_series(
@@ -40,10 +61,7 @@ def read_series(
     *,
     key: str | None = None,
     order: str | None = None,
-    metadata: Sequence[str] | None = None,
-    measurements: Sequence[str] | None = None,
-    types: Mapping[str, ColumnKind] | None = None,
-    ignore: Sequence[str] = (),
+    columns: SeriesColumns = SeriesColumns(),
     layout: Form | None = None,
     limit: int | None = None,
     max_bytes: int = MAXIMUM_BYTES,
@@ -55,11 +73,7 @@ def read_series(
             an Arrow table.
         key: the column that names a series; its values are not learnt. In the long form it is needed.
         order: the column that orders the records of a series (long form only).
-        metadata: columns with one value a series; by default, in the long form, those that never change within a series.
-        measurements: columns with one value a record; by default the rest. In the wide form these are the names without
-            their numbers.
-        types: column -> `categorical`, `integer` or `continuous`, where the kind that its content suggests is wrong.
-        ignore: columns to leave out.
+        columns: which other columns are metadata, which are measurements, and of what kind; see `SeriesColumns`.
         layout: `long` or `wide`; by default long if there is a key and no list or numbered columns, else wide.
         limit: read no more rows than this.
         max_bytes: how many bytes a compressed file may unpack to.
@@ -68,24 +82,27 @@ def read_series(
         InputError: a file cannot be read, is empty, or does not fit the arguments.
         ConfigError: the arguments contradict one another.
     """
+    file_format: TableFormat
     if isinstance(source, pd.DataFrame | pa.Table):
         path, file_format, table = "the table", "csv", _in_memory(source, limit)
     else:
         files = list_files(source)
         path = str(files[0])
         if any(file.suffix == ".npz" for file in files):
-            if len(files) > 1 or key or order or metadata or measurements:
+            if len(files) > 1 or key or order or columns.metadata or columns.measurements:
                 raise ConfigError(f"{path}: the three arrays are one file, described by its JSON file and nothing else")
             return read_three_arrays(files[0])
         table, file_format = _read_tables(files, limit, max_bytes)
-    named = [*([key] if key else []), *([order] if order else []), *(metadata or ()), *(types or ()), *ignore]
-    for name in named:
-        if name not in table.column_names and name not in (measurements or ()):
+    placed = [name for name in (key, order) if name]
+    for name in [*placed, *(columns.metadata or ()), *columns.types, *columns.ignore]:
+        if name not in table.column_names and name not in (columns.measurements or ()):
             raise InputError(f"{path}: no column {name}; it has {', '.join(table.column_names[:20])}")
-    table = table.drop_columns(list(ignore))
+    table = table.drop_columns(list(columns.ignore))
     lists = [f.name for f in table.schema if pa.types.is_list(f.type) or pa.types.is_large_list(f.type)]
-    families = {} if layout == "long" else _families(table.column_names, key, order, metadata, measurements)
-    reader = _Table(path, file_format, key, order, metadata, measurements, dict(types or {}), tuple(table.column_names))
+    families = {} if layout == "long" else _families(table.column_names, key, order, columns)
+    reader = _Table(
+        path, columns, Layout(file_format=file_format, columns=tuple(table.column_names), key=key, order=order)
+    )
     if lists and layout != "long":
         return reader.read_lists(table, lists)
     if families and (layout == "wide" or key is None or order is None):
@@ -101,22 +118,12 @@ def read_series(
 
 
 class _Table:
-    """The ways to read one table; arguments as in `read_series`."""
+    """The ways to read one table; `layout` has its key and order, and gets its form where it is read."""
 
-    def __init__(
-        self,
-        path: str,
-        file_format: str,
-        key: str | None,
-        order: str | None,
-        metadata: Sequence[str] | None,
-        measurements: Sequence[str] | None,
-        types: dict[str, ColumnKind],
-        columns: tuple[str, ...],
-    ) -> None:
-        self.path, self.key, self.order, self.types = path, key, order, types
-        self.metadata, self.measurements = metadata, measurements
-        self.layout = Layout(file_format=file_format, columns=columns, key=key, order=order)  # type: ignore[arg-type]
+    def __init__(self, path: str, columns: SeriesColumns, layout: Layout) -> None:
+        self.path, self.key, self.order = path, layout.key, layout.order
+        self.metadata, self.measurements, self.types = columns.metadata, columns.measurements, columns.types
+        self.layout = layout
         self.notes: list[str] = []
 
     def read_long(self, frame: pd.DataFrame) -> TimeSeries:
@@ -124,7 +131,8 @@ class _Table:
         if bool((unnamed := frame[self.key].isna()).any()):
             self.notes.append(f"{int(unnamed.sum()):,} rows without a {self.key} are left out")
             frame = frame[~unnamed]
-        numbers, order_kind = None, "integer"
+        numbers: np.ndarray | None = None
+        order_kind: OrderKind = "integer"
         if self.order is not None:
             numbers, order_kind = order_numbers(self.order, frame[self.order], self.path)
             if bool((unordered := np.isnan(numbers) if numbers.dtype.kind == "f" else numbers == _NAT).any()):
@@ -142,7 +150,7 @@ class _Table:
             ordered = order_columns(self.order, numbers[sorting], offsets)
         return self._series(
             frame.iloc[offsets[:-1]], metadata, {name: frame[name] for name in measurements}, offsets, ordered,
-            {"form": "long", "order_kind": order_kind},
+            replace(self.layout, form="long", order_kind=order_kind),
         )  # fmt: skip
 
     def read_wide(self, frame: pd.DataFrame, families: dict[str, list[str]]) -> TimeSeries:
@@ -172,7 +180,7 @@ class _Table:
         named = {name: tuple(columns) for name, columns in families.items()}
         return self._series(
             frame.iloc[kept], self._chosen_metadata(others), columns, offsets, ({}, {}),
-            {"form": "wide", "families": named},
+            replace(self.layout, form="wide", families=named),
         )  # fmt: skip
 
     def read_lists(self, table: pa.Table, lists: list[str]) -> TimeSeries:
@@ -193,7 +201,7 @@ class _Table:
         frame = table.drop_columns(lists).to_pandas() if others or self.key else pd.DataFrame(index=range(len(first)))
         offsets = offsets_of(first[kept])
         return self._series(
-            frame.iloc[kept], self._chosen_metadata(others), flat, offsets, ({}, {}), {"form": "list"}
+            frame.iloc[kept], self._chosen_metadata(others), flat, offsets, ({}, {}), replace(self.layout, form="list")
         )  # fmt: skip
 
     def _series(
@@ -203,7 +211,7 @@ class _Table:
         measurements: Mapping[str, pd.Series],
         offsets: np.ndarray,
         ordered: tuple[dict[str, np.ndarray], dict[str, np.ndarray]],
-        layout: dict[str, object],
+        layout: Layout,
     ) -> TimeSeries:
         once = self._typed({name: rows[name] for name in metadata})
         records = self._typed(measurements)
@@ -214,14 +222,13 @@ class _Table:
             values = ordered[0].get(name, ordered[1].get(name))
             kinds[name] = "integer" if values is not None and values.dtype.kind == "i" else "continuous"
         kinds |= {name: column.kind for name, column in (*once.items(), *records.items())}
-        fields = {**self.layout.__dict__, **layout}
         return TimeSeries(
             {**{name: fill_metadata(column) for name, column in once.items()}, **ordered[0]},
             {**ordered[1], **{name: fill_measurement(column, offsets) for name, column in records.items()}},
             offsets,
             kinds,
             {n: c.categories for n, c in (*once.items(), *records.items()) if c.kind == "categorical"},
-            Layout(**fields),
+            layout,
             tuple(self.notes),
         )
 
@@ -260,7 +267,7 @@ class _Table:
             return metadata, list(self.measurements)
         if not changing:
             raise InputError(
-                f"{self.path}: no column changes within a series of {self.key}, so which are measurements cannot be told; "
+                f"{self.path}: no column changes within a series of {self.key}, so it is not clear which are measurements; "
                 "name them in series.measurements"
             )
         return [name for name in others if name not in changing], changing
@@ -291,8 +298,9 @@ def _in_memory(source: pd.DataFrame | pa.Table, limit: int | None) -> pa.Table:
     return table if limit is None else table.slice(0, limit)
 
 
-def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[pa.Table, str]:
-    tables, formats, left = [], [], limit
+def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[pa.Table, TableFormat]:
+    formats: list[TableFormat] = []
+    tables, left = [], limit
     for path in files:
         if left is not None and left <= 0:
             break
@@ -300,7 +308,7 @@ def _read_tables(files: list[Path], limit: int | None, max_bytes: int) -> tuple[
         found = recognise(str(path), contents.buffer[:1_048_576], as_table=True).name
         if found not in ("csv", "parquet"):
             raise InputError(f"{path}: is a {found} file, series are read from CSV, Parquet or npz")
-        formats.append(found)
+        formats.append("csv" if found == "csv" else "parquet")
         try:
             if found == "csv":
                 frame = pd.read_csv(io.BytesIO(contents.buffer.tobytes()), low_memory=False, nrows=left)
@@ -328,17 +336,11 @@ def _arrow_ready(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=str)
 
 
-def _families(
-    columns: list[str],
-    key: str | None,
-    order: str | None,
-    metadata: Sequence[str] | None,
-    measurements: Sequence[str] | None,
-) -> dict[str, list[str]]:
+def _families(names: list[str], key: str | None, order: str | None, columns: SeriesColumns) -> dict[str, list[str]]:
     """Measurement -> its columns, by number, of those that are numbered through without a gap."""
-    taken = {key, order, *(metadata or ())}
+    taken, measurements = {key, order, *(columns.metadata or ())}, columns.measurements
     numbered: dict[str, dict[int, str]] = {}
-    for name in columns:
+    for name in names:
         match = _NUMBERED.match(name)
         if match and name not in taken:
             numbered.setdefault(match[1] or "value", {})[int(match[2])] = name

@@ -11,8 +11,9 @@ from scapy.utils import rdpcap
 
 from netshare.postprocess import repair, write_trace
 from netshare.postprocess.headers import is_fragment
+from netshare.postprocess.writers.capture import write_capture
 from netshare.postprocess.writers.output import atomic_output
-from netshare.postprocess.writers.pcap import write_pcap
+from netshare.postprocess.writers.pcap import Pcap
 from netshare.preprocess.errors import FieldError, InputError, NetshareError
 from netshare.preprocess.readers.read import read_trace
 from netshare.preprocess.trace import PACKET_COLUMNS, make_trace
@@ -158,11 +159,11 @@ def test_snapped_frames_begin_as_whole_ones(snaplen: int, tmp_path: Path):
     trace = trace.take(np.argsort(trace["protocol"] == 132, kind="stable"))  # SCTP in some batches only
     frames = {}
     for name, limit in (("whole.pcap", None), ("snapped.pcap", snaplen)):
-        write_pcap(
+        write_capture(
             trace,
             tmp_path / name,
+            Pcap(nanoseconds=True),
             link_type="ethernet",
-            nanoseconds=True,
             snaplen=limit,
             seed=1,
             batch_packets=5,
@@ -179,7 +180,7 @@ def test_a_first_fragment_may_end_within_its_message(sample_capture, tmp_path: P
     trace = trace.take(np.r_[found, found])
     for name, values in {"ip_flags": [0, 1], "fragment_offset": [24, 0], "length": [80, 72]}.items():
         trace[name][:] = values
-    write_pcap(trace, tmp_path / "out.pcap", link_type="ethernet", nanoseconds=True, snaplen=None, seed=1)
+    write_capture(trace, tmp_path / "out.pcap", Pcap(nanoseconds=True), link_type="ethernet", snaplen=None, seed=1)
     again = read_trace(tmp_path / "out.pcap")
     assert again["length"].tolist() == [80, 72] and again["fragment_offset"].tolist() == [24, 0]
 
@@ -220,8 +221,8 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):
     [(17, (4991, 53)), (17, (53, 4991)), (17, (13_400, 389)), (6, (23, 88)), (6, (88, 23)), (6, (13_400, 445))],
 )
 def test_of_two_services_the_right_one_decides_the_payload(protocol: int, ports: tuple[int, int], tmp_path: Path):
-    said = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
-    columns = dict(conversation([*HANDSHAKE, *said], ports=ports).columns)
+    sent = [Segment(CLIENT, ACK, payload) for payload in (100, 215, 300, 701, 1400)]
+    columns = dict(conversation([*HANDSHAKE, *sent], ports=ports).columns)
     if protocol == 17:
         zeros = np.zeros_like(columns["tcp_flags"])
         columns |= {"protocol": zeros + 17, "tcp_flags": zeros, "tcp_header_length": zeros, "tcp_window": zeros}

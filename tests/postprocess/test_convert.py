@@ -53,8 +53,10 @@ def test_several_inputs_are_merged(sample_netflow: Path, tmp_path: Path):
 @pytest.mark.referee("nfcapd", "nfdump")
 def test_nfdump_sums_what_the_capture_holds(sample_capture: Path, tmp_path: Path):
     convert([str(sample_capture)], tmp_path / "out.nfcapd")
-    said = subprocess.run(["nfdump", "-r", str(tmp_path / "out.nfcapd"), "-I"], capture_output=True, text=True).stdout
-    found = dict(line.split(": ") for line in said.splitlines() if line.count(": ") == 1)
+    printed = subprocess.run(
+        ["nfdump", "-r", str(tmp_path / "out.nfcapd"), "-I"], capture_output=True, text=True
+    ).stdout
+    found = dict(line.split(": ") for line in printed.splitlines() if line.count(": ") == 1)
     trace = read_trace(sample_capture)
     assert (int(found["Packets"]), int(found["Bytes"])) == (len(trace), int(trace["length"].sum()))
 

@@ -158,9 +158,9 @@ def test_records_read_back_but_for_what_the_report_says(format: str, tmp_path: P
     trace = _flows(2000)
     report = write_trace(trace, tmp_path / "out", format=format)
     back = read_trace(tmp_path / "out", late_templates=True)
-    said = " ".join(report.lossy)
+    losses = " ".join(report.lossy)
     for name in ("ip_version", "src_hi", "src_lo", "dst_hi", "dst_lo", "protocol", "packets", "bytes", "tos"):
-        assert sorted(back[name].tolist()) == sorted(trace[name].tolist()), (name, said)
+        assert sorted(back[name].tolist()) == sorted(trace[name].tolist()), (name, losses)
     for name in ("time", "duration"):
         step = 1 if format == "parquet" else MS
         np.testing.assert_array_equal(np.sort(back[name] // step), np.sort(trace[name] // step))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from netshare.postprocess import repair, write_trace
-from netshare.postprocess.writers.pcap import write_pcap
-from netshare.postprocess.writers.pcapng import write_pcapng
+from netshare.postprocess.writers.capture import write_capture
+from netshare.postprocess.writers.pcap import Pcap
+from netshare.postprocess.writers.pcapng import Pcapng
 from tests.postprocess.random_traces import random_packets
 
 
@@ -38,10 +39,12 @@ def test_a_packet_is_a_block_with_its_time_and_lengths(tmp_path, nanoseconds, un
     np.testing.assert_array_equal(heads[:, 4], wire)
 
 
-@pytest.mark.parametrize("write", [write_pcap, write_pcapng])
-def test_a_capture_is_the_same_in_batches(tmp_path, write):
+@pytest.mark.parametrize("container", [Pcap, Pcapng])
+def test_a_capture_is_the_same_in_batches(tmp_path, container):
     trace, _ = repair(random_packets(150, seed=7))
-    how = {"link_type": "ethernet", "nanoseconds": True, "snaplen": None, "seed": 3}
-    written = [write(trace, tmp_path / f"{size}", batch_packets=size, **how) for size in (7, 1000)]
+    how = {"link_type": "ethernet", "snaplen": None, "seed": 3}
+    written = [
+        write_capture(trace, tmp_path / f"{size}", container(True), batch_packets=size, **how) for size in (7, 1000)
+    ]
     assert written[0] == written[1] == (tmp_path / "7").stat().st_size
     assert (tmp_path / "7").read_bytes() == (tmp_path / "1000").read_bytes()

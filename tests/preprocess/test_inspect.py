@@ -95,7 +95,7 @@ def test_compressed_captures_are_bounded_in_passing(tmp_path):
 def test_memory_does_not_grow_with_a_captures_length(sample_capture):
     """The same packets ten times as often, through a pipe: megabytes of the reading process at its highest."""
     program = (
-        "import sys; from preprocess import describe_files; print(describe_files('-')['records']);"
+        "import sys; from netshare.preprocess import describe_files; print(describe_files('-')['records']);"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     content = gzip.decompress(sample_capture.read_bytes())

@@ -344,7 +344,7 @@ def test_compressed_captures_and_their_bound(read, kind):
 @pytest.mark.slow
 def test_standard_input(tmp_path):
     content = gzip.compress(pcap([ETHER / UDP_PACKET] * 3))
-    program = "from preprocess import read_trace; t = read_trace('-'); print(len(t), t.sources[0].path)"
+    program = "from netshare.preprocess import read_trace; t = read_trace('-'); print(len(t), t.sources[0].path)"
     done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)
     assert done.stdout.split(maxsplit=1) == [b"3", b"standard input\n"]
 

@@ -16,18 +16,6 @@ ZEEK = (
 )
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Reads lines as if they were a file."""
-
-    def read_lines(*lines: str, **arguments):
-        path = tmp_path / "flows.txt"
-        path.write_text("\n".join(lines) + "\n")
-        return read_trace(path, **arguments)
-
-    return read_lines
-
-
 def addresses(trace, end: str) -> list[str]:
     return format_addresses(trace["ip_version"], trace[f"{end}_hi"], trace[f"{end}_lo"]).tolist()
 

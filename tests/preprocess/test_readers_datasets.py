@@ -36,18 +36,6 @@ ZEEK_FIELDS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Reads lines as if they were a file."""
-
-    def read_lines(*lines: str, **arguments):
-        path = tmp_path / "flows.txt"
-        path.write_text("\n".join(lines) + "\n")
-        return read_trace(path, **arguments)
-
-    return read_lines
-
-
 def row(trace, at=0) -> dict:
     """One record, addresses and categories as texts."""
     record = {name: int(trace[name][at]) for name in trace}

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, InputError
-from netshare.preprocess.timeseries import SeriesCodec, load_series, read_series, save_series, split_series
+from netshare.preprocess.timeseries import (
+    SeriesCodec,
+    SeriesColumns,
+    load_series,
+    read_series,
+    save_series,
+    split_series,
+)
 from netshare.preprocess.timeseries.folding import best_fold, fold_records, mean_autocorrelation, unfold_records
 from netshare.preprocess.timeseries.order import order_columns, order_values
 
@@ -102,14 +109,14 @@ def test_list_columns_are_series(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         (LONG, {}, "series.key"),
         (LONG, {"key": "whom"}, "no column whom"),
         (LONG.replace("2.5", "much"), {"key": "who"}, "'much' in data row"),
         (LONG, {"key": "who", "order": "plan"}, "neither a number nor a date"),
-        (LONG, {"key": "who", "metadata": ["load"]}, "changes within a series"),
-        (LONG, {"key": "who", "types": {"load": "integer"}}, "declared integer, but holds 2.5"),
+        (LONG, {"key": "who", "columns": SeriesColumns(metadata=["load"])}, "changes within a series"),
+        (LONG, {"key": "who", "columns": SeriesColumns(types={"load": "integer"})}, "declared integer, but holds 2.5"),
         ("a,b\n1,2\n", {"key": "a"}, "series.measurements"),
         ("a,b\n", {"key": "a"}, "without rows"),
         ("", {"key": "a"}, "empty"),
@@ -117,10 +124,10 @@ def test_list_columns_are_series(tmp_path):
         (LONG, {"key": "who", "layout": "wide"}, "not wide"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(table, text, arguments, said):
+def test_what_cannot_be_read_is_said_in_one_line(table, text, arguments, message):
     with pytest.raises((InputError, ConfigError)) as caught:
         read_series(table(text), **arguments)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -128,7 +135,9 @@ def test_ids_are_no_categories(table):
     rows = "\n".join(f"{i % 9},token-{i},{i}" for i in range(5000))
     with pytest.raises(InputError, match=r"5,000 distinct texts.*series\.ignore"):
         read_series(table("k,token,v\n" + rows), key="k")
-    assert list(read_series(table("k,token,v\n" + rows), key="k", ignore=["token"]).measurements) == ["v"]
+    assert list(
+        read_series(table("k,token,v\n" + rows), key="k", columns=SeriesColumns(ignore=["token"])).measurements
+    ) == ["v"]
 
 
 def arrays(path, **changes):
@@ -137,13 +146,13 @@ def arrays(path, **changes):
     attribute = np.array([[0, 1, -0.5], [1, 0, 1]], np.float32)
     content = {"data_feature": feature, "data_attribute": attribute, "data_gen_flag": flags} | changes
     np.savez(path, **content)
-    said = {
+    described = {
         "features": [{"name": "load", "type": "continuous", "dim": 1, "normalization": "ZERO_ONE"},
                      {"name": "state", "type": "discrete", "dim": 2, "values": ["up", "down"]}],
         "attributes": [{"type": "discrete", "dim": 2},
                        {"name": "x", "type": "continuous", "dim": 1, "normalization": "MINUSONE_ONE"}],
     }  # fmt: skip
-    path.with_name(f"{path.stem}.fields.json").write_text(json.dumps(said))
+    path.with_name(f"{path.stem}.fields.json").write_text(json.dumps(described))
     return path
 
 
@@ -157,7 +166,7 @@ def test_the_three_arrays_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"data_feature": np.array([[[{}]]], dtype=object)}, "never loaded"),
         ({"data_gen_flag": np.array([[1, 0, 1], [1, 0, 0]])}, "may end only once"),
@@ -167,8 +176,8 @@ def test_the_three_arrays_are_read(tmp_path):
         ({"data_attribute": np.full((2, 3), 7.0)}, "outside -1 to 1"),
     ],
 )
-def test_three_arrays_that_do_not_fit_are_refused(tmp_path, changes, said):
-    with pytest.raises(InputError, match=said):
+def test_three_arrays_that_do_not_fit_are_refused(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
         read_series(arrays(tmp_path / "data_train.npz", **changes))
 
 

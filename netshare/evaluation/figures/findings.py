@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netshare.evaluation.metrics.plugins import PluginResults
 
-CLOSE = 2.0  # times the floor: beyond it, synthetic traffic is easily distinguished from real traffic
+MAX_CLOSE_RATIO = 2.0  # times the floor: beyond it, synthetic traffic is easily distinguished from real traffic
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from netshare.evaluation.figures.findings import CLOSE, Finding, TraceSize, percent, plugin_lines
+from netshare.evaluation.figures.findings import MAX_CLOSE_RATIO, Finding, TraceSize, percent, plugin_lines
 from netshare.evaluation.figures.json_values import SCHEMA_VERSION, as_json, plugins_as_json
 from netshare.evaluation.metrics.curves import Chart
 from netshare.evaluation.metrics.distance_rows import DistanceRow
@@ -15,7 +15,7 @@ from netshare.evaluation.metrics.plugins import PluginResults
 from netshare.evaluation.metrics.series_features import CURVE
 from netshare.evaluation.tasks.section import Section
 
-NEAR = 0.8  # a median ratio below it says that series of A are repeated
+MIN_DISTANCE_RATIO = 0.8  # a median ratio below it says that series of A are repeated
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SeriesFigures:
     def verdict(self) -> list[Finding]:
         """The findings in plain words: fidelity, copying."""
         worst = sorted(self.distances, key=lambda row: -row.ratio)[:3]
-        named = ", ".join(f"{row.title} ({row.ratio:.1f})" for row in worst if row.ratio > CLOSE)
+        named = ", ".join(f"{row.title} ({row.ratio:.1f})" for row in worst if row.ratio > MAX_CLOSE_RATIO)
         within = "" if self.ratio_interval is None else "({:.2f} to {:.2f}) ".format(*self.ratio_interval)
         sentence = (
             f"Distances to held-back real series are {self.ratio:.2f} {within}times the training series' own, on the geometric "
@@ -68,8 +68,10 @@ class SeriesFigures:
             f"does (median); {percent(identical['synthetic'])} repeat one exactly (real: {percent(identical['holdout'])})."
         )
         return [
-            Finding("Fidelity", sentence, self.ratio > CLOSE),
-            Finding("Copying", copying, ratio < NEAR or identical["synthetic"] > identical["holdout"] + 0.01),
+            Finding("Fidelity", sentence, self.ratio > MAX_CLOSE_RATIO),
+            Finding(
+                "Copying", copying, ratio < MIN_DISTANCE_RATIO or identical["synthetic"] > identical["holdout"] + 0.01
+            ),
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from netshare.evaluation.figures.findings import CLOSE, Finding, TraceSize, percent, plugin_lines
+from netshare.evaluation.figures.findings import MAX_CLOSE_RATIO, Finding, TraceSize, percent, plugin_lines
 from netshare.evaluation.figures.json_values import SCHEMA_VERSION, as_json, plugins_as_json
 from netshare.evaluation.metrics.consistency import TestResult
 from netshare.evaluation.metrics.copying import CopyShare
@@ -21,7 +21,7 @@ from netshare.evaluation.metrics.intervals import Bounds, share_interval
 from netshare.evaluation.metrics.plugins import PluginResults
 from netshare.evaluation.tasks.section import Section, Verdict
 
-LESS_CONSISTENT = 0.01  # share by which the synthetic trace may pass a test less often than the real one
+MAX_CONSISTENCY_LOSS = 0.01  # share by which the synthetic trace may pass a test less often than the real one
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class TraceFigures:
     def verdict(self) -> list[Finding]:
         """The findings in plain words: fidelity, copying, consistency."""
         return [
-            Finding("Fidelity", self._fidelity_in_words(), self.ratio > CLOSE),
+            Finding("Fidelity", self._fidelity_in_words(), self.ratio > MAX_CLOSE_RATIO),
             Finding("Copying", self._copying_in_words(), any(copy.suspicious for copy in self.copying)),
             Finding("Consistency", self._consistency_in_words(), self._less_consistent_than_real()),
         ]
@@ -117,15 +117,15 @@ class TraceFigures:
         return [
             Verdict(
                 "statistics of single fields",
-                self.ratio <= CLOSE,
+                self.ratio <= MAX_CLOSE_RATIO,
                 f"distances are {self.ratio:.2f} times those of two real traces, on the geometric mean; good is at "
-                f"most {CLOSE:.0f}",
+                f"most {MAX_CLOSE_RATIO:.0f}",
             ),
             Verdict(
                 "feeding tools that expect valid traffic",
                 not less,
                 f"it passes {'some' if less else 'all'} consistency tests {'less' if less else 'as'} often "
-                f"{'than' if less else 'as'} real traffic does; good is at most {percent(LESS_CONSISTENT)} less",
+                f"{'than' if less else 'as'} real traffic does; good is at most {percent(MAX_CONSISTENCY_LOSS)} less",
             ),
             *(verdict for section in self.tasks for verdict in section.verdicts),
         ]
@@ -162,7 +162,11 @@ class TraceFigures:
 
     def _fidelity_in_words(self) -> str:
         near = "about as close to real traffic as real traffic is to itself"
-        levels = [(1.3, near), (CLOSE, "close to real traffic"), (4.0, "recognisably different from real traffic")]
+        levels = [
+            (1.3, near),
+            (MAX_CLOSE_RATIO, "close to real traffic"),
+            (4.0, "recognisably different from real traffic"),
+        ]
         level = next((text for limit, text in levels if self.ratio <= limit), "far from real traffic")
         by_field: dict[str, DistanceRow] = {}
         for row in sorted(self.distances, key=lambda row: -row.ratio):
@@ -211,7 +215,7 @@ class TraceFigures:
         real = [self.consistency[role] for role in ("train", "holdout") if role in self.consistency]
         lowest = [min(result.share for result in results) for results in zip(*real, strict=True)]
         ours = [result.share for result in self.consistency["synthetic"]]
-        return any(share < least - LESS_CONSISTENT for share, least in zip(ours, lowest, strict=True))
+        return any(share < least - MAX_CONSISTENCY_LOSS for share, least in zip(ours, lowest, strict=True))
 
 
 def _wrapped(text: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from netshare.evaluation.metrics.curves import Chart, Scale, cumulative
 from netshare.evaluation.metrics.series_features import BY_CLASS, CURVE, EMD_OF_LOG, JSD, Feature, SeriesMeasure
 
-MOST_BARS = 12
-MOST_POINTS = 300
+MAX_BARS = 12
+MAX_POINTS = 300
 Roles = Mapping[str, Mapping[str, Feature]]
 
 
@@ -41,7 +41,7 @@ def nearest_chart(distances: Mapping[str, np.ndarray]) -> Chart:
 def _curve(features: Mapping[str, Feature]) -> Chart:
     points = {}
     for role, feature in features.items():
-        lags = np.unique(np.linspace(0, len(feature.values) - 1, MOST_POINTS).astype(np.int64))
+        lags = np.unique(np.linspace(0, len(feature.values) - 1, MAX_POINTS).astype(np.int64))
         known = lags[~np.isnan(feature.values[lags])]
         points[role] = (known.astype(np.float64), feature.values[known])
     real = features["holdout"]
@@ -70,7 +70,7 @@ def _by_class(features: Mapping[str, Feature], texts: tuple[str, ...]) -> list[C
 
 def _bars(features: Mapping[str, Feature], texts: tuple[str, ...]) -> Chart:
     shares = {role: np.bincount(f.values, minlength=len(texts)) / max(len(f.values), 1) for role, f in features.items()}
-    top = np.argsort(-shares["holdout"], kind="stable")[:MOST_BARS]
+    top = np.argsort(-shares["holdout"], kind="stable")[:MAX_BARS]
     position = np.arange(len(top), dtype=np.float64)
     series = {role: (position, share[top]) for role, share in shares.items()}
     labels = tuple(texts[i] or "(missing)" for i in top)

@@ -19,9 +19,9 @@ from netshare.evaluation.metrics.distances import earth_mover_log, earth_mover_n
 from netshare.preprocess.timeseries.folding import mean_autocorrelation
 from netshare.preprocess.timeseries.table import START, TimeSeries
 
-MOST_CLASSES = 20
-LEAST_IN_CLASS = 5  # series of a class, in each set, that its totals are compared for
-MOST_PAIRS = 6
+MAX_CLASSES = 20
+MIN_IN_CLASS = 5  # series of a class, in each set, that its totals are compared for
+MAX_PAIRS = 6
 DAY = 86_400_000_000_000  # ns
 HEAVY_TAIL = 20.0  # whole range over interquartile range: then distances are taken of logarithms
 
@@ -57,7 +57,7 @@ def _by_class(sample: Feature, reference: Feature) -> float:
     for code in np.unique(reference.classes):
         real = reference.values[reference.classes == code]
         own = sample.values[sample.classes == code]
-        if len(real) < LEAST_IN_CLASS:
+        if len(real) < MIN_IN_CLASS:
             continue
         total += len(real) * (earth_mover_log(own, real) if len(own) else 1.0)
         weight += len(real)
@@ -88,7 +88,7 @@ def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]
         elif len(np.unique(real)) > 1 or len(np.unique(own)) > 1:
             title = f"Start ({'days' if unit > 1 else name})" if name.endswith(START) else name
             found.append(_number(name, title, "series", own, real))
-    for one, other in list(combinations(categorical, 2))[:MOST_PAIRS]:
+    for one, other in list(combinations(categorical, 2))[:MAX_PAIRS]:
         joint = series.metadata[one].astype(np.int64) * 2**20 + series.metadata[other]
         found.append(Feature(f"{one} x {other}", f"{one} and {other} together", "series", JSD, joint))
     numeric = [n for n, v in reference.measurements.items() if reference.kinds[n] != "categorical" and np.ptp(v) > 0]
@@ -97,7 +97,7 @@ def features_of(series: TimeSeries, reference: TimeSeries) -> dict[str, Feature]
             found += _measurement(name, series, reference, categorical)
         elif reference.kinds[name] == "categorical":
             found.append(Feature(name, name, "record", JSD, series.measurements[name]))
-    for one, other in list(combinations(numeric, 2))[:MOST_PAIRS]:
+    for one, other in list(combinations(numeric, 2))[:MAX_PAIRS]:
         values = correlations(series.measurements[one], series.measurements[other], series.offsets)
         title = f"Correlation: {one}, {other}"
         found.append(Feature(f"correlation {one} {other}", title, "series", EMD, values))
@@ -151,7 +151,7 @@ def _measurement(name: str, series: TimeSeries, reference: TimeSeries, categoric
         found.append(Feature(f"{name} autocorrelation", f"Autocorrelation of {name}", "lag", CURVE, curve))
     totals = np.add.reduceat(own, series.offsets[:-1])
     for column in categorical:
-        if 1 < len(reference.categories[column]) <= MOST_CLASSES and bool((real >= 0).all()):
+        if 1 < len(reference.categories[column]) <= MAX_CLASSES and bool((real >= 0).all()):
             title = f"Total {name} of a series by {column}"
             found.append(
                 Feature(f"{name} total by {column}", title, "series", BY_CLASS, totals, series.metadata[column])

@@ -19,10 +19,10 @@ from netshare.postprocess.tcp_numbers import empty_acknowledgements
 from netshare.preprocess.trace import Trace
 
 TITLE, USE = "TCP connections", "analyses of TCP states"
-LEAST_CONNECTIONS = 20  # that begin with a SYN, in every trace; shares of fewer say little
-CLOSE = 0.1  # how far a share may be off, if that is more than twice what two real traces are apart
+MIN_CONNECTIONS = 20  # that begin with a SYN, in every trace; shares of fewer say little
+MAX_SHARE_ERROR = 0.1  # how far a share may be off, if that is more than twice what two real traces are apart
 REDRAWS = 100  # of the connections, for the confidence intervals
-OFTEN = 10.0  # per thousand, as much of what is out of order is never held against a trace
+MAX_HARMLESS_RATE = 10.0  # per thousand, as much of what is out of order is never held against a trace
 
 SHARES = {
     "answered": "the other side answers with SYN and ACK",
@@ -50,8 +50,8 @@ def connections(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     if any(trace.kind != "packet" for trace in traces.values()):
         return not_possible("connections", TITLE, USE, "flow records do not tell the order of segments")
     states = {role: tcp_states(trace) for role, trace in traces.items()}
-    if min(each["connections"] for each in states.values()) < LEAST_CONNECTIONS:
-        reason = f"a trace has fewer than {LEAST_CONNECTIONS} connections that begin with a SYN"
+    if min(each["connections"] for each in states.values()) < MIN_CONNECTIONS:
+        reason = f"a trace has fewer than {MIN_CONNECTIONS} connections that begin with a SYN"
         return not_possible("connections", TITLE, USE, reason)
     within = {role: state_intervals(trace, states[role], seed) for role, trace in traces.items()}
     tables = tuple(
@@ -152,10 +152,10 @@ def _row(
 def _verdict(states: Mapping[str, dict[str, float]], within: Mapping[str, dict[str, tuple[float, float]]]) -> Verdict:
     made, train, held = (states[role] for role in ("synthetic", "train", "holdout"))
     off = {name: abs(made[name] - held[name]) for name in SHARES}
-    allowed = {name: max(CLOSE, 2 * abs(train[name] - held[name])) for name in SHARES}
-    often = {name: max(OFTEN, 2 * max(train[name], held[name])) for name in RATES}
+    allowed = {name: max(MAX_SHARE_ERROR, 2 * abs(train[name] - held[name])) for name in SHARES}
+    often = {name: max(MAX_HARMLESS_RATE, 2 * max(train[name], held[name])) for name in RATES}
     # one real connection of keep-alives holds hundreds: what a few connections do is not held against a trace
-    sure = {name: within["synthetic"][name][0] > max(OFTEN, train[name], held[name]) for name in RATES}
+    sure = {name: within["synthetic"][name][0] > max(MAX_HARMLESS_RATE, train[name], held[name]) for name in RATES}
     much = {name: made[name] > often[name] and sure[name] for name in RATES}
     worst = max(SHARES, key=lambda name: off[name] / allowed[name])
     sentence = (

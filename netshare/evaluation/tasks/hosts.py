@@ -22,7 +22,7 @@ from netshare.preprocess.hashing import destination_hashes, hash_columns, source
 from netshare.preprocess.protocols import TCP, UDP
 from netshare.preprocess.trace import Trace
 
-LEAST_CLAIMS = 30  # about hosts of A, in S and in B, for an attribute to be judged
+MIN_CLAIMS = 30  # about hosts of A, in S and in B, for an attribute to be judged
 TITLE, USE = "What is told of hosts", "sharing without telling true things of hosts"
 Claims = tuple[np.ndarray, np.ndarray]  # uint64[n] twice: the host, and what is claimed of it; distinct pairs
 
@@ -52,7 +52,7 @@ def hosts(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         by_chance = right_dealt / len(ours[0]) if len(ours[0]) else float("nan")
         borne_out = int(np.isin(truth, _keys(ours)).sum())
         covered = borne_out / len(truth) if len(truth) else float("nan")
-        enough = min(len(ours[0]), len(held[0])) >= LEAST_CLAIMS
+        enough = min(len(ours[0]), len(held[0])) >= MIN_CLAIMS
         judged += enough
         if enough and share.suspicious:
             disclosed.append(name)
@@ -113,7 +113,7 @@ _TEXT = (
 
 def _sentence(disclosed: list[str], judged: int, rows: list[tuple[Cell, ...]]) -> str:
     if not judged:
-        return f"fewer than {LEAST_CLAIMS} claims about hosts of the training trace"
+        return f"fewer than {MIN_CLAIMS} claims about hosts of the training trace"
     if disclosed:
         return (
             f"claims about hosts are true more often than those of held-back real traffic: {', '.join(disclosed)}; good is "

@@ -28,12 +28,12 @@ from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, fig
 from netshare.preprocess.flows import count_flows, group_flows_by_hash
 from netshare.preprocess.trace import Trace
 
-MOST_FLOWS = 4000  # whose neighbours are sought
-MOST_AMONG = 100_000  # flows that they are sought among
+MAX_FLOWS = 4000  # whose neighbours are sought
+MAX_AMONG = 100_000  # flows that they are sought among
 CELLS_AT_ONCE = 4_000_000  # distances in memory at a time
-NEAR = 0.7  # a median ratio below it says that S repeats A
-FOUND_OUT = 0.55  # a success rate above it, and above chance by three standard errors, says that S gives members away
-LEAST_FLOWS = 50
+MIN_DISTANCE_RATIO = 0.7  # a median ratio below it says that S repeats A
+MAX_SUCCESS = 0.55  # a success rate above it, and above chance by three standard errors, says that S gives members away
+MIN_FLOWS = 50
 DISTANCE_HEADS = ("", "synthetic S", "95%", "held-back real B", "95%")
 TITLE, USE = "Nearness to the training flows", "sharing without giving single flows away"
 
@@ -44,18 +44,18 @@ def neighbours(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     Args:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S, all of each: a copy of a flow that is left out of A is
             not noticed.
-        seed: of the draw where there are more flows than `MOST_FLOWS`.
+        seed: of the draw where there are more flows than `MAX_FLOWS`.
     """
-    if min(count_flows(trace) for trace in traces.values()) < LEAST_FLOWS:
-        return not_possible("neighbours", TITLE, USE, f"a trace has fewer than {LEAST_FLOWS} flows")
+    if min(count_flows(trace) for trace in traces.values()) < MIN_FLOWS:
+        return not_possible("neighbours", TITLE, USE, f"a trace has fewer than {MIN_FLOWS} flows")
     rng = np.random.default_rng(seed)
     described = {role: describe_flows(trace) for role, trace in traces.items()}
     real = np.concatenate([described["train"], described["holdout"]])
     middle, spread = real.mean(axis=0), real.std(axis=0)
     spread[spread < 1e-9] = 1.0
     vectors = {role: ((each - middle) / spread)[rng.permutation(len(each))] for role, each in described.items()}
-    among = {role: each[:MOST_AMONG] for role, each in vectors.items()}
-    to_train = {role: nearest(vectors[role][:MOST_FLOWS], among["train"]) for role in ("synthetic", "holdout")}
+    among = {role: each[:MAX_AMONG] for role, each in vectors.items()}
+    to_train = {role: nearest(vectors[role][:MAX_FLOWS], among["train"]) for role in ("synthetic", "holdout")}
     distances = distances_in_figures(to_train, np.random.default_rng(seed))
     medians = distances["median"]
     ratio = medians["synthetic"] / medians["holdout"] if medians["holdout"] > 0 else float("nan")
@@ -171,7 +171,7 @@ _TEXT = (
 
 def _membership(vectors: Mapping[str, np.ndarray], rng: np.random.Generator) -> tuple[float, int, float]:
     """Share of right guesses, candidates from each side, standard error."""
-    candidates = min(MOST_FLOWS, len(vectors["train"]), len(vectors["holdout"]))
+    candidates = min(MAX_FLOWS, len(vectors["train"]), len(vectors["holdout"]))
     inside = nearest(vectors["train"][:candidates], vectors["synthetic"])
     outside = nearest(vectors["holdout"][:candidates], vectors["synthetic"])
     distances = np.concatenate([inside, outside])
@@ -196,12 +196,12 @@ def _bits(trace: Trace, side: str, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _verdict(ratio: float, success: float, error: float) -> Verdict:
-    found_out = success > max(FOUND_OUT, 0.5 + 3 * error)
+    found_out = success > max(MAX_SUCCESS, 0.5 + 3 * error)
     if ratio != ratio:
         return Verdict(USE, None, "held-back flows lie as near as can be, so nothing can be compared")
     sentence = (
         f"synthetic flows lie {ratio:.2f} times as far from training flows as held-back real ones, and {success:.1%} "
-        f"of guesses which flows were trained on are right; good is at least {NEAR} and at most {FOUND_OUT:.0%}. No "
-        "guarantee"
+        f"of guesses which flows were trained on are right; good is at least {MIN_DISTANCE_RATIO} and at most "
+        f"{MAX_SUCCESS:.0%}. No guarantee"
     )
-    return Verdict(USE, ratio >= NEAR and not found_out, sentence)
+    return Verdict(USE, ratio >= MIN_DISTANCE_RATIO and not found_out, sentence)

@@ -25,9 +25,9 @@ from netshare.preprocess.trace import Trace
 
 OUTLIERS = 0.1  # nu of the machine that learns from A: the share of A that it may leave outside
 PAPER_OUTLIERS = 0.5  # scikit-learn's default
-MOST_FLOWS = 2500  # to learn from, and as many to judge
-LEAST_FLOWS = 30
-GOOD = 0.5  # a relative error below it, or below 1.5 times the real traces' own
+MAX_FLOWS = 2500  # to learn from, and as many to judge
+MIN_FLOWS = 30
+MAX_ERROR = 0.5  # a relative error below it, or below 1.5 times the real traces' own
 TITLE, USE = "Anomaly detection on NetML's features", "anomaly detection"
 ROLES = ("train", "holdout", "synthetic")
 COMPARED = ("synthetic", "train")  # with B
@@ -82,11 +82,11 @@ def netml(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     if any(trace.kind == "flow" for trace in traces.values()):
         return not_possible("netml", TITLE, USE, "it needs packets, and these are flow records")
     flows = {role: cut_flows(trace) for role, trace in traces.items()}
-    if len(flows["synthetic"]) < LEAST_FLOWS <= min(len(flows["train"]), len(flows["holdout"])):
+    if len(flows["synthetic"]) < MIN_FLOWS <= min(len(flows["train"]), len(flows["holdout"])):
         found = f"only {len(flows['synthetic'])} synthetic flows have two packets or more"
         return Section("netml", TITLE, f"Not done: {found}.", verdicts=(Verdict(USE, False, found),))
-    if min(len(each) for each in flows.values()) < LEAST_FLOWS:
-        reason = f"a trace has fewer than {LEAST_FLOWS} flows of two packets or more"
+    if min(len(each) for each in flows.values()) < MIN_FLOWS:
+        reason = f"a trace has fewer than {MIN_FLOWS} flows of two packets or more"
         return not_possible("netml", TITLE, USE, reason)
     scale = scale_of(flows["train"])
     shared = {role: features(each, scale) for role, each in flows.items()}
@@ -158,7 +158,7 @@ def _section(ours: Shares, papers: Shares, flows: dict[str, int], scale: Scale, 
     chart = Chart("netml", "Share called anomalous", "bars", "", "machine that learnt from A", series, labels=MODES)
     text = f"{_TEXT}{flows['train']:,} flows of A, {flows['holdout']:,} of B, {flows['synthetic']:,} of S."
     mean, rank = relative["learnt_from_train"], ranks["learnt_from_train"]
-    limit = max(GOOD, 1.5 * mean["train"])
+    limit = max(MAX_ERROR, 1.5 * mean["train"])
     verdict = Verdict(
         USE,
         mean["synthetic"] <= limit,
@@ -193,8 +193,8 @@ def _intervals(shares: Shares, found: Comparison, again: list[Comparison]) -> di
 def _parts(vectors: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     shuffled = vectors[rng.permutation(len(vectors))]
     cut = int(0.7 * len(shuffled))
-    return shuffled[:cut][:MOST_FLOWS], shuffled[cut:][:MOST_FLOWS]
+    return shuffled[:cut][:MAX_FLOWS], shuffled[cut:][:MAX_FLOWS]
 
 
 def _some(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return vectors[rng.permutation(len(vectors))[:MOST_FLOWS]]
+    return vectors[rng.permutation(len(vectors))[:MAX_FLOWS]]

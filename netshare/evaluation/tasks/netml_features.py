@@ -20,7 +20,7 @@ from netshare.preprocess.trace import Trace
 MODES = ("IAT", "SIZE", "IAT_SIZE", "STATS", "SAMP_NUM", "SAMP_SIZE")
 TIMEOUT = 600.0  # seconds without a packet that end a flow
 CUT_QUANTILE, WINDOW_QUANTILE = 0.9, 0.3  # netml's: of flow durations, and 0.9 of packets a flow for the dimension
-MOST_DIMENSIONS = 500  # netml's cap on windows; here on every mode
+MAX_DIMENSIONS = 500  # netml's cap on windows; here on every mode
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def cut_flows(trace: Trace) -> PacketFlows:
     """TCP and UDP flows of two packets or more, cut where they pause, as netml 0.7.1 cuts them.
 
     A flow ends where 600 s pass without a packet, and again where the time since the previous packet exceeds the
-    0.9-quantile of all durations. As there, the last part of a flow that was cut is left out, and the time
-    before the second packet of a part counts from a grid of such intervals that begins with the flow.
+    0.9-quantile of all durations. As in netml, the last part of a flow that was cut is left out, and the time
+    before the second packet of a part is measured from the last point of a grid of such intervals that begins with the flow.
     """
     kept = trace.take(np.flatnonzero((trace["protocol"] == TCP) | (trace["protocol"] == UDP)))
     grouped = group_flows_by_hash(kept)
@@ -90,7 +90,7 @@ def cut_flows(trace: Trace) -> PacketFlows:
 def scale_of(flows: PacketFlows) -> Scale:
     """Dimension and window that netml takes for these flows."""
     packets = int(np.floor(np.quantile(flows.packets, CUT_QUANTILE)))
-    return Scale(min(max(packets, 2), MOST_DIMENSIONS), float(np.quantile(flows.durations, WINDOW_QUANTILE)))
+    return Scale(min(max(packets, 2), MAX_DIMENSIONS), float(np.quantile(flows.durations, WINDOW_QUANTILE)))
 
 
 def features(flows: PacketFlows, scale: Scale) -> dict[str, np.ndarray]:
@@ -117,10 +117,10 @@ def _gaps(flows: PacketFlows) -> np.ndarray:
 
 
 def _pauses(flows: PacketFlows, interval: float) -> np.ndarray:
-    """bool[n]: where a part begins. After the first packet of a part, time is counted from the grid, not from it.
+    """bool[n]: where a part begins.
 
-    A packet begins a part if the gap before it is too long, or if the packet before began one and the time since the
-    grid point before that is too long: a run of the latter, started by the former.
+    A packet begins a part if the gap before it is too long. It also does if the packet before it began one, and the time
+    since the grid point before that packet is too long; so one long gap may be followed by a run of parts of one packet.
     """
     gaps = _gaps(flows)
     first = np.repeat(flows.time[flows.offsets[:-1]], flows.packets)

@@ -28,8 +28,8 @@ from netshare.preprocess.trace import Trace
 CELLS = 30
 REDRAWS = 10  # of the flows, for the confidence interval
 SHUFFLES = 3  # of A's fields
-GOOD = 1.5  # times the floor, on the geometric mean, at most; fresh real records stand at 1
-TORN_AT_LEAST = 1.1  # times the floor: where tearing records apart changes less, fields say nothing of each other
+MAX_TIMES_FLOOR = 1.5  # times the floor, on the geometric mean, at most; fresh real records stand at 1
+MIN_TORN_EFFECT = 1.1  # times the floor: where tearing records apart changes less, fields say nothing of each other
 TITLE, USE = "Pairs of fields", "analyses that relate fields"
 # fields whose values are names
 CATEGORIES = (
@@ -177,9 +177,9 @@ def _torn_apart(
 
 
 def _verdict(ratio: float, within: tuple[float, float], torn: float, pairs: int) -> Verdict:
-    if torn < TORN_AT_LEAST:
+    if torn < MIN_TORN_EFFECT:
         return Verdict(USE, None, "the real traces' fields say nothing of each other")
-    limit = min(GOOD, torn**0.5)
+    limit = min(MAX_TIMES_FLOOR, torn**0.5)
     return Verdict(
         USE,
         ratio <= limit,

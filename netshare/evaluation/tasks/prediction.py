@@ -6,12 +6,12 @@ time; the earlier 80% are learnt from, the later 20% of held-back real traffic B
 on B itself, the accuracies stand side by side, and Spearman's correlation says whether S ranks the classifiers as A
 does.
 
-A trace joined from several scenarios changes so much with time that a cut by time tests time, not learning: what was
-learnt from real records does no better than naming the most frequent label, or far worse than it does without the cut.
-So the same is done with records parted at random, and the verdict comes from there where classifiers that learnt from A
-lose more than a tenth of their accuracy to the cut by time.
+A trace joined from several scenarios changes so much with time that a split by time tests the change, not the learning:
+classifiers that learnt from real records do no better than one that always names the most frequent label, or far worse than
+with another split. So the same is done with records split at random. Where classifiers that learnt from A lose more than a
+tenth of their accuracy to the split by time, the verdict comes from the random split.
 
-A large trace gives `MOST_TRAINING` records to learn from, drawn at random, and `MOST_TESTED` to be tested on.
+A large trace gives `MAX_TRAINING` records to learn from, drawn at random, and `MAX_TESTED` to be tested on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from netshare.evaluation.tasks.rank_correlation import spearman
 from netshare.evaluation.tasks.section import Cell, Section, Table, Verdict, not_possible
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Trace
 
-EARLIER = 0.8  # share of each trace, by time, that is learnt from (the paper's)
-MOST_TRAINING, MOST_TESTED = 15_000, 15_000
+TRAIN_SHARE = 0.8  # share of each trace, by time, that is learnt from (the paper's)
+MAX_TRAINING, MAX_TESTED = 15_000, 15_000
 REDRAWS = 100  # of the tested records, for the confidence intervals
-LEAST = 50  # records that a part must have
-GOOD = 0.9  # of the accuracy of the classifiers that learnt from A
+MIN_RECORDS = 50  # records that a part must have
+MIN_ACCURACY_SHARE = 0.9  # of the accuracy of the classifiers that learnt from A
 TITLE, USE = "Traffic-type prediction", "training traffic classifiers"
 ROLES = ("synthetic", "train", "holdout")
 FEATURES = ("src_port", "dst_port", "protocol", "packets", "bytes", "duration", "packets_rev", "bytes_rev")
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cut:
-    """What came of one way to part the records.
+    """The results with one way to split the records.
 
     scores: role -> classifier -> (accuracy, balanced accuracy)
     redrawn: role -> classifier -> float64[2, REDRAWS], the same with the tested records drawn again
@@ -83,8 +83,8 @@ class Cut:
         return self.mean("train") > self.majority + 0.01
 
     def judges_better_than(self, other: Cut) -> bool:
-        """Whether it can be judged by, and learning from A is nearly as often right as with records parted the other way."""
-        return self.says_something and self.mean("train") >= GOOD * other.mean("train")
+        """Whether it allows a judgement, and classifiers that learnt from A are nearly as accurate as with the other split."""
+        return self.says_something and self.mean("train") >= MIN_ACCURACY_SHARE * other.mean("train")
 
     def mean(self, role: str, which: int = 0) -> float:
         """Mean over the classifiers of accuracy (0) or balanced accuracy (1)."""
@@ -179,7 +179,7 @@ def prediction(traces: Mapping[str, Trace], seed: int = 0) -> Section:
     at_random = {role: part.some(len(part), rng) for role, part in in_time.items()}
     cuts.append(_learn("at random", {role: _cut(part) for role, part in at_random.items()}, seed))
     if any(cut is None for cut in cuts):
-        return not_possible("prediction", TITLE, USE, f"fewer than {LEAST} records to learn from or to test on")
+        return not_possible("prediction", TITLE, USE, f"fewer than {MIN_RECORDS} records to learn from or to test on")
     done = [cut for cut in cuts if cut is not None]
     chosen = done[0] if done[0].judges_better_than(done[1]) else done[1]
     figures = {"label": column, "judged": chosen.name, "cuts": {cut.name: cut.figures() for cut in done}}
@@ -228,15 +228,15 @@ def _in_time_order(trace: Trace, column: str, names: list[str]) -> Part:
 
 
 def _cut(part: Part) -> tuple[Part, Part]:
-    cut = int(EARLIER * len(part))
+    cut = int(TRAIN_SHARE * len(part))
     return Part(part.features[:cut], part.labels[:cut]), Part(part.features[cut:], part.labels[cut:])
 
 
 def _learn(name: str, parts: dict[str, tuple[Part, Part]], seed: int) -> Cut | None:
     rng = np.random.default_rng(seed)
-    tested = parts["holdout"][1].some(MOST_TESTED, rng)
-    learnt = {role: parts[role][0].some(MOST_TRAINING, rng) for role in ROLES}
-    if min(len(tested), *(len(part) for part in learnt.values())) < LEAST:
+    tested = parts["holdout"][1].some(MAX_TESTED, rng)
+    learnt = {role: parts[role][0].some(MAX_TRAINING, rng) for role in ROLES}
+    if min(len(tested), *(len(part) for part in learnt.values())) < MIN_RECORDS:
         return None
     right = {role: _right(learnt[role], tested, seed) for role in ROLES}
     labels = np.unique(tested.labels, return_inverse=True)[1]
@@ -305,7 +305,7 @@ def _verdict(cut: Cut) -> Verdict:
     balanced_share = cut.mean("synthetic", 1) / cut.mean("train", 1)
     sentence = (
         f"records parted {cut.name}, learning from S is right in {cut.mean('synthetic'):.1%} of real ones, learning "
-        f"from A in {cut.mean('train'):.1%}; good is at least {GOOD:.0%} of A's accuracy, also averaged over labels "
-        f"(here {share:.0%} and {balanced_share:.0%})"
+        f"from A in {cut.mean('train'):.1%}; good is at least {MIN_ACCURACY_SHARE:.0%} of A's accuracy, also averaged "
+        f"over labels (here {share:.0%} and {balanced_share:.0%})"
     )
-    return Verdict(USE, share >= GOOD and balanced_share >= GOOD, sentence)
+    return Verdict(USE, share >= MIN_ACCURACY_SHARE and balanced_share >= MIN_ACCURACY_SHARE, sentence)

@@ -24,7 +24,7 @@ from netshare.preprocess.trace import Trace
 
 BINS = 1000
 LAGS = 100
-LEAST_RECORDS = 200
+MIN_RECORDS = 200
 GOOD_ERROR, GOOD_HURST = 0.01, 0.1  # mean squared error of the autocorrelation; difference of exponents
 TITLE, USE = "Rate over time", "studying bursts and load over time"
 ROLES = ("train", "holdout", "synthetic")
@@ -44,8 +44,8 @@ def series(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         traces: `"train"` A, `"holdout"` B, `"synthetic"` S.
         seed: of the bootstrap.
     """
-    if min(len(trace) for trace in traces.values()) < LEAST_RECORDS:
-        return not_possible("series", TITLE, USE, f"a trace has fewer than {LEAST_RECORDS} records")
+    if min(len(trace) for trace in traces.values()) < MIN_RECORDS:
+        return not_possible("series", TITLE, USE, f"a trace has fewer than {MIN_RECORDS} records")
     what = "packets" if traces["train"].kind == "packet" else "records"
     rates = {role: dict(zip((what, "bytes"), rates_of(trace), strict=True)) for role, trace in traces.items()}
     again = {role: _redrawn(trace, traces["holdout"], what, seed) for role, trace in traces.items()}
@@ -141,7 +141,7 @@ _TEXT = (
 
 
 def _verdict(figures: dict[str, Any]) -> Verdict:
-    """Judged by the rate of records; undecided where the interval of S reaches what is good."""
+    """Judged by the rate of records; undecided where the interval of S includes values that would be good."""
     errors, hurst = figures["autocorrelation_error"], figures["hurst_exponent"]
     limit = max(GOOD_ERROR, 2 * errors["train"])
     off = abs(hurst["synthetic"] - hurst["holdout"])

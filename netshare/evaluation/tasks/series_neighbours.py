@@ -12,7 +12,7 @@ from netshare.evaluation.tasks.section import Section, Table, figure_text
 from netshare.preprocess.timeseries.table import TimeSeries
 
 SEGMENTS = 24  # of a series, whose means are compared with those of its nearest neighbour
-MOST_SERIES = 2000  # whose neighbours are sought
+MAX_SERIES = 2000  # whose neighbours are sought
 
 
 def series_neighbours(
@@ -31,7 +31,7 @@ def series_neighbours(
     spread[spread < 1e-9] = 1.0
     known, held, made = ((each - middle) / spread for each in described)
     to_train = {
-        role: nearest(each[rng.permutation(len(each))[:MOST_SERIES]], known)
+        role: nearest(each[rng.permutation(len(each))[:MAX_SERIES]], known)
         for role, each in (("holdout", held), ("synthetic", made))
     }
     distances = distances_in_figures(to_train, rng)

@@ -32,11 +32,13 @@ from netshare.sketches.base import COUNTER_BYTES, distinct_counts
 THRESHOLD = 0.001  # share of packets from which a key is a heavy hitter (the paper's)
 RUNS = 10  # the paper's
 REDRAWS = 200  # of the runs, for the confidence interval
-KEYS_A_COUNTER = 4
-MINIMUM_MEMORY = 8192  # bytes
-GOOD = 0.5  # a relative error below it, or below 1.5 times the real traces' own, is good
-TOO_FAR = 1.0  # a relative error of two real traces above it says that sketches err on nothing but which keys there are
-RANKED_ALIKE = 0.5  # Spearman
+KEYS_PER_COUNTER = 4
+MIN_MEMORY = 8192  # bytes
+MAX_ERROR = 0.5  # a relative error below it, or below 1.5 times the real traces' own, is good
+MAX_FLOOR = (
+    1.0  # a relative error of two real traces above it shows that sketches err on nothing but the keys' identity
+)
+MIN_RANK_CORRELATION = 0.5  # Spearman
 TITLE, USE = "Heavy hitters by sketches", "comparing sketches for heavy hitters"
 ROLES = ("train", "holdout", "synthetic")
 KEYS = {
@@ -83,7 +85,7 @@ def sketches(traces: Mapping[str, Trace], seed: int = 0) -> Section:
         counted = {role: _counts(trace, key_of(trace)) for role, trace in traces.items()}
         if any(not len(keys) for keys, _ in counted.values()):
             return not_possible("sketches", TITLE, USE, "a trace counts no packets")
-        memory = max(len(counted["holdout"][0]) // KEYS_A_COUNTER * COUNTER_BYTES, MINIMUM_MEMORY)
+        memory = max(len(counted["holdout"][0]) // KEYS_PER_COUNTER * COUNTER_BYTES, MIN_MEMORY)
         memories[key] = memory
         found = [
             SketchErrors(key, name, {role: _errors(name, *counted[role], memory, seed) for role in traces})
@@ -234,21 +236,21 @@ def _ranks_in_figures(found: list[SketchErrors], ranks: Mapping[str, float], aga
 
 
 def _limit(floor: float) -> float:
-    return GOOD if floor != floor else max(GOOD, 1.5 * floor)
+    return MAX_ERROR if floor != floor else max(MAX_ERROR, 1.5 * floor)
 
 
 def _verdict(relative: float, floor: float, rank: float) -> Verdict:
     if relative != relative:
         return Verdict(USE, None, "every sketch is exact on the real trace, so nothing can be compared")
-    if floor > TOO_FAR:
+    if floor > MAX_FLOOR:
         return Verdict(
             USE, None, f"errors on two real traces differ by {floor:.0%} already (on S and B: {relative:.0%})"
         )
-    good = relative <= _limit(floor) and not rank < RANKED_ALIKE
+    good = relative <= _limit(floor) and not rank < MIN_RANK_CORRELATION
     return Verdict(
         USE,
         good,
         f"errors differ from those on real traffic by {relative:.0%}, on the median (two real traces: "
         f"{figure_text(floor, '.0%')}), rank correlation {figure_text(rank)}; good is at most {_limit(floor):.0%} and at least "
-        f"{RANKED_ALIKE}",
+        f"{MIN_RANK_CORRELATION}",
     )

@@ -2,9 +2,10 @@
 
 A net stopped early, and trained with dropout, is right about what is common and draws what is rare too seldom: the
 longest flows, the widest spans. Its mean probability of a value over the training rows ought to be that value's share
-of them (for logits with a bias, the likelihood's gradient says so at its maximum). So when training has ended, each
-logit's bias is moved by the logarithm of the one over the other. Values that were seen less than `MIN_POOL_COUNT` times are
-pooled with their neighbours until together they were: a tail is wrong as a whole, bin by bin it is only noise.
+of them (where the likelihood of logits with a bias is largest, it is). So when training has ended, the bias of each logit
+is raised by the logarithm of share over mean probability. Values that were seen fewer than `MIN_POOL_COUNT` times are
+pooled with their neighbours until the pool has that many: the error of a tail as a whole can be measured, that of each of
+its bins is lost in noise.
 """
 
 from __future__ import annotations

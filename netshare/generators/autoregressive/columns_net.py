@@ -27,7 +27,7 @@ from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
 GATE_HIDDEN = 16
-FEW_VALUES = 16
+MAX_SMALL_COLUMN = 16  # categories of a column that gets a quarter of the width
 NOVELTY_DECAY = 0.5  # new hosts turn up at a rate that falls with this power of the flows seen (Heaps' law)
 
 
@@ -115,8 +115,8 @@ class ColumnsNet(nn.Module):
         return losses
 
     def column_counts(self, tokens: torch.Tensor) -> ColumnCounts:
-        """Column by column, but for addresses: how often each token is expected in the rows where it is open, and these
-        rows' tokens. What counts contribute is drawn, once a row.
+        """For each column but addresses: how often each token is expected in the rows where the column is open, and these
+        rows' tokens. Where counts have a part in it, each row draws once between the net and the counts.
 
         Args:
             tokens: int64[n, columns].
@@ -216,10 +216,8 @@ class ColumnNet(nn.Module):
         super().__init__()
         self.column_dropout = settings.column_dropout
         state, hidden = settings.metadata_state, settings.metadata_hidden
-        if layout.sizes[column] <= FEW_VALUES or layout.gates[column] is not None:
-            state = max(
-                state // 4, 8
-            )  # there is little to say, or it is said in few rows: the tables are most of a net
+        if layout.sizes[column] <= MAX_SMALL_COLUMN or layout.gates[column] is not None:
+            state = max(state // 4, 8)  # few categories, or few rows with a value; tables are the larger part of a net
         self.table = TokenTable(layout, state, columns=column)
         self.first = nn.Linear(state, hidden)
         self.second = nn.Linear(hidden, hidden)

@@ -24,14 +24,14 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 
 
 def batch_sizes(rows: np.ndarray, most: int) -> np.ndarray:
-    """int64[n]: how many of `most` rows to compute where `rows` (int64[n]) are needed: so many or a few more, of few
-    different numbers."""
+    """int64[n]: how many of `most` rows to compute where `rows` (int64[n]) are needed: the same number or a few more, so
+    that few different numbers occur."""
     allowed = _allowed_sizes(most)
     return allowed[np.searchsorted(allowed, rows)]
 
 
 def padded(rows: torch.Tensor, most: int) -> torch.Tensor:
-    """The rows (int64[n] numbers, n at least 1), and the first again as often as makes `batch_sizes` of them."""
+    """The rows (int64[n] numbers, n at least 1), followed by repetitions of the first until there are `batch_sizes` rows."""
     if len(rows) < MIN_ROWS:
         return rows
     allowed = _allowed_sizes(most)

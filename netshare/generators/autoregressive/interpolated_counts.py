@@ -47,7 +47,7 @@ class CountedShares:
         """The rows at `index` (int[k])."""
         return CountedShares(self.probability[index], self.features[index])
 
-    def and_also(self, other: CountedShares) -> CountedShares:
+    def followed_by(self, other: CountedShares) -> CountedShares:
         """These rows, then the other's."""
         return CountedShares(
             np.concatenate([self.probability, other.probability]), np.concatenate([self.features, other.features])

@@ -69,12 +69,12 @@ class PartTraining:
 
     @property
     def max_steps(self) -> int:
-        """Steps until training ends at the latest: those made, if it has ended."""
+        """The most steps that training may take; once it has ended, the steps that it took."""
         return self.steps if self.finished else self._max_passes * len(self._batches)
 
     @property
     def _patience(self) -> int:
-        """Passes without improvement until the learning rate is lowered; a pass over little data is but a few steps."""
+        """Passes without improvement after which the learning rate is lowered: more where a pass takes only a few steps."""
         return self.settings.patience or max(PATIENCE_PASSES, -(-PATIENCE_STEPS // len(self._batches)))
 
     @property
@@ -105,7 +105,7 @@ class PartTraining:
         return float(sum(self.best_losses)) if self.best_losses else math.inf
 
     def close(self) -> None:
-        """End training: put the best weights into the net and calibrate them; once is enough."""
+        """End training: put the best weights into the net and calibrate them; a second call does nothing."""
         self.finished = True
         if self.closed:
             return

@@ -60,8 +60,8 @@ class Part(ABC):
 
     @abstractmethod
     def column_counts(self, batch: object) -> ColumnCounts:
-        """Column by column, those whose shares the net can answer for: how often each token is expected in the rows where
-        it is open, and these rows' tokens."""
+        """For each column whose shares the net alone decides: how often each token is expected in the rows where the column
+        is open, and these rows' tokens."""
 
     @abstractmethod
     def output_biases(self) -> dict[int, torch.Tensor]:
@@ -88,8 +88,8 @@ class Part(ABC):
 
 
 class ColumnsPart(Part):
-    """Columns of series, one row each. What counts say about a row is taken from other conversations than its own: those
-    of the training series' other folds, or, for a row held back, all training series.
+    """Columns of series, one row each. The counts for a row never include its own conversation: for a training row they
+    are taken over the other folds of the training series, for a row held back over all training series.
 
     tokens: int64[n_series, columns], those that the net is given and those that it learns
     """
@@ -110,7 +110,7 @@ class ColumnsPart(Part):
             outside = counted_shares([ContextCounts(rows[own], net.layout, column, c) for c in contexts], rows[other])
             place = np.zeros(len(rows), np.int32)
             place[np.concatenate([own, other])] = np.arange(len(own) + len(other))
-            self._counted_shares[column] = place, inside.and_also(outside)
+            self._counted_shares[column] = place, inside.followed_by(outside)
 
     @property
     def groups(self) -> list[tuple[str, list[int]]]:

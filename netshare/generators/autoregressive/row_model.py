@@ -18,7 +18,7 @@ from netshare.generators.autoregressive.dense import linear, linear_relu, padded
 from netshare.generators.autoregressive.token_table import TokenHead, TokenTable
 from netshare.generators.autoregressive.tokens import TokenLayout, shares
 
-FEW_CATEGORIES = 16
+MAX_CATEGORIES = 16  # for which softmax is computed by hand
 ColumnCounts = Iterator[tuple[int, torch.Tensor, torch.Tensor]]  # column, expected float32[size], targets int64[n]
 
 
@@ -79,8 +79,8 @@ class RowModel(nn.Module):
         return losses
 
     def column_counts(self, tokens: torch.Tensor, context: torch.Tensor | None) -> ColumnCounts:
-        """Column by column, those that have something to learn: how often each token is expected in the rows where it is
-        open, and these rows' tokens.
+        """For each column of more than one value: how often each token is expected in the rows where the column is open, and
+        these rows' tokens.
 
         Args:
             tokens: int64[n, columns].
@@ -205,7 +205,7 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
 
 
 def _weights(logits: torch.Tensor) -> torch.Tensor:
-    """What the categories' probabilities are in proportion to; torch's softmax is slow for few of them."""
-    if logits.shape[1] >= FEW_CATEGORIES:
+    """Numbers in proportion to the categories' probabilities; torch's softmax is slow for few categories."""
+    if logits.shape[1] >= MAX_CATEGORIES:
         return torch.softmax(logits, dim=1)
     return (logits - logits.amax(dim=1, keepdim=True)).exp_()

@@ -35,6 +35,20 @@ class Batch:
     records: int
 
 
+@dataclass(frozen=True)
+class BatchShape:
+    """How large batches are.
+
+    batch_size: series in a batch
+    records_per_pass: records that the generator emits a pass; horizons are multiples of it
+    horizon: `random`, or always that of the longest series (`full`)
+    """
+
+    batch_size: int
+    records_per_pass: int
+    horizon: Literal["random", "full"]
+
+
 class BatchSource:
     """Draws batches from ragged series; `state` and `restore` make its draws resumable."""
 
@@ -43,10 +57,8 @@ class BatchSource:
         data: Encoded,
         metadata: ColumnLayout,
         measurements: ColumnLayout,
+        shape: BatchShape,
         *,
-        batch_size: int,
-        records_per_pass: int,
-        horizon: Literal["random", "full"],
         ranged: list[int],
         seed: int,
         series: np.ndarray | None = None,
@@ -57,10 +69,11 @@ class BatchSource:
         self._series = np.arange(len(data)) if series is None else series
         self._metadata = metadata
         self._measurements = measurements
-        self._batch_size = batch_size
+        self._batch_size = shape.batch_size
         self._ranged = ranged
         self._ranges = series_ranges(data, ranged) if ranged else np.zeros((len(data), 0), np.float32)
-        self._horizons, self._chances = horizon_chances(data.lengths[self._series], records_per_pass, horizon)
+        lengths = data.lengths[self._series]
+        self._horizons, self._chances = horizon_chances(lengths, shape.records_per_pass, shape.horizon)
         self._random = np.random.default_rng(seed)
 
     def draw_horizon(self) -> int:

@@ -8,10 +8,10 @@ and then applied to the units of every other sample:
   shares (iterative scaling);
 - *numbers* go through a monotone map, from the sample's quantiles to the training data's; vectors, several numbers of one
   field, stay as they are;
-- *ends of series* get a shift of their log-odds by position, over so many positions that enough series end there (at most
-  to its double), such that as many series get past them.
+- *ends of series* get a shift of their log-odds by position, such that the training data's share of series gets past each
+  position. Neighbouring positions share a shift until enough series end at them, at most up to twice the first position.
 
-Which row has which value is the networks' affair throughout: a number stays as high among the others as it was.
+Which row has which value is left to the networks: the order of a column's numbers is kept.
 
     fitted = fit_units(layout, units, real)       # UnitCalibration
     calibrated = fitted.apply(layout, units)
@@ -148,7 +148,7 @@ def fit_stops(hazards: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
     alive = torch.ones(len(hazards), device=hazards.device)
     ends = np.bincount(lengths - 1, minlength=longest)
     begin = 0
-    while begin < longest - 1:  # the last record ends its series whatever is said
+    while begin < longest - 1:  # the last record ends its series in any case
         end = _end_of_span(ends, begin)
         reached = float((lengths > begin).mean())
         if reached * len(lengths) < MIN_ROWS or float(alive.sum()) < 1:

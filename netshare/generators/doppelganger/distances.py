@@ -42,8 +42,8 @@ def score(held: Encoded, sample: Encoded) -> float:
 
 def metadata_distance(held: Encoded, sample: Encoded) -> float:
     """How far the sample's metadata are from those held back, 0 for the same: the mean over fields of the distance of
-    their columns' distributions and, of a field of several columns (an address), of how popular its values are, from the
-    most frequent one on (total variation). Samples of one size compare best."""
+    their columns' distributions and, for a field of several columns (an address), of how often its most frequent value
+    occurs, its second most frequent, and so on (total variation). Only samples of the same size can be compared."""
     fields: dict[str, list[int]] = {}
     for i, column in enumerate(held.schema.metadata):
         fields.setdefault(column.field, []).append(i)
@@ -56,8 +56,8 @@ def metadata_distance(held: Encoded, sample: Encoded) -> float:
 
 
 def copied_beyond(learnt: np.ndarray, held: Encoded, sample: Encoded) -> float:
-    """The share of the sample's series whose metadata (all but numbers) are those of a series learnt from, beyond
-    COPYING_ALLOWED times what chance and custom give the held-back ones; 0 where it is below.
+    """The share of the sample's series whose metadata (all but numbers) equal those of a series learnt from, less
+    COPYING_ALLOWED times the same share of the held-back series; 0 where that is negative.
 
     Args:
         learnt: float32[n, columns], metadata of the series learnt from.

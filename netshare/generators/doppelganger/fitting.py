@@ -17,6 +17,7 @@ from netshare.generators.doppelganger.known_hosts import KnownHosts, address_fie
 from netshare.generators.doppelganger.layout import ColumnLayout
 from netshare.generators.doppelganger.sampling import (
     Networks,
+    SeriesModel,
     draw_metadata,
     metadata_units,
     record_units,
@@ -26,7 +27,7 @@ from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.preprocess.encoded import Encoded
 
 METADATA_ROWS = 4096
-SERIES = (256, 2048)  # sampled to calibrate measurements, fewest and most ...
+SERIES = (256, 2048)  # sampled to calibrate measurements, at least and at most ...
 RECORDS = 150_000  # ... of about so many records
 MIN_ADDRESSES = 20  # of a version, generated or real, that hosts' weights are fitted on
 MIN_GROUP_SERIES = 50  # series, generated or real, that are calibrated by themselves
@@ -96,10 +97,8 @@ def measurement_corrections(
             for k in range(groups.count)
         ]
         stops = torch.stack(found)
-    ending = MeasurementCorrections(groups, (), stops)
-    units, series = record_units(
-        networks, metadata, layout, max_length=longest, sample=drawn, corrections=ending, seed=3
-    )
+    model = SeriesModel(networks, layout, MeasurementCorrections(groups, (), stops), longest)
+    units, series = record_units(model, metadata, sample=drawn, seed=3)
     own_layout, record_of = networks.measurements.layout, made_of[torch.from_numpy(series).to(made_of.device)]
     of_real_record = np.repeat(real_of, data.lengths)
     calibrations = [
@@ -115,10 +114,11 @@ def _of(groups: np.ndarray, number: int) -> np.ndarray:
 
 
 def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device: torch.device) -> Groups:
-    """Groups by the metadata column that tells most of the targets ([n] each), if any; `made` are generated rows."""
+    """Groups by the metadata column that explains most of the variance of the targets ([n] each), if any does; `made` are
+    generated rows."""
     columns = data.schema.metadata
     alone = {name for name, count in Counter(column.field for column in columns).items() if count == 1}
-    best, told = -1, 0.0
+    best, explained = -1, 0.0
     for i, column in enumerate(columns):
         if (
             targets
@@ -127,8 +127,8 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
             and column.field in alone
         ):
             categories = data.metadata[:, i].astype(np.int64)
-            share = float(np.mean([_variance_told(values, categories) for values in targets]))
-            best, told = (i, share) if share > told else (best, told)
+            share = float(np.mean([_variance_explained(values, categories) for values in targets]))
+            best, explained = (i, share) if share > explained else (best, explained)
     if best < 0:
         return Groups.one(device)
     size = columns[best].cardinality
@@ -138,7 +138,7 @@ def _grouping(data: Encoded, made: np.ndarray, targets: list[np.ndarray], device
     return Groups(torch.full((1,), best, device=device), of)
 
 
-def _variance_told(values: np.ndarray, categories: np.ndarray) -> float:
+def _variance_explained(values: np.ndarray, categories: np.ndarray) -> float:
     """The share of the values' variance that lies between categories."""
     total = float(np.var(values))
     if total <= 0:

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from netshare.generators.base import Generator, check_lengths
-from netshare.generators.doppelganger.batches import Batch, BatchSource, check_learnable, possible_horizons
+from netshare.generators.doppelganger.batches import Batch, BatchShape, BatchSource, check_learnable, possible_horizons
 from netshare.generators.doppelganger.corrections import Groups, MeasurementCorrections, MetadataCorrections
 from netshare.generators.doppelganger.fitting import measurement_corrections, metadata_corrections
 from netshare.generators.doppelganger.layout import ColumnLayout, Random
@@ -43,7 +43,7 @@ from netshare.generators.doppelganger.modules import (
     packed,
 )
 from netshare.generators.doppelganger.precision import can_compute_in_half, computes_in_half
-from netshare.generators.doppelganger.sampling import Networks, draw_measurements, draw_metadata
+from netshare.generators.doppelganger.sampling import Networks, SeriesModel, draw_measurements, draw_metadata
 from netshare.generators.doppelganger.selection import Selection
 from netshare.generators.doppelganger.settings import DoppelGANgerSettings
 from netshare.generators.tensors import load_module, named, optimizer_tensors, part_of, restore_optimizer
@@ -138,9 +138,7 @@ class DoppelGANger(Generator):
             data,
             self._metadata,
             self._measurements,
-            batch_size=settings.batch_size * settings.packing,
-            records_per_pass=self.records_per_pass,
-            horizon=settings.horizon,
+            BatchShape(settings.batch_size * settings.packing, self.records_per_pass, settings.horizon),
             ranged=self._ranged,
             seed=seed,
             series=self.selection.learning,
@@ -253,15 +251,12 @@ class DoppelGANger(Generator):
     ) -> tuple[np.ndarray, np.ndarray]:
         """One series for each metadata row, generated or given: measurements and offsets."""
         return draw_measurements(
-            self._average,
+            SeriesModel(self._average, self._metadata, self._of_measurements, self.schema.max_length),
             metadata,
-            self._metadata,
-            max_length=self.schema.max_length,
             ranged=self._ranged,
             how=self.settings.discretize,
             seed=seed,
             given_lengths=None if lengths is None else check_lengths(lengths, len(metadata), self.schema.max_length),
-            corrections=self._of_measurements,
         )
 
     # Inside

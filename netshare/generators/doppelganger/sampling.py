@@ -1,12 +1,13 @@
 """Drawing from trained networks, in memory that depends on neither the number of series nor on the longest of them.
 
-Series are drawn a batch at a time, and records a block of LSTM passes at a time; a series that has said stop leaves the
-batch, so that the long ones alone pay for their length.
+Series are drawn a batch at a time, and records a block of LSTM passes at a time; a series that has ended leaves the
+batch, so that only long series cost what their length takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,6 +40,22 @@ class Networks(nn.Module):
         """float32[n, ranges] in [0, 1], given metadata units."""
         noise = normal(random, metadata.device, len(metadata), self.metadata_noise)
         return torch.sigmoid(self.ranges(torch.cat([noise, metadata], 1)).float())
+
+
+@dataclass(frozen=True)
+class SeriesModel:
+    """What series are drawn from, given metadata.
+
+    networks: the trained networks
+    metadata: the layout of metadata rows
+    corrections: of lengths and of records' units
+    max_length: records that a series may have
+    """
+
+    networks: Networks
+    metadata: ColumnLayout
+    corrections: MeasurementCorrections
+    max_length: int
 
 
 @torch.inference_mode()
@@ -78,45 +95,49 @@ def stop_hazards(
         flags: list[torch.Tensor] = []
         while sum(part.shape[1] for part in flags) < max_length:
             noise = normal(random, device, len(condition), PASSES_AT_ONCE, generator.noise)
-            _, said, state = generator(condition, noise, state)
-            flags.append(said[..., 1])
+            _, passed, state = generator(condition, noise, state)
+            flags.append(passed[..., 1])
         parts.append(torch.cat(flags, 1)[:, :max_length])
     return torch.cat(parts)
 
 
 @torch.inference_mode()
 def draw_measurements(
-    networks: Networks,
+    model: SeriesModel,
     metadata: np.ndarray,
-    metadata_layout: ColumnLayout,
     *,
-    max_length: int,
     ranged: list[int],
     how: Discretize,
     seed: int,
     given_lengths: np.ndarray | None = None,
-    corrections: MeasurementCorrections,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measurements float32[n_records, columns] and offsets int64[n + 1] of one series for each metadata row, of the
-    given lengths (int64[n], 1 to `max_length`) or as long as the generation flags say."""
+    """One series for each metadata row: measurements float32[n_records, columns] and offsets int64[n + 1].
+
+    Args:
+        model: what they are drawn from.
+        metadata: float32[n, columns].
+        ranged: measurement columns that are scaled per series (auto-normalisation).
+        how: how units become values.
+        seed: of the noise.
+        given_lengths: int64[n], 1 to `max_length`; without them the generation flags end the series.
+    """
     random = torch.Generator().manual_seed(seed)
-    layout, device = networks.measurements.layout, metadata_layout.device
+    networks, corrections = model.networks, model.corrections
+    layout, device = networks.measurements.layout, model.metadata.device
     lengths = np.zeros(len(metadata), np.int64)
     batches: list[np.ndarray] = []
     for start in range(0, len(metadata), SERIES_AT_ONCE):
-        condition, ranges = _condition(networks, metadata[start : start + SERIES_AT_ONCE], metadata_layout, random)
+        condition, ranges = _condition(networks, metadata[start : start + SERIES_AT_ONCE], model.metadata, random)
         n = len(condition)
         stop = None if given_lengths is None else torch.from_numpy(given_lengths[start : start + n]).to(device)
         values, series = _draw_batch(
-            networks.measurements,
+            model,
             condition,
             corrections.groups(torch.from_numpy(np.array(metadata[start : start + n], np.float32)).to(device)),
-            max_length,
             stop,
             lambda units, groups: layout.collapse(corrections.apply(layout, units, groups), how, random),
             how != "argmax",
             random,
-            corrections,
         )
         if ranged:
             values[:, ranged] = unscale_by_range(values[:, ranged], ranges.cpu().numpy()[series])
@@ -128,29 +149,30 @@ def draw_measurements(
 
 @torch.inference_mode()
 def record_units(
-    networks: Networks,
-    metadata: np.ndarray,
-    metadata_layout: ColumnLayout,
-    *,
-    max_length: int,
-    sample: bool,
-    corrections: MeasurementCorrections,
-    seed: int,
+    model: SeriesModel, metadata: np.ndarray, *, sample: bool, seed: int
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Activated units of one series for each metadata row, not yet read off, float32[n_records, width], and the row of each
-    record, int64[n_records]; to fit corrections on. `sample` and `corrections` say how series end."""
+    """One series for each metadata row, as activated units that are not yet read off; to fit corrections on.
+
+    Args:
+        model: what they are drawn from; of its corrections, those of lengths are applied.
+        metadata: float32[n, columns].
+        sample: whether series end at random, with the probability that the generation flags give, or where stopping is
+            likelier than going on.
+        seed: of the noise.
+
+    Returns:
+        Units float32[n_records, width], and the metadata row of each record, int64[n_records].
+    """
     random = torch.Generator().manual_seed(seed)
     units, rows = [], []
     for start in range(0, len(metadata), SERIES_AT_ONCE):
         part = metadata[start : start + SERIES_AT_ONCE]
-        condition, _ = _condition(networks, part, metadata_layout, random)
-        groups = corrections.groups(torch.from_numpy(part).to(metadata_layout.device))
-        values, series = _draw_batch(
-            networks.measurements, condition, groups, max_length, None, _as_it_is, sample, random, corrections
-        )
+        condition, _ = _condition(model.networks, part, model.metadata, random)
+        groups = model.corrections.groups(torch.from_numpy(part).to(model.metadata.device))
+        values, series = _draw_batch(model, condition, groups, None, _as_it_is, sample, random)
         units.append(values)
         rows.append(series + start)
-    return torch.from_numpy(np.concatenate(units)).to(metadata_layout.device), np.concatenate(rows)
+    return torch.from_numpy(np.concatenate(units)).to(model.metadata.device), np.concatenate(rows)
 
 
 def _as_it_is(units: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
@@ -171,18 +193,17 @@ def _condition(
 
 
 def _draw_batch(
-    generator: MeasurementGenerator,
+    model: SeriesModel,
     condition: torch.Tensor,
     groups: torch.Tensor,
-    max_length: int,
     lengths: torch.Tensor | None,
     read_off: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     sample: bool,
     random: torch.Generator,
-    corrections: MeasurementCorrections,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Records float32[n_records, columns], as `read_off` makes them of units and groups, and the row of `condition` of
-    each, int64[n_records], in series order."""
+    each, int64[n_records], in series order; `lengths` (int64[n]) end the series, or else the generation flags do."""
+    generator, max_length = model.networks.measurements, model.max_length
     state = generator.first_state(condition, random)
     running = torch.arange(len(condition), device=condition.device)
     values: list[np.ndarray] = []
@@ -193,7 +214,7 @@ def _draw_batch(
         units, flags, state = generator(condition[running], noise, state)
         units, flags = units[:, : max_length - done], flags[:, : max_length - done]
         if lengths is None:
-            flags = corrections.shift_stops(flags, groups[running], done)
+            flags = model.corrections.shift_stops(flags, groups[running], done)
             exists, goes_on = mask_after_stop(flags, sample, random)
         else:
             left = lengths[running] - done

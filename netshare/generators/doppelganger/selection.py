@@ -1,6 +1,6 @@
 """Which of a training's checkpoints is kept: the one whose sample is nearest to series that were held back.
 
-An adversarial loss says how the critics fare, not how good the samples are, and these get worse again in places. So a
+An adversarial loss shows how good the critics are, not how good the samples are, and samples get worse again at times. So a
 share of the series is held back from training, and every so often, and at the end, the averaged weights are sampled and
 compared with them: distances of series and metadata, and what is copied beyond what the held-back series have in common
 with the others (`netshare.generators.doppelganger.distances`). Nothing else of the input is looked at, in particular not
@@ -56,8 +56,8 @@ class Selection:
 
     @property
     def best(self) -> int | None:
-        """Of the steps in the later half the last one whose score is the lowest, but for chance: n series that were held
-        back tell scores apart to about one in the square root of n. None before the first comparison."""
+        """The last of the steps in the later half whose score is as low as the lowest one, up to chance: n held-back series
+        tell scores apart that differ by about one in the square root of n. None before the first comparison."""
         if not self._weights:
             return None
         enough = min(self.scores[step] for step in self._weights) * (1 + self.compared**-0.5)

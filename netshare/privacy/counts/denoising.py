@@ -199,7 +199,7 @@ def systematic_sample(table: np.ndarray, rows: np.ndarray, rng: np.random.Genera
     order = order[np.argsort(rows[order], kind="stable")]
     asked = np.bincount(rows, minlength=len(table))
     rank = positions_within(asked)
-    even = np.empty(len(rows))
-    even[order] = (rank + rng.random(len(table))[rows[order]]) / asked[rows[order]]
-    place = np.searchsorted(flat, even + rows, side="right")
+    quantile = np.empty(len(rows))
+    quantile[order] = (rank + rng.random(len(table))[rows[order]]) / asked[rows[order]]
+    place = np.searchsorted(flat, quantile + rows, side="right")
     return np.minimum(place - rows * table.shape[1], table.shape[1] - 1)

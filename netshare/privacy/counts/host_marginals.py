@@ -7,10 +7,10 @@ first byte) is counted, and how many hosts have how many flows. IPv6 addresses a
 Private: addresses and units of flows. Public: totals (noisy counts), and what comes out.
 
 Sensitivity: a flow has an entry of weight sqrt(1/2) for each of its ends in a table of addresses, and is in one cell of the
-tables of one side; `NoisyCounts` clips a unit's entries. The tables "hosts by flows" are no sums over units: a flow
-less moves its host from one cell to another (or out of the table), which changes the table by at most sqrt 2 in the
-Euclidean norm. A host with m flows less takes out its own address and moves at most one other host for each flow, which
-changes it by at most m sqrt 2; m is at most the square of the bound that entries are clipped to.
+tables of one side; `NoisyCounts` clips a unit's entries. The tables "hosts by flows" are no sums over units. Removing one
+flow moves its host from one cell to another (or out of the table), which changes the table by at most sqrt 2 in the
+Euclidean norm. Removing a host with m flows removes its own address and moves at most one other host for each flow, which
+changes the table by at most m sqrt 2; m is at most the square of the bound that entries are clipped to.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def measure_hosts(
     total: float,
     strata: Strata,
 ) -> tuple[Hosts, np.ndarray]:
-    """Count the hosts of one side; also int64[n]: the network of each flow's host (private, to count pairs of).
+    """Count the hosts of one side; also int64[n], the network of each flow's host (private: for counting pairs of networks).
 
     Args:
         trie: addresses and regions at this side, by `split_by_side`.

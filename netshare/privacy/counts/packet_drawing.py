@@ -246,8 +246,8 @@ def _donors(
 
 
 def _other_lengths_prior(protocol: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """float64[groups, BACK_CELLS]: how many packets would go back in each group, did the public flows of its protocol all
-    have the group's length and keep their shares of packets back. Counts as one flow a group.
+    """float64[groups, BACK_CELLS]: how many packets would go back in each group if all public flows of its protocol had
+    the group's length, and the same share of packets going back as they have. Each group counts as one flow.
 
     Args:
         protocol: int64[donors], as `protocol_group` numbers them.

@@ -1,8 +1,8 @@
 """What a private run counts of packets: noisy counts, which `packet_drawing` makes packets from.
 
-Each column is counted by protocol, direction and number of packets of the flow. What a side (the packets of a flow in one
-direction) or a flow has but once (the most frequent TTL of a side, its bytes, how long a flow lasts, how many packets go
-back) is counted once.
+Each column is counted by protocol, direction and number of packets of the flow. A *side* is the packets of a flow in one
+direction. What a side has only one of (its most frequent TTL, its bytes) is counted once a side; what a flow has only one
+of (how long it lasts, how many packets go back) is counted once a flow.
 
 Private: `PacketColumns`, `FlowColumns`. Public: the longest flow, and the `NoisyTable`s. Sensitivity: numbers of packets are
 grouped such that the longest flow of a group has at most a few times as many packets as the shortest, and each packet has

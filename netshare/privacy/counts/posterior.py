@@ -150,12 +150,12 @@ def _halved(noisy: np.ndarray, deviation: float, prior: np.ndarray, some: np.nda
     cells = expected[-1]
     for level in range(len(sums) - 2, -1, -1):
         left, right = room[level][::2], room[level][1::2]
-        even = left / np.maximum(left + right, 1)
-        share = even.copy()
+        uniform = left / np.maximum(left + right, 1)
+        share = uniform.copy()
         own = np.flatnonzero((left > 0) & (right > 0) & (cells > NEGLIGIBLE_SHARE))
         if len(own):
             whole = expected[level + 1][own]
-            usual = np.where(whole > 0, expected[level][::2][own] / np.maximum(whole, 1e-300), even[own])
+            usual = np.where(whole > 0, expected[level][::2][own] / np.maximum(whole, 1e-300), uniform[own])
             noise = deviation * np.sqrt(left + right)[own] / (2 * cells[own])
             seen = (1 + (sums[level][::2] - sums[level][1::2])[own] / cells[own]) / 2
             share[own] = posterior(seen, noise, usual, MIN_HALF_SHARE, POLYA_CONCENTRATIONS)[0]

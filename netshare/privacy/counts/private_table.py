@@ -83,7 +83,7 @@ def draw_private_table(
         public: of the same kind; packets follow its flows, and IPv6 addresses are its.
         window: declared, never measured.
         bounds: what one unit may contribute.
-        noise: of all counts together; its `bound` is what the accountant was told one unit's counts are clipped to.
+        noise: of all counts together; its `bound` is the norm that the accountant assumes one unit's counts are clipped to.
         seed: of what is drawn from the noisy counts; it protects nothing.
     """
     columns = [name for name in public if name in private]

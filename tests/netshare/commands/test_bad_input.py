@@ -77,9 +77,9 @@ def test_a_trace_of_three_flows_is_too_little(kind, sample_capture, tmp_path, ca
     flow = number_by_first_appearance(five_tuple_keys(trace.columns)[0])
     path = written(trace.take(flow < 3), tmp_path / "three.pcap")
     assert run(path, kind, tmp_path) == 2
-    said = capsys.readouterr().err
-    assert "3 flow(s) are too few" in said
-    assert "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert "3 flow(s) are too few" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_chunk_of_one_flow_is_learnt_with_the_others(kind, sample_capture, tmp_path):
@@ -116,7 +116,7 @@ def test_a_training_that_diverges_says_so_and_leaves_no_model(kind, steps, sampl
     }
     path = written(packets(sample_capture, 1500), tmp_path / "some.pcap")
     assert run(path, kind, tmp_path, settings=rates[kind], training={"steps": steps}) == 2
-    said = capsys.readouterr().err
-    assert "learning_rate" in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "learning_rate" in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "run" / "models").exists()

@@ -60,8 +60,8 @@ def test_more_data_from_a_finished_run(quick_run, tmp_path):
 
 def test_inspect_tells_what_a_trace_holds(sample_capture, capsys):
     assert main(["inspect", str(sample_capture), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["records"] == len(read_trace(sample_capture))
+    described = json.loads(capsys.readouterr().out)
+    assert described["records"] == len(read_trace(sample_capture))
     assert main(["inspect", str(sample_capture)]) == 0
     assert "TCP" in capsys.readouterr().out
 
@@ -91,8 +91,8 @@ def test_a_report_that_cannot_be_written_is_one_line(sample_capture, tmp_path, c
     assert main(["convert", str(sample_capture), str(small), "--limit", "200"]) == 0
     place = tmp_path / "missing" / "report"
     assert main(["evaluate", "--train", str(small), "--synthetic", str(small), option, str(place)]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and f"{place}: cannot be written" in said[0]
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert len(printed) == 1 and f"{place}: cannot be written" in printed[0]
 
 
 def test_what_cannot_be_written_is_refused_before_training(sample_netflow, tmp_path, capsys):
@@ -152,10 +152,10 @@ def test_mistakes_end_in_one_line_and_exit_code_2(sample_capture, tmp_path, caps
         json.dumps(QUICK | {"input": {"files": [name], "limit": 300}, "chunks": {}} | extra)
     )
     assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert len(said.strip().splitlines()) == 1
-    assert "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.strip().splitlines()) == 1
+    assert "Traceback" not in printed
 
 
 def test_a_capture_without_a_single_ip_packet_says_what_was_skipped(tmp_path, capsys):

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"--train": "missing.pcap"}, "missing.pcap: no such file"),
         ({"--synthetic": "text.csv"}, "text.csv: not a trace (a text that begins with 'hello')"),
@@ -38,14 +38,14 @@ def folder(tmp_path_factory):
         ({"--key": "src_ip", "--markdown": "report.md"}, "written for traces only"),
     ],
 )
-def test_mistakes_are_one_line(folder, monkeypatch, capsys, given, said):
+def test_mistakes_are_one_line(folder, monkeypatch, capsys, given, message):
     monkeypatch.chdir(folder)
     options = {"--train": "packets.parquet", "--synthetic": "packets.parquet"} | given
     assert main(["evaluate", *(text for option in options.items() for text in option)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert len(printed.err.strip().splitlines()) == 1
-    assert said in printed.err
+    assert message in printed.err
 
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "x", str(2**63)])

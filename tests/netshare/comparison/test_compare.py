@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 
 from netshare.commands.main import main
-from netshare.comparison.compare import compare, ranked
+from netshare.comparison.compare import compare
+from netshare.comparison.rows import Failed, ranked
 from netshare.comparison.table import HEADS, mean_emd
 from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
+from tests.netshare.comparison.rows import measured
 
 pytestmark = pytest.mark.slow
 
@@ -25,20 +28,20 @@ def compared(tmp_path_factory, sample_capture):
 
 def test_every_method_has_its_figures_and_copying_is_ruled_out(compared):
     _, result = compared
-    rows = {row["method"]: row for row in result.rows}
+    rows = {row.method: row for row in result.rows}
     assert set(rows) == set(METHODS)
-    assert rows["row-bootstrap"]["copies"] and rows["row-bootstrap"]["rank"] is None
-    assert rows["row-bootstrap"]["copying"]["five-tuples"]["share"] == 1
-    assert not rows["ctgan"]["copies"] and rows["ctgan"]["rank"] is not None
-    assert result.rows[-1]["method"] == "row-bootstrap"
-    assert rows["row-bootstrap"]["ratio"] < rows["ctgan"]["ratio"]
-    assert rows["ctgan"]["steps"] >= 1 and not rows["ctgan"]["ended_itself"]
+    assert rows["row-bootstrap"].copies and rows["row-bootstrap"].rank is None
+    assert rows["row-bootstrap"].copying["five-tuples"]["share"] == 1
+    assert not rows["ctgan"].copies and rows["ctgan"].rank is not None
+    assert result.rows[-1].method == "row-bootstrap"
+    assert rows["row-bootstrap"].ratio < rows["ctgan"].ratio
+    assert rows["ctgan"].steps >= 1 and not rows["ctgan"].ended_itself
 
 
 def test_the_files_say_the_same(compared):
     _, result = compared
     whole = json.loads((result.folder / "results.json").read_text())
-    assert [row["method"] for row in whole["methods"]] == [row["method"] for row in result.rows]
+    assert [row["method"] for row in whole["methods"]] == [row.method for row in result.rows]
     markdown = (result.folder / "table.md").read_text()
     table = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(METHODS)
@@ -58,7 +61,7 @@ def test_an_interrupted_comparison_goes_on_and_another_budget_begins_anew(compar
     assert files["independent-columns"].exists()
 
     def without_times(rows):
-        return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
+        return [{k: v for k, v in asdict(row).items() if not k.endswith("_seconds")} for row in rows]
 
     assert without_times(again.rows) == without_times(result.rows)
     compare(config, methods=["row-bootstrap"], budget=0.4, folder=result.folder)
@@ -67,18 +70,18 @@ def test_an_interrupted_comparison_goes_on_and_another_budget_begins_anew(compar
 
 def test_ranks_go_by_distance_among_those_that_do_not_copy():
     rows = [
-        {"method": "far", "copies": False, "ratio": 3.0},
-        {"method": "failed", "failed": "diverged"},
-        {"method": "copier", "copies": True, "ratio": 1.0},
-        {"method": "near", "copies": False, "ratio": 2.0},
+        measured("far", ratio=3.0),
+        Failed("failed", "Failed", "rows", "diverged", "key"),
+        measured("copier", ratio=1.0, copies=True),
+        measured("near", ratio=2.0),
     ]
-    assert [(row["method"], row["rank"]) for row in ranked(rows)] == [
+    assert [(row.method, row.rank) for row in ranked(rows)] == [
         ("near", 1), ("far", 2), ("copier", None), ("failed", None),
     ]  # fmt: skip
 
 
 def test_the_papers_mean_emd_is_scaled_field_by_field():
-    rows = tuple({"method": name, "emd": {"a": a, "b": b}} for name, a, b in (("x", 0, 10), ("y", 1, 20), ("z", 2, 15)))
+    rows = tuple(measured(name, emd={"a": a, "b": b}) for name, a, b in (("x", 0, 10), ("y", 1, 20), ("z", 2, 15)))
     assert mean_emd(rows) == pytest.approx({"x": 0.1, "y": 0.7, "z": 0.7})
 
 
@@ -95,8 +98,8 @@ def test_mistakes_are_said_in_one_line(tmp_path, sample_capture, capsys):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"input": str(sample_capture)}))
     assert main(["compare", str(path), "--methods", "ctgan,nonsense"]) == 2
-    said = capsys.readouterr().err
-    assert "nonsense" in said and "row-bootstrap" in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "nonsense" in printed and "row-bootstrap" in printed and printed.count("\n") == 1
     assert main(["compare", str(path), "--budget", "-1"]) == 2
     assert "--budget" in capsys.readouterr().err
     config = load_config({"input": {"files": [str(sample_capture)], "limit": 10}}, work_dir=tmp_path / "run")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from netshare.commands.main import main
-from netshare.comparison.membership import LEAST, membership
+from netshare.comparison.membership import MIN_CONVERSATIONS, membership
 from netshare.config.load import load_config
 from netshare.preprocess.errors import ConfigError, InputError
 
@@ -34,7 +34,9 @@ def test_independent_columns_give_no_members_away(attacked):
     largest = max(each.size for each in found)
     free = [each for each in found if each.method == "independent-columns" and each.size == largest]
     assert all(not each.found_out and abs(each.right - 0.5) < 0.15 for each in free)
-    assert all(each.interval[0] <= each.right <= each.interval[1] and each.candidates >= LEAST for each in found)
+    assert all(
+        each.interval[0] <= each.right <= each.interval[1] and each.candidates >= MIN_CONVERSATIONS for each in found
+    )
 
 
 def test_finished_attacks_are_kept(attacked):
@@ -55,7 +57,7 @@ def test_the_command_and_its_refusals(tmp_path, sample_capture, capsys):
     assert main([*base, "--sizes", "60", "--methods", "row-bootstrap", "--budget", "0.2", "--shadows", "1",
                  "-o", str(tmp_path / "out")]) == 0  # fmt: skip
     assert "| row-bootstrap | 60 | shadow |" in capsys.readouterr().out
-    for options, said in (
+    for options, message in (
         (["--sizes", "7"], "--sizes: 7"),
         (["--sizes", "many"], "'many'"),
         (["--methods", "copycat"], "copycat"),
@@ -63,7 +65,7 @@ def test_the_command_and_its_refusals(tmp_path, sample_capture, capsys):
     ):
         assert main([*base, *options]) == 2
         error = capsys.readouterr().err
-        assert said in error and error.count("\n") == 1
+        assert message in error and error.count("\n") == 1
 
 
 def test_too_small_or_private_inputs_are_refused(tmp_path, sample_capture):

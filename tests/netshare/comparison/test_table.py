@@ -6,36 +6,19 @@ from pathlib import Path
 import pytest
 
 from netshare.comparison.report import write_reports
+from netshare.comparison.rows import Failed
 from netshare.comparison.table import HEADS, Comparison, cells, format_markdown, format_table, mean_emd, summary
-
-
-def row(method: str, ratio: float, *, rank: int | None, family: str = "simple", emd: float = 1.0) -> dict:
-    return {
-        "method": method,
-        "family": family,
-        "rank": rank,
-        "ratio": ratio,
-        "mean_jsd": ratio / 10,
-        "emd": {"length": emd, "ttl": 2 * emd},
-        "copies": rank is None,
-        "copying": {"triples": {"share": 0.25, "holdout": 0.1}, "hosts": {"share": None, "holdout": 0.5}},
-        "consistency": {"first": 1.0, "second": 0.5, "third": None},
-        "distances": {"length": {"ratio": ratio}},
-        "cpu_seconds": 12.4,
-        "steps": 1234,
-        "made_records": 2000,
-        "made_flows": 100,
-    }
+from tests.netshare.comparison.rows import measured
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> Comparison:
     rows = (
-        row("ours", 1.5, rank=1, family="ours", emd=1.0),
-        row("near", 2.0, rank=2, emd=2.0),
-        row("far", 4.0, rank=3, emd=3.0),
-        row("copier", 1.0, rank=None, emd=1.0),
-        {"method": "broken", "family": "rows", "failed": "loss became nan"},
+        measured("ours", ratio=1.5, rank=1, family="ours", emd={"length": 1.0, "ttl": 2.0}),
+        measured("near", ratio=2.0, rank=2, emd={"length": 2.0, "ttl": 4.0}),
+        measured("far", ratio=4.0, rank=3, emd={"length": 3.0, "ttl": 6.0}),
+        measured("copier", ratio=1.0, copies=True, emd={"length": 1.0, "ttl": 2.0}),
+        Failed("broken", "Broken", "rows", "loss became nan", "key"),
     )
     return Comparison("campus.pcap", "packet", 60.0, 7, 10_000, 500, rows, tmp_path)
 
@@ -51,7 +34,7 @@ def test_a_line_a_method_and_a_cell_a_head(result):
 
 
 def test_the_papers_emd_is_scaled_over_all_methods_of_the_table(result):
-    assert mean_emd(result.rows) == pytest.approx({"ours": 0.1, "near": 0.5, "far": 0.9, "copier": 0.1})
+    assert mean_emd(result.measured) == pytest.approx({"ours": 0.1, "near": 0.5, "far": 0.9, "copier": 0.1})
 
 
 def test_the_summary_compares_ours_with_the_mean_of_the_others(result):
@@ -71,7 +54,7 @@ def test_terminal_markdown_and_files_name_every_method(result):
     assert (result.folder / "table.md").read_text() == format_markdown(result)
     page = (result.folder / "compare.html").read_text()
     for text in (format_table(result), format_markdown(result), page):
-        assert all(line["method"] in text for line in result.rows[:4])
+        assert all(line.method in text for line in result.rows[:4])
     assert "broken failed: loss became nan" in format_table(result)
 
 

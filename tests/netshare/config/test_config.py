@@ -107,8 +107,8 @@ def test_the_papers_settings_come_on_top_of_those_for_the_input(tmp_path, flow_c
     settings = config.generator.doppelganger
     assert (settings.metadata_layers, settings.lstm_initial_state, settings.horizon) == (2, "random", "full")
     assert settings.lstm_units == 50
-    said = read_preset("doppelganger-paper")["generator"]["doppelganger"]
-    assert set(said) == set(type(settings).model_fields) - {"autotune_steps", "validation"}
+    preset = read_preset("doppelganger-paper")["generator"]["doppelganger"]
+    assert set(preset) == set(type(settings).model_fields) - {"autotune_steps", "validation"}
 
 
 def test_one_preset_for_the_input_is_enough(tmp_path, flow_csv):
@@ -144,7 +144,7 @@ def test_a_config_needs_no_suffix(tmp_path, flow_csv):
 
 @pytest.mark.parametrize("source", [5, [], [5], {"input": object()}, None])
 def test_what_is_no_config_is_refused_in_one_line(source):
-    with pytest.raises(ConfigError, match=r"data go to netshare.Synthesizer|give a path, a mapping, a Config, a trace or a data frame"):
+    with pytest.raises(ConfigError, match=r"go to netshare\.Synthesizer|give a path, a mapping, a Config"):
         load_config(source)
 
 

@@ -34,6 +34,6 @@ def test_fresh_real_traffic_is_good_for_all_that_can_be_told(name, request):
     ],
 )
 def test_valid_traffic_whose_records_were_torn_apart_is_not(name, broken, request):
-    said = uses(request.getfixturevalue(name), broken=True)
-    assert [use for use in (*broken, "analyses that relate fields") if said[use] is not False] == []
-    assert said["feeding tools that expect valid traffic"] is True
+    verdicts = uses(request.getfixturevalue(name), broken=True)
+    assert [use for use in (*broken, "analyses that relate fields") if verdicts[use] is not False] == []
+    assert verdicts["feeding tools that expect valid traffic"] is True

@@ -6,6 +6,7 @@ import torch
 
 from netshare.generators.base import metadata_only
 from netshare.generators.doppelganger.batches import (
+    BatchShape,
     BatchSource,
     possible_horizons,
     scale_by_range,
@@ -163,9 +164,7 @@ def source(data: Encoded, horizon: str = "random", ranged: list[int] | None = No
         data,
         ColumnLayout(data.schema.metadata, CPU),
         ColumnLayout(data.schema.measurements, CPU),
-        batch_size=50,
-        records_per_pass=2,
-        horizon=horizon,
+        BatchShape(batch_size=50, records_per_pass=2, horizon=horizon),
         ranged=ranged or [],
         seed=1,
     )

@@ -104,7 +104,7 @@ def test_groups_get_the_budget_back(epsilon, delta, size):
 
 
 @pytest.mark.parametrize(
-    "call, said",
+    "call, message",
     [
         (lambda: epsilon_of([Mechanism("t", 0.01, 0.1, 10)], 1e-5), "noise multiplier is 0.01"),
         (lambda: epsilon_of([Mechanism("t", 1.0, 0.1, 10**9)], 1e-5), "1,000,000,000 steps"),
@@ -117,7 +117,7 @@ def test_groups_get_the_budget_back(epsilon, delta, size):
         (lambda: Mechanism("t", 1.0, 1.5, 10), "sampling rate 1.5"),
     ],
 )
-def test_what_cannot_be_accounted_for_is_refused_in_one_line(call, said):
+def test_what_cannot_be_accounted_for_is_refused_in_one_line(call, message):
     with pytest.raises(ConfigError) as error:
         call()
-    assert said in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)

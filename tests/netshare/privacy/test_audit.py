@@ -44,8 +44,8 @@ def test_the_claim_stands_where_the_noise_is_due_and_falls_where_it_is_not():
 
 def test_too_few_trials_are_refused_in_one_line(capsys):
     assert main(["privacy", "audit", "--trials", "4"]) == 2
-    said = capsys.readouterr().err
-    assert "4 trials" in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "4 trials" in printed and printed.count("\n") == 1
     with pytest.raises(ConfigError, match="confidence"):
         audit_gradients(confidence=1.5)
 

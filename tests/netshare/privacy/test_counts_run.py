@@ -106,9 +106,9 @@ def test_packets_of_hosts_or_records_are_protected_too(unit, tmp_path, sample_ca
         raw["privacy"]["bounds"]["hosts"] = ["0.0.0.0/1", "::/0"]
     result = run(load_config(raw))
     assert len(read_trace(result.outputs[0])) > 0
-    said = json.loads((tmp_path / "run" / "models" / "privacy.json").read_text())
-    assert said["counts_sensitivity"] == (2.0 if unit == "host" else 1.0)
-    assert said["accounted_for"]["group"] == (2 if unit == "record" else 1)
+    ledger = json.loads((tmp_path / "run" / "models" / "privacy.json").read_text())
+    assert ledger["counts_sensitivity"] == (2.0 if unit == "host" else 1.0)
+    assert ledger["accounted_for"]["group"] == (2 if unit == "record" else 1)
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +182,12 @@ def test_the_whole_run_from_the_command_line(finished, capsys):
     assert main(["run", str(finished / "config.json"), "-q"]) == 0
     capsys.readouterr()
     assert main(["privacy", "statement", str(finished / "run")]) == 0
-    said = capsys.readouterr().out
-    assert "noisy counts of flows and records" in said and "post-processing" in said and "NO GUARANTEE" not in said
+    printed = capsys.readouterr().out
+    assert (
+        "noisy counts of flows and records" in printed
+        and "post-processing" in printed
+        and "NO GUARANTEE" not in printed
+    )
     ledger = json.loads((finished / "run" / "models" / "privacy.json").read_text())
     assert ledger["epsilon_spent"] <= 4 and ledger["method"] == "marginals"
     assert [m["name"] for m in ledger["mechanisms"]] == ["noisy counts of flows and records"]

@@ -117,24 +117,24 @@ def test_noise_is_the_same_so_that_models_differ_by_the_unit_alone(neighbours):
     counts = [json.loads((f / "chunks" / "chunks.json").read_text())["chunks"] for f in neighbours]
     difference = sum(counts[0][k]["starting"] - counts[1][k]["starting"] for k in counts[0])
     assert difference == 1  # one flow; the seeded noise cancels
-    for chunk in counts[0]:  # nothing is said of the data in training
+    for chunk in counts[0]:  # nothing is ledger of the data in training
         assert json.loads((neighbours[0] / "models" / f"00{chunk}" / "result.json").read_text())["losses"] == {}
 
 
 def test_the_manifest_keeps_the_ledger(neighbours):
-    said = json.loads((neighbours[0] / "manifest.json").read_text())["privacy"]
-    assert said["epsilon"] == 8 and said["epsilon_spent"] <= 8 and said["secure_rng"] is False
-    assert [m["steps"] for m in said["mechanisms"]] == [1, 6]
-    assert said["pretrained_on"]
+    ledger = json.loads((neighbours[0] / "manifest.json").read_text())["privacy"]
+    assert ledger["epsilon"] == 8 and ledger["epsilon_spent"] <= 8 and ledger["secure_rng"] is False
+    assert [m["steps"] for m in ledger["mechanisms"]] == [1, 6]
+    assert ledger["pretrained_on"]
 
 
 def test_the_statement_says_what_the_ledger_proves(neighbours, capsys):
     assert main(["privacy", "statement", str(neighbours[0])]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     ledger = json.loads((neighbours[0] / "models" / "privacy.json").read_text())
-    assert said.strip() == (neighbours[0] / "PRIVACY.txt").read_text().strip()
-    assert "NO GUARANTEE" in said  # its noise came from a seed
-    assert f"e^{ledger['epsilon_spent']:.4g}" in said and "one flow" in said and "120 s" in said
+    assert printed.strip() == (neighbours[0] / "PRIVACY.txt").read_text().strip()
+    assert "NO GUARANTEE" in printed  # its noise came from a seed
+    assert f"e^{ledger['epsilon_spent']:.4g}" in printed and "one flow" in printed and "120 s" in printed
     assert main(["privacy", "statement", str(neighbours[0]), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == ledger
 
@@ -188,5 +188,5 @@ def test_a_measured_encoding_is_refused_in_one_line(tmp_path, sample_netflow, ca
     other = tmp_path / "other.csv"
     write_trace(read_trace(sample_netflow, limit=500), other, format="netshare-csv")
     assert main(["preprocess", str(path), "-q", "--set", f"input={json.dumps(str(other))}"]) == 2
-    said = capsys.readouterr().err
-    assert "fields.encodings.bytes" in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "fields.encodings.bytes" in printed and printed.count("\n") == 1

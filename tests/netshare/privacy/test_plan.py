@@ -45,8 +45,8 @@ def test_a_record_is_protected_as_two_flows(sample_netflow):
 def test_more_units_and_fewer_steps_need_less_noise(sample_netflow):
     settings = config(sample_netflow)
     plan = make_plan(settings)
-    said = [float(line.split()[-1]) for line in alternatives(settings, plan)[1:]]
-    assert all(value < plan.noise_multiplier for value in said)
+    noises = [float(line.split()[-1]) for line in alternatives(settings, plan)[1:]]
+    assert all(value < plan.noise_multiplier for value in noises)
 
 
 def test_the_command_reads_no_private_data(tmp_path, capsys):
@@ -59,7 +59,7 @@ def test_the_command_reads_no_private_data(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
         ({"epsilon": 0}, "privacy.epsilon is 0"),
         ({"epsilon": -3}, "privacy.epsilon is -3"),
@@ -81,21 +81,21 @@ def test_the_command_reads_no_private_data(tmp_path, capsys):
         ({"epsilom": 1}, "did you mean epsilon"),
     ],
 )
-def test_bad_settings_get_one_clear_line(sample_netflow, change, said):
+def test_bad_settings_get_one_clear_line(sample_netflow, change, message):
     with pytest.raises(ConfigError) as error:
         make_plan(config(sample_netflow, **change))
-    assert said in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_public_trace_that_is_the_input_or_missing_is_refused_by_the_plan(tmp_path, capsys):
     path = tmp_path / "config.json"
     (tmp_path / "a.csv").write_text("")
-    for public, said in (("a.csv", "also the input"), ("nope.csv", "nope.csv")):
+    for public, message in (("a.csv", "also the input"), ("nope.csv", "nope.csv")):
         privacy = {**QUICK, "public": str(tmp_path / public)}
         path.write_text(json.dumps({"input": str(tmp_path / "a.csv"), "preset": "netflow", "privacy": privacy}))
         assert main(["privacy", "plan", str(path)]) == 2
         error = capsys.readouterr().err.strip()
-        assert said in error and "\n" not in error
+        assert message in error and "\n" not in error
 
 
 @pytest.mark.parametrize(

@@ -67,11 +67,11 @@ def make(trained, flows=50, seed=3):
 
 
 def test_as_many_distinct_flows_as_asked(trained):
-    tables, said = make(trained)
+    tables, report = make(trained)
     trace = assemble(tables, trained[2].time)
-    assert len(group_flows(trace)) == said.flows == 50 - said.accepted_repeats
-    assert said.records == len(trace)
-    assert sum(said.by_chunk.values()) == 50
+    assert len(group_flows(trace)) == report.flows == 50 - report.accepted_repeats
+    assert report.records == len(trace)
+    assert sum(report.by_chunk.values()) == 50
 
 
 def test_every_record_lies_within_its_chunk_and_series_are_short_enough(trained):
@@ -83,8 +83,8 @@ def test_every_record_lies_within_its_chunk_and_series_are_short_enough(trained)
 
 
 def test_tagged_flows_go_on_in_the_chunks_they_are_tagged_for(trained):
-    tables, said = make(trained)
-    assert said.continued > 0
+    tables, report = make(trained)
+    assert report.continued > 0
     names = ("src_lo", "dst_lo", "src_port", "dst_port", "protocol")
 
     def identities(table, rows):
@@ -98,8 +98,8 @@ def test_tagged_flows_go_on_in_the_chunks_they_are_tagged_for(trained):
 
 
 def test_segments_follow_one_another_in_time(trained):
-    tables, said = make(trained)
-    assert said.segments > 0
+    tables, report = make(trained)
+    assert report.segments > 0
     for table in tables.values():
         continues = table.metadata["continues"] == 1
         assert continues.sum() == (table.metadata["continued"] == 1).sum()
@@ -139,9 +139,9 @@ def test_given_flows_are_made_with_their_starts_and_lengths(trained, long):
     start = np.linspace(0, 8.9, 30).astype(np.int64) * SECOND
     records = (1 + np.arange(30) % LONGEST + (3 * LONGEST if long else 0)).astype(np.int64)
     given = given_flows(30, start=start, records=records)
-    tables, said = generate_series(models.__getitem__, codec, contents, flows=1, seed=3, given=given)
-    assert said.flows == said.flows_asked == 30
-    assert said.records == records.sum()
+    tables, report = generate_series(models.__getitem__, codec, contents, flows=1, seed=3, given=given)
+    assert report.flows == report.flows_asked == 30
+    assert report.records == records.sum()
     found = {}
     for chunk, table in tables.items():
         assert table.lengths.max() <= LONGEST
@@ -161,8 +161,8 @@ def test_given_flows_alone_take_the_rest_from_the_models(trained):
     run = [
         generate_series(models.__getitem__, codec, contents, flows=1, seed=3, given=given_flows(40)) for _ in range(2)
     ]
-    tables, said = run[0]
-    assert said.flows == 40
+    tables, report = run[0]
+    assert report.flows == 40
     for chunk, table in tables.items():
         again = run[1][0][chunk]
         assert all(np.array_equal(table.measurements[name], again.measurements[name]) for name in table.measurements)

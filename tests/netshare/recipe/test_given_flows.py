@@ -8,6 +8,7 @@ from netshare.preprocess import read_trace
 from netshare.preprocess.errors import InputError
 from netshare.preprocess.flows import group_flows
 from netshare.recipe.given_flows import cut_to_lengths, read_given_flows
+from netshare.recipe.metadata import Metadata
 
 SECOND = 1_000_000_000
 
@@ -40,7 +41,7 @@ def test_a_file_of_flows_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("192.0.2.2", "192.0.2.999"), r"row 2: src_ip is 192.0.2.999"),
         (("192.0.2.2", "2001:db8::1"), "row 2: dst_ip is .* not of the IP version"),
@@ -55,10 +56,10 @@ def test_a_file_of_flows_is_read(tmp_path):
         ((ROWS, ""), "cannot be read"),
     ],
 )
-def test_bad_files_are_refused_with_row_and_column(tmp_path, change, said):
+def test_bad_files_are_refused_with_row_and_column(tmp_path, change, message):
     path = tmp_path / "flows.csv"
     path.write_text(ROWS.replace(*change))
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
@@ -75,7 +76,7 @@ def test_a_label_of_a_run_without_labels_and_a_missing_file(tmp_path):
 
 
 def test_long_flows_are_cut_in_order():
-    flows = {"start": np.array([10, 5]), "span": np.array([90, 7])}
+    flows = Metadata({"start": np.array([10, 5]), "span": np.array([90, 7])})
     series, lengths = cut_to_lengths(flows, np.array([25, 10]), 10)
     assert lengths.tolist() == [10, 10, 5, 10]
     assert series["start"].tolist() == [10, 40, 70, 5]

@@ -48,7 +48,7 @@ def test_what_is_wanted_on_the_command_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "no distribution is wanted"),
         (["--share", "dst_port:0.5"], "write it as FIELD=VALUE:SHARE"),
@@ -61,10 +61,10 @@ def test_what_is_wanted_on_the_command_line(tmp_path):
         (["--wanted", "nowhere.json"], "nowhere.json: cannot be read"),
     ],
 )
-def test_bad_wishes_are_refused_in_one_line(quick_run, tmp_path, capsys, arguments, said):
+def test_bad_wishes_are_refused_in_one_line(quick_run, tmp_path, capsys, arguments, message):
     assert main(["retrain-metadata", str(quick_run), *arguments, "-o", str(tmp_path / "new"), "-q"]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 

@@ -109,9 +109,9 @@ def test_both_generators_learn_the_three_arrays(tmp_path):
 def test_inspect_tells_what_a_table_holds(tmp_path, capsys):
     source = str(table(tmp_path / "links.csv", links=5))
     assert main(["inspect", source, "--key", "link", "--order", "day", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["series"] == 5
-    assert {row["column"]: row["table"] for row in told["columns"]}["use"] == "metadata"
+    described = json.loads(capsys.readouterr().out)
+    assert described["series"] == 5
+    assert {row["column"]: row["table"] for row in described["columns"]}["use"] == "metadata"
     assert main(["inspect", source, "--key", "link", "--order", "day"]) == 0
     assert "5 series of 20 to 30 records" in capsys.readouterr().out
 
@@ -141,7 +141,7 @@ def test_tables_made_elsewhere_are_compared(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"series": {"key": "nobody"}}, "no column nobody"),
         ({"series": {"keys": "link"}}, "did you mean key?"),
@@ -154,11 +154,11 @@ def test_tables_made_elsewhere_are_compared(tmp_path, capsys):
         ({"preset": None}, '"preset": "timeseries"'),
     ],
 )
-def test_mistakes_end_in_one_line(tmp_path, change, said, capsys):
+def test_mistakes_end_in_one_line(tmp_path, change, message, capsys):
     table(tmp_path / "links.csv")
     config = {k: v for k, v in {**QUICK, "input": "links.csv", **change}.items() if v is not None}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert main(["run", str(tmp_path / "config.json"), "-q"]) == 2
     error = capsys.readouterr().err.strip()
-    assert said in error
+    assert message in error
     assert "\n" not in error

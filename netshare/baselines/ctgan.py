@@ -2,10 +2,9 @@
 NeurIPS 2019), written from the paper: mode-specific normalisation, conditional vector with training by sampling, PacGAN.
 
 A record is a row. Numbers are a mode and a scalar (see `modes`), categories and bits one-hot groups. At each step a
-discrete column is drawn, and one of its categories by the logarithm of its frequency; the real rows are drawn among
-those that have it, and the generator gets it as a condition, with a cross-entropy loss where its row has another
-category. The critic sees 10 rows at a time (Lin et al., "PacGAN", 2018), under the Wasserstein loss with gradient
-penalty.
+discrete column is drawn, and one of its categories by the logarithm of its frequency. The real rows are drawn among those
+that have it; the generator gets it as a condition, and a cross-entropy loss where its row has another category. The critic
+sees 10 rows at a time (Lin et al., "PacGAN", 2018), under the Wasserstein loss with gradient penalty.
 
 Where we had to decide: addresses and ports are bits (as categories of their own they would have tens of thousands);
 batches of 500 rows (fewer where the data have fewer), the generator normalised by layer instead of by batch, so that a

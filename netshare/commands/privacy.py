@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netshare.commands.options import Commands, config_options, read_config, verbosity_options
-from netshare.preprocess.trace import Kind
 
 if TYPE_CHECKING:
     from netshare.privacy.audit import AuditResult
@@ -53,8 +52,9 @@ def _plan(options: Any) -> None:
 
     config = read_config(options)
     plan = make_plan(config)
-    kind: Kind = "packet" if config.preset == "pcap" else "flow"
-    check_other_files(public_files(config.privacy.public, kind), [Path(name) for name in config.input.files])
+    check_other_files(
+        public_files(config.privacy.public, config.trace_kind), [Path(name) for name in config.input.files]
+    )
     print(json.dumps(plan.to_json(), indent=2) if options.json else plan.text(alternatives(config, plan)))
 
 

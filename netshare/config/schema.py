@@ -33,6 +33,7 @@ from netshare.config.sections import (
     TrainingSection,
 )
 from netshare.config.series import SeriesSettings
+from netshare.preprocess.columns import Kind
 
 InputPreset = Literal["pcap", "netflow", "timeseries"]
 """What the input holds: packets, flow records, or a table of other time series."""
@@ -66,6 +67,11 @@ class Config(Section):
     evaluate: EvaluateSection = EvaluateSection()
     privacy: PrivacySettings = PrivacySettings()
     seed: int = Field(0, ge=0, lt=2**31, description="Seeds everything random; the same seed repeats a run.")
+
+    @property
+    def trace_kind(self) -> Kind:
+        """What the records of the config's trace are; meaningless for time series."""
+        return "packet" if self.preset == "pcap" else "flow"
 
     @field_validator("preset")
     @classmethod

@@ -34,7 +34,7 @@ class Declared:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.kind: Kind = "packet" if config.preset == "pcap" else "flow"
+        self.kind: Kind = config.trace_kind
         self.flow_key: FlowKey = flow_key(config, self.kind)
         self.hosts: list[str] = config.privacy.bounds.hosts if config.privacy.unit == "host" else []
 

@@ -110,7 +110,7 @@ def check_trace(trace: Trace, config: Config) -> None:
     Raises:
         ConfigError, InputError: what is wrong with it.
     """
-    if trace.kind != ("packet" if config.preset == "pcap" else "flow"):
+    if trace.kind != config.trace_kind:
         raise ConfigError(f"preset is {config.preset}, but the input is a {trace.kind} trace; drop preset or fix input")
     flows = len(group_flows(trace))
     if flows < MIN_FLOWS:

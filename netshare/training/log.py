@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,24 @@ LOG = "log.jsonl"
 EVENTS = "tensorboard"
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a log.
+
+    name: of the model
+    step: how many steps were done
+    time: seconds since the Unix epoch
+    seconds: trained so far
+    values: losses by name, their means since the line before
+    """
+
+    name: str
+    step: int
+    time: float
+    seconds: float
+    values: dict[str, float]
+
+
 class TrainingLog:
     """Appends to `folder/log.jsonl` and to an event file in `folder/tensorboard`; every line is flushed at once."""
 
@@ -30,8 +49,8 @@ class TrainingLog:
         """Open the log of the model `name`, taking back what was logged after `resume_step` (0: everything)."""
         folder.mkdir(parents=True, exist_ok=True)
         self._name = name
-        kept = [line for line in read_log(folder) if line["step"] <= resume_step]
-        write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in kept))
+        kept = [line for line in read_log(folder) if line.step <= resume_step]
+        write_text(folder / LOG, "".join(json.dumps(asdict(line)) + "\n" for line in kept))
         self._lines = (folder / LOG).open("a", encoding="utf-8")
         self._events = _EventFile(folder / EVENTS)
         for line in kept:
@@ -39,8 +58,8 @@ class TrainingLog:
 
     def write(self, step: int, *, seconds: float, values: dict[str, float]) -> None:
         """Log `values` at `step`, after `seconds` of training."""
-        line = {"name": self._name, "step": step, "time": time.time(), "seconds": round(seconds, 3), "values": values}
-        self._lines.write(json.dumps(line) + "\n")
+        line = LogLine(self._name, step, time.time(), round(seconds, 3), values)
+        self._lines.write(json.dumps(asdict(line)) + "\n")
         self._lines.flush()
         self._events.write(line)
 
@@ -50,15 +69,15 @@ class TrainingLog:
         self._events.close()
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path) -> list[LogLine]:
     """The lines of `folder/log.jsonl` (none where there is no log); a torn last line is left out."""
     path = folder / LOG
-    lines: list[dict[str, Any]] = []
+    lines: list[LogLine] = []
     if not path.exists():
         return lines
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
-            lines.append(json.loads(text))
+            lines.append(LogLine(**json.loads(text)))
         except json.JSONDecodeError:
             break
     return lines
@@ -81,12 +100,12 @@ class _EventFile:
         self._put(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self._put(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: LogLine) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in line["values"].items()]
-        self._put(Event(wall_time=line["time"], step=line["step"], summary=Summary(value=values)))
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in line.values.items()]
+        self._put(Event(wall_time=line.time, step=line.step, summary=Summary(value=values)))
 
     def close(self) -> None:
         self._file.close()

@@ -1,13 +1,13 @@
 """Addresses drawn among the hosts of the training data and their neighbours, as often as each comes in new traffic.
 
 A perceptron that makes addresses bit by bit spreads flows over many hosts, where in a network few have most of them. So
-its bits are read as evidence about the host: each known host is drawn with a probability proportional to the chance that
-its bits were drawn, times a prior weight of that host. The weights are fitted (iterative scaling) such that over many draws
-every host is as frequent as it should be; which flow has which host is left to the network.
+its bits are read as evidence about the host: each known host is drawn with a probability proportional to the chance of
+its bits, times a prior weight of that host. The weights are fitted (iterative scaling) such that over many draws every host
+is as frequent as it should be; which flow has which host is left to the network.
 
-How frequent a host should be follows from absolute discounting (Ney, Essen, Kneser, "On structuring probabilistic dependences
-in stochastic language modelling", 1994): of each host's flows a share D of one flow goes to hosts never seen, where D =
-n1 / (n1 + 2 n2) by the numbers of hosts seen once and twice. These are made in the network of the host whose share it
+How frequent a host should be follows from absolute discounting (Ney, Essen, Kneser, "On structuring probabilistic
+dependences in stochastic language modelling", 1994): of each host's flows a share D of one flow goes to hosts never seen,
+where D = n1 / (n1 + 2 n2) by the numbers of hosts seen once and twice. These are made in the network of the host whose share it
 is: its leading bits stay, the others (the last byte of an IPv4 address, the interface identifier of an IPv6 one, RFC
 4291) are drawn evenly. So hosts of the training data come back about as often as they do in other traffic of the same
 network, and not more often.

@@ -83,7 +83,7 @@ def test_a_killed_training_keeps_the_same_checkpoint(tmp_path):
             train(generator, data, tmp_path / folder, plan)
     whole, parts = (load_file(tmp_path / folder / "sampling.safetensors") for folder in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    logs = [[(line["step"], line["values"]) for line in read_log(tmp_path / folder)] for folder in ("whole", "parts")]
+    logs = [[(line.step, line.values) for line in read_log(tmp_path / folder)] for folder in ("whole", "parts")]
     scores = [{step: values["validation"] for step, values in log if "validation" in values} for log in logs]
     assert scores[0] == scores[1] and list(scores[0]) == [64, 77, 80]
     assert generator.sampling_weights().keys() == parts.keys()

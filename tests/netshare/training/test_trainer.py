@@ -49,8 +49,8 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(tmp_path):
     assert result.steps == STEPS
     for name in WEIGHTS:
         assert (folder / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
-    undisturbed = [(line["step"], line["values"]) for line in read_log(tmp_path / "undisturbed")]
-    assert [(line["step"], line["values"]) for line in read_log(folder)] == undisturbed
+    undisturbed = [(line.step, line.values) for line in read_log(tmp_path / "undisturbed")]
+    assert [(line.step, line.values) for line in read_log(folder)] == undisturbed
     assert not (folder / NEWEST).exists()
 
 
@@ -73,7 +73,7 @@ def test_another_fingerprint_starts_afresh(tmp_path):
     first = (tmp_path / WEIGHTS[0]).read_bytes()
     result = run(tmp_path, 10, fingerprint="b", seed=8)
     assert (result.steps, result.resumed) == (10, 0)
-    assert [line["step"] for line in read_log(tmp_path)] == [10]
+    assert [line.step for line in read_log(tmp_path)] == [10]
     assert (tmp_path / WEIGHTS[0]).read_bytes() != first
 
 
@@ -132,4 +132,4 @@ def test_a_diverging_training_says_which_model_where_and_what_to_do(tmp_path):
         train(DoppelGANger(data.schema, settings), data, tmp_path, TrainingPlan(name="chunk-7", steps=50, seed=1))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "result.json").exists()
-    assert all(math.isfinite(value) for line in read_log(tmp_path) for value in line["values"].values())
+    assert all(math.isfinite(value) for line in read_log(tmp_path) for value in line.values.values())

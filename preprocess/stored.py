@@ -76,8 +76,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     return value
 
 
-def read_array(path: Path, dtype: np.dtype, *, max_bytes: int = MAX_ARRAY_BYTES) -> np.ndarray:
-    """An array of one axis from an npy file, whose header must agree with the file's size and with `dtype`.
+def read_array(path: Path, *dtypes: np.dtype, axes: int = 1, max_bytes: int = MAX_ARRAY_BYTES) -> np.ndarray:
+    """An array with `axes` axes from an npy file, whose header must name one of `dtypes` and agree with the file's size.
 
     Raises:
         RunFolderError: the file is missing, a link, too large, damaged, or holds another kind of array.
@@ -89,7 +89,7 @@ def read_array(path: Path, dtype: np.dtype, *, max_bytes: int = MAX_ARRAY_BYTES)
             reader = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
             shape, _, found = reader(file)
             begin = file.tell()
-        if found != dtype or len(shape) != 1 or begin + shape[0] * dtype.itemsize != size:
+        if found not in dtypes or len(shape) != axes or begin + math.prod(shape) * found.itemsize != size:
             raise ValueError(f"it says {shown(shape)} of {shown(found)} and has {size:,} bytes")
         return np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged header is parsed as Python literals, which raise whatever they like
@@ -124,7 +124,7 @@ def _declared(kind: type) -> type[BaseModel]:
         if each.init:
             declared[each.name] = (hints[each.name], ... if needed else each.default)
     options = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-    return create_model(kind.__name__, __config__=options, **declared)  # type: ignore[call-overload,no-any-return]
+    return create_model(kind.__name__, __config__=options, **declared)  # type: ignore[call-overload]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

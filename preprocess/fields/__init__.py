@@ -52,7 +52,5 @@ def field_from_json(value: dict[str, Any], ip2vec: IP2Vec | None = None) -> Fiel
         raise ValueError(f"field {value.get('name')}: no encoding {value['kind']!r} in this version")
     described = {key: item for key, item in value.items() if key != "kind"}
     check_stored(KINDS[value["kind"]], described)
-    items: dict[str, Any] = {
-        key: tuple(item) if isinstance(item, list) else item for key, item in described.items()
-    }
+    items: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in described.items()}
     return KINDS[value["kind"]](**items)

@@ -118,7 +118,7 @@ class GradientsLearning:
 
     def load(self, folder: Path) -> PrivatelyPrepared:
         """See `TraceLearning.load`."""
-        plain = load_prepared(folder, self.config)
+        plain = load_prepared(folder)
         return PrivatelyPrepared(
             contents=plain.contents,
             codec=plain.codec,

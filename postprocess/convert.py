@@ -106,6 +106,7 @@ def convert(
         link_type=capture.link_type,
         nanoseconds=capture.nanoseconds,
         snaplen=capture.snaplen,
+        force=force,
     )
     return replace(report, lossy=(*changes, *report.lossy))
 

@@ -35,10 +35,11 @@ from typing import IO, Any
 
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
-from netshare.preprocess.stored import read_json
+from netshare.preprocess.stored import read_json, shown
 from netshare.synthesizer.run_format import FORMAT, MANIFEST, other_format
 from netshare.version import DISTRIBUTION
 
+RUN = "run"
 STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
 RECORDED_VERSIONS = (DISTRIBUTION, "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
 
@@ -51,18 +52,22 @@ class RunFolder:
             ...  # write into the folder `work`
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, kind: str = RUN) -> None:
+        self.path, self.kind = path, kind
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, *, fresh: bool = False, owned: Sequence[str] = STAGES) -> Iterator[RunFolder]:
+    def open(
+        cls, path: Path, *, fresh: bool = False, kind: str = RUN, owned: Sequence[str] = STAGES
+    ) -> Iterator[RunFolder]:
         """Open or make the folder.
 
         Args:
             path: of the folder.
             fresh: first remove what an earlier run left there, and nothing else.
-            owned: names of the files and folders that such a run makes in it.
+            kind: of run, the command that makes it; a folder of another kind is refused, `fresh` or not.
+            owned: names of the files and folders that such a run makes in it. Nothing else in the folder is changed or
+                removed; what lies within these is the run's.
 
         Raises:
             RunFolderError: the folder cannot be written or runs full, is in use, holds something else, or was made by a
@@ -77,11 +82,12 @@ class RunFolder:
                 )
             with _opened(path / ".lock") as lock:
                 _lock(lock, path)
+                _check_kind(path, kind)
                 if fresh:
                     _remove(path, owned)
                 else:
                     _check_format(path)
-                folder = cls(path)
+                folder = cls(path, kind)
                 folder._write_manifest()
                 yield folder
 
@@ -143,7 +149,10 @@ class RunFolder:
             said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
         ledger = self.path / "models" / "privacy.json"
         private = {"privacy": read_json(ledger)} if ledger.exists() else {}
-        write_text(self.path / MANIFEST, json.dumps({"format": FORMAT, "stages": stages, **private}, indent=1))
+        write_text(
+            self.path / MANIFEST,
+            json.dumps({"format": FORMAT, "kind": self.kind, "stages": stages, **private}, indent=1),
+        )
 
 
 def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
@@ -178,6 +187,17 @@ def _lock(file: IO[str], path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunFolderError(f"{path}: another run is at work here; wait for it or choose another folder") from None
+
+
+def _check_kind(path: Path, kind: str) -> None:
+    """Refuse the folder of another command, whose files would be mixed with this one's."""
+    try:
+        manifest = read_json(path / MANIFEST)
+        found = manifest.get("kind", RUN if manifest.get("stages") else kind)
+    except RunFolderError:
+        return  # nothing is known of it
+    if found != kind:
+        raise RunFolderError(f"{path}: is the folder of a netshare {shown(found)}, not of a {kind}; choose another")
 
 
 def _check_format(path: Path) -> None:

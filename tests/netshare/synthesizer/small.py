@@ -85,5 +85,3 @@ def edit(name: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
 def write(name: str, content: bytes) -> Callable[[Path], None]:
     """Damage: a file with other content."""
     return lambda folder: (folder / name).write_bytes(content) and None
-
-

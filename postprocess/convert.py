@@ -98,6 +98,7 @@ def convert(
         link_type=options.link_type,
         nanoseconds=options.nanoseconds,
         snaplen=options.snaplen,
+        force=force,
     )
     return replace(report, lossy=(*changes, *report.lossy))
 

@@ -63,5 +63,5 @@ def convert_series(
         if announce is not None:
             announce(line)
     check_outputs(outputs, inputs=[*files, *beside], force=force)  # reading may have taken long
-    written = write_series(series, output, form=form)
+    written = write_series(series, output, form=form, force=force)
     return WriteReport(path=output, format=f"{written} series", records=len(series), lossy=tuple(notes))

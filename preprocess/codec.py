@@ -29,6 +29,7 @@ from netshare.preprocess.errors import FieldError
 from netshare.preprocess.fields import (
     Address,
     Choice,
+    Embedded,
     FieldEncoding,
     Style,
     field_from_json,
@@ -40,6 +41,7 @@ from netshare.preprocess.fields.times import round_to_unit, spread_over_span
 from netshare.preprocess.ip2vec import IP2Vec
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.spans import fitting_spans, spans_of_records
+from netshare.preprocess.stored_codec import check_codec
 from netshare.preprocess.trace import Kind
 
 # Generated left to right by autoregressive models: what decides comes first (who talks which protocol to which service,
@@ -311,6 +313,7 @@ class Codec:
 
         Raises:
             FieldError: the codec was fitted with another IP2Vec model.
+            ValueError, TypeError, KeyError, AttributeError: no fitted codec is like this.
         """
         parts = {
             side: tuple(field_from_json(part, ip2vec) for part in value[side]) for side in ("metadata", "measurements")
@@ -318,7 +321,14 @@ class Codec:
         categories = {name: tuple(values) for name, values in value["categories"].items()}
         clocks = {int(chunk): Clock.from_json(clock) for chunk, clock in value["clocks"].items()}
         plain = {name: value[name] for name in ("kind", "style", "dtypes", "chunk_width", "max_length", "resolution")}
-        return cls(**{**plain, **parts, "categories": categories, "clocks": clocks})
+        codec = cls(**{**plain, **parts, "categories": categories, "clocks": clocks})
+        check_codec(codec)
+        return codec
+
+    @property
+    def ip2vec(self) -> IP2Vec | None:
+        """The model of embedded fields; None where there are none."""
+        return next((part.model for part in (*self.metadata, *self.measurements) if isinstance(part, Embedded)), None)
 
     def _on_clock(self, metadata: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The metadata with `start` and `span` as they are encoded."""

@@ -9,7 +9,7 @@ from typing import Any
 from netshare.commands.options import Commands, Options, add_command, add_force, add_series_options, seed
 from netshare.preprocess.errors import InputError
 
-Writer = Callable[[Any, Path], None]  # of a report, to a file
+Writer = Callable[..., None]  # (report, path, force=...)
 
 
 def add(commands: Commands) -> None:
@@ -49,7 +49,7 @@ def execute(options: Options) -> None:
     for write, path in zip(writers, outputs, strict=False):
         if path is not None:
             try:
-                write(report, path)
+                write(report, path, force=options.force)
             except OSError as error:
                 raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another") from None
 

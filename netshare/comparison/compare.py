@@ -79,7 +79,7 @@ def compare(
                 f"generators on; give a trace of at least {4 * MIN_FLOWS} flows"
             )
     key = fingerprint(VERSION, files, _plain(config.input, "files"), budget, config.seed, *settings_of(config))
-    with RunFolder.open(path, fresh=fresh, owned=("methods", *OUTPUTS)):
+    with RunFolder.open(path, fresh=fresh, kind="compare", owned=("methods", *OUTPUTS)):
         (path / "methods").mkdir(exist_ok=True)
         rows: list[Row] = []
         for number, name in enumerate(chosen, 1):

@@ -113,7 +113,7 @@ def membership(
     run = Path(config.output.folder)
     path = Path(folder) if folder else run.with_name(run.name.removesuffix("-run") + "-membership")
     found: list[Success] = []
-    with RunFolder.open(path, fresh=fresh, owned=("attacks", "membership.json", "membership.md")):
+    with RunFolder.open(path, fresh=fresh, kind="membership", owned=("attacks", "membership.json", "membership.md")):
         (path / "attacks").mkdir(exist_ok=True)
         for method in methods:
             for size in sizes:

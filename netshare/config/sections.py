@@ -14,6 +14,7 @@ from netshare.config.section import Prefixes, Section
 from netshare.postprocess.writers.write import FORMATS
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES
 
+MAX_THREADS = 1024
 SERIES_FORMATS = ("csv", "parquet", "npz")  # in which time series are written
 
 
@@ -113,7 +114,7 @@ class TrainingSection(Section):
         description="The same for every other chunk's model; default: 1,000, or until the loss stops falling.",
     )
     threads: int = Field(
-        1, ge=1, description="CPU threads of one model's training; part of what makes a run repeatable."
+        1, ge=1, le=MAX_THREADS, description="CPU threads of one model's training; part of what makes a run repeatable."
     )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto: cuda where there is one.")
     checkpoint_seconds: float = Field(60.0, gt=0, description="At most this much training is lost by a kill.")
@@ -138,7 +139,10 @@ class GenerateSection(Section):
         None, ge=1, description="Flows (distinct five-tuples), or series; default: as many as the input has."
     )
     threads: int | None = Field(
-        None, ge=1, description="Threads that draw records; default: all cores. What is drawn does not depend on it."
+        None,
+        ge=1,
+        le=MAX_THREADS,
+        description="Threads that draw records; default: all cores. What is drawn does not depend on it.",
     )
     avoid_real_flows: bool = Field(
         True, description="Make no five-tuple of the input, as long as the model draws enough others."

@@ -6,7 +6,7 @@
     report.to_markdown("report.md")         # tables, for papers and issues
     report.to_json()["distances"]           # everything, for programs
 
-A file that exists is replaced, whole or not at all.
+A file that exists is refused, or replaced whole where `force=True` says so.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Report(TraceFigures):
     plugins: figures of metrics that other distributions bring, and which of them failed
     """
 
-    def to_html(self, path: Path | str) -> None:
-        """Write one HTML file that needs no other, with charts and sortable tables."""
-        write_html(self, path)
+    def to_html(self, path: Path | str, *, force: bool = False) -> None:
+        """Write one HTML file that needs no other, with charts and sortable tables; a file that exists only with `force`."""
+        write_html(self, path, force=force)
 
-    def to_markdown(self, path: Path | str) -> None:
-        """Write the main figures as Markdown tables."""
-        write_markdown(self, path)
+    def to_markdown(self, path: Path | str, *, force: bool = False) -> None:
+        """Write the main figures as Markdown tables; a file that exists only with `force`."""
+        write_markdown(self, path, force=force)
 
     def _repr_html_(self) -> str:
         return notebook_summary(f"Synthetic {self.kind} trace", self.verdict(), self.uses(), self.all_notes())
@@ -73,9 +73,9 @@ class SeriesReport(SeriesFigures):
     plugins: figures of metrics that other distributions bring, and which of them failed
     """
 
-    def to_html(self, path: Path | str) -> None:
-        """Write one HTML file that needs no other, with charts and sortable tables."""
-        write_series_html(self, path)
+    def to_html(self, path: Path | str, *, force: bool = False) -> None:
+        """Write one HTML file that needs no other, with charts and sortable tables; a file that exists only with `force`."""
+        write_series_html(self, path, force=force)
 
     def _repr_html_(self) -> str:
         return notebook_summary("Synthetic series", self.verdict(), (), self.all_notes())

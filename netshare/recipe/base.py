@@ -149,7 +149,7 @@ class Recipe(Protocol[Data]):
         """
 
     def write(self, data: Data, prepared: Prepared[Any], path: Path, *, seed: int) -> None:
-        """Write finished data to one file, whose suffix says the format."""
+        """Write finished data to one file, whose suffix says the format; a file that exists is replaced."""
 
     def evaluate(self, real: Split[Data], decoded: Data, finished: Data, outcome: Outcome, fields: Any) -> Any:
         """Compare finished data with the real ones; the report has `summary()`.

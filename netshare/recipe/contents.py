@@ -9,27 +9,30 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.errors import RunFolderError
 from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.stored import check_types, read_json, shown
 
 CONTENTS_FILE = "chunks.json"
+MAX_RECORDS = 2**48
+MAX_FLOWS = 2**31
+MAX_CHUNKS = 100_000
 
 
 @dataclass(frozen=True)
 class ChunkContents:
     """How much of the training data lies in one chunk.
 
-    series: series cut from flows, segments of long flows included
+    series: series cut from flows, segments of long flows included; None where the number is private
     records: packets or flow records; None where the number is private, so that volumes are not met
     starting: flows whose first record of all is in this chunk
     segments: series that continue another one of the same flow within this chunk
     """
 
-    series: int
+    series: int | None
     records: int | None
     starting: int
     segments: int = 0
@@ -105,26 +108,40 @@ class Contents:
             RunFolderError: the file is not such a description.
         """
         path = folder / CONTENTS_FILE
+        value = read_json(path)
         try:
-            value: dict[str, Any] = json.loads(path.read_text())
+            for held in value["chunks"].values():
+                check_types(ChunkContents, held)
+            if value["plan"] is not None:
+                check_types(ChunkPlan, value["plan"])
             chunks = {int(chunk): ChunkContents(**held) for chunk, held in value["chunks"].items()}
             plan = None if value["plan"] is None else ChunkPlan(**value["plan"])
-            contents = cls(int(value["flows"]), chunks, plan, bool(value["noisy"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path}: no description of chunks ({error}); make the folder again") from None
-        contents.check(path)
+            contents = cls(value["flows"], chunks, plan, value["noisy"])
+            contents.check()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(f"{path}: no description of chunks ({shown(error)}); make the folder again") from None
         return contents
 
-    def check(self, path: Path) -> None:
-        """Refuse numbers that no data has.
+    def check(self) -> None:
+        """Whether data can hold so much.
 
         Raises:
-            RunFolderError: a number is negative or no number, or a chunk lies outside the plan.
+            ValueError: a number is negative or too large, or a chunk lies outside the plan.
         """
         counts = [n for held in self.chunks.values() for n in asdict(held).values() if n is not None]
-        plan = [] if self.plan is None else [self.plan.width, self.plan.count]
-        if not all(type(number) is int and number >= 0 for number in (self.flows, *counts, *plan)):
-            raise RunFolderError(f"{path}: a count is negative or no whole number; make the folder again")
+        if not all(type(number) is int and 0 <= number <= MAX_RECORDS for number in (self.flows, *counts)):
+            raise ValueError(f"a count is negative, no whole number, or more than {MAX_RECORDS:,}")
+        if type(self.noisy) is not bool:
+            raise ValueError("noisy is neither true nor false")
+        if self.flows > MAX_FLOWS:
+            raise ValueError(f"flows is {self.flows:,}, more than {MAX_FLOWS:,}")
+        if (plan := self.plan) is not None:
+            if not (1 <= plan.count <= MAX_CHUNKS and plan.width >= 1):
+                raise ValueError(
+                    f"the plan has {plan.count:,} chunks of {plan.width:,} ns, where 1 to {MAX_CHUNKS:,} can be"
+                )
+            if plan.start < -(2**62) or plan.start_of(plan.count) > 2**63 - 1:
+                raise ValueError("the plan leaves the times that 64 bits hold")
         last = max(self.chunks, default=0)
-        if not self.chunks or min(self.chunks) < 0 or (self.plan is not None and last >= self.plan.count):
-            raise RunFolderError(f"{path}: chunk {last} is outside its plan; make the folder again")
+        if not self.chunks or min(self.chunks) < 0 or last >= (1 if plan is None else plan.count):
+            raise ValueError(f"chunk {last} is outside the plan")

@@ -17,10 +17,13 @@ from netshare.config.sections import ClusterSection
 from netshare.console import Console
 from netshare.fingerprints import fingerprint
 from netshare.generators.base import Generator
-from netshare.generators.registry import GeneratorChoice
-from netshare.preprocess.errors import ClusterError, RunFolderError
+from netshare.generators.registry import BUILT_IN, GeneratorChoice
+from netshare.preprocess.encoded import Schema
+from netshare.preprocess.errors import ClusterError, RunFolderError, TrainingError
+from netshare.preprocess.stored import GET_AGAIN, check_file, shown
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.seeds import derive_seed
+from netshare.training.checkpoint import DTYPES
 from netshare.training.devices import available_cores, device_of
 from netshare.training.job import TrainingJob, run_jobs
 from netshare.training.loop import SAMPLING
@@ -28,6 +31,8 @@ from netshare.training.ray_cluster import train_on_ray
 from netshare.training.tuned_settings import tune, tuned_choice
 
 Models = Callable[[int], Generator]
+MAX_WEIGHT_BYTES = 4 * 2**30  # of one model
+MAX_WEIGHTS = 2**28  # of all networks of one model, critics included; ours have a few millions
 
 
 def fit_models(prepared: Prepared, config: Config, folder: Path, *, key: str, console: Console) -> None:
@@ -64,9 +69,11 @@ def read_models(prepared: Prepared, config: Config, folder: Path) -> Models:
     """The trained generator of a chunk, read from `folder` when asked for.
 
     Raises:
+        TrainingError: the networks that the settings ask for are larger than any of ours.
         RunFolderError, TrainingError: when called: a chunk has no weights there, or they do not fit.
     """
     choice = tuned_choice(config.generator.choice(), folder)
+    check_network_size(choice, prepared.schema)
     return models_of(prepared, config, choice, lambda chunk: read_weights(chunk_folder(folder, chunk) / SAMPLING))
 
 
@@ -86,16 +93,47 @@ def models_of(
     return model
 
 
+def check_network_size(choice: GeneratorChoice, schema: Schema) -> None:
+    """Refuse networks that would take more memory than any of ours, before they are made.
+
+    They are built without memory for their weights; a generator of another distribution for which that is impossible is
+    not looked at.
+
+    Raises:
+        TrainingError: how large they would be.
+    """
+    try:
+        with torch.device("meta"):
+            generator = choice.build(schema, device="meta")
+    except (NotImplementedError, RuntimeError):
+        if choice.spec in BUILT_IN:
+            raise
+        return
+    networks = [part for part in vars(generator).values() if isinstance(part, torch.nn.Module)]
+    size = sum(weight.numel() for network in networks for weight in network.parameters())
+    if size > MAX_WEIGHTS:
+        raise TrainingError(
+            f"the networks of {choice.kind} would have {size:,} weights, more than {MAX_WEIGHTS:,}; make them smaller"
+        )
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a safetensors file; nothing in it is run.
 
     Raises:
-        RunFolderError: it is missing or damaged.
+        RunFolderError: it is missing, a link, too large or damaged, or a number in it is not finite.
     """
+    check_file(path, MAX_WEIGHT_BYTES)
     try:
-        return load_file(path)
+        weights = load_file(path)
     except Exception as error:  # safetensors has an error of its own beside OSError
-        raise RunFolderError(f"{path}: no weights of a model ({error}); train again") from None
+        raise RunFolderError(f"{path}: no weights of a model ({shown(error)}); {GET_AGAIN}, or train again") from None
+    for name, tensor in weights.items():
+        if tensor.dtype not in DTYPES or (tensor.is_floating_point() and not bool(tensor.isfinite().all())):
+            raise RunFolderError(
+                f"{path}: {shown(name)} holds numbers that are not finite, or of an unknown type; {GET_AGAIN}"
+            )
+    return weights
 
 
 def _jobs(chunks: list[int], choice: GeneratorChoice, config: Config, key: str) -> list[TrainingJob]:

@@ -101,7 +101,7 @@ class PlainLearning:
 
     def load(self, folder: Path) -> Prepared[Codec]:
         """See `TraceLearning.load`."""
-        return load_prepared(folder, self.config)
+        return load_prepared(folder)
 
     def train(self, prepared: Prepared[Codec], folder: Path, key: str, console: Console) -> None:
         """See `TraceLearning.train`."""

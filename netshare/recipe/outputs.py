@@ -71,6 +71,8 @@ def write_like(
 ) -> None:
     """Write in the layout of `source`; where the format holds flow records, packets become the records of them.
 
+    A file that exists is replaced: the caller has asked `netshare.preprocess.outputs`, or writes into its own folder.
+
     Args:
         format: one of `output.formats`, where the suffix is not to decide.
 
@@ -87,4 +89,5 @@ def write_like(
         layout=None if to_flows else source,
         snaplen=config.postprocess.snaplen,
         seed=seed,
+        force=True,
     )

@@ -13,16 +13,19 @@ from netshare.preprocess.atomic import write_text
 from netshare.preprocess.chunks import cut_series, plan_chunks
 from netshare.preprocess.codec import Codec
 from netshare.preprocess.encoded import Encoded, Schema
-from netshare.preprocess.errors import ConfigError, InputError, RunFolderError
+from netshare.preprocess.errors import ConfigError, InputError, NetshareError, RunFolderError
+from netshare.preprocess.fields import Constant, Tags
 from netshare.preprocess.flows import FlowKey, group_flows
 from netshare.preprocess.ip2vec import IP2Vec
 from netshare.preprocess.series import SeriesTable
+from netshare.preprocess.stored import GET_AGAIN, read_json, shown
 from netshare.preprocess.timeseries import SeriesCodec
 from netshare.preprocess.trace import Kind, Trace
-from netshare.recipe.contents import ChunkContents, Contents
-from netshare.recipe.reference import Reference
+from netshare.recipe.contents import CONTENTS_FILE, ChunkContents, Contents
+from netshare.recipe.reference import REFERENCE_FILE, Reference
 
 CODEC_FILE = "codec.json"
+IP2VEC = "ip2vec"  # folder of the embedding, where it is not the one that ships
 MIN_FLOWS = 10  # a model of fewer could only recite them
 DEFAULT_FLOW_KEY: dict[Kind, FlowKey] = {"packet": "bidirectional", "flow": "unidirectional"}
 
@@ -79,6 +82,9 @@ class Prepared(Generic[AnyCodec]):
         self.contents.save(folder)
         if self.reference is not None:
             self.reference.save(folder)
+        own = self.codec.ip2vec if isinstance(self.codec, Codec) else None
+        if own is not None and own.sha256 != IP2Vec.load_default().sha256:
+            own.save(folder / IP2VEC)
 
 
 def chunk_folder(folder: Path, chunk: int) -> Path:
@@ -86,22 +92,30 @@ def chunk_folder(folder: Path, chunk: int) -> Path:
     return folder / f"{chunk:03d}"
 
 
-def load_prepared(folder: Path, config: Config) -> Prepared[Codec]:
+def load_prepared(folder: Path) -> Prepared[Codec]:
     """What `Prepared.save` wrote of a trace; encoded series are memory-mapped when asked for.
+
+    The folder may be a stranger's (`netshare.preprocess.stored`); no file outside it is read.
 
     Raises:
         RunFolderError: a file is missing or is not what it should be.
     """
-    value = _read_codec(folder)
-    codec = _checked(lambda: Codec.from_json(value, ip2vec=read_ip2vec(config)), folder)
-    return Prepared(Contents.load(folder), codec, _encoded_in(folder), Reference.load(folder))
+    value = read_json(folder / CODEC_FILE)
+    ip2vec = IP2Vec.load(folder / IP2VEC) if (folder / IP2VEC).exists() else None
+    codec = _checked(lambda: Codec.from_json(value, ip2vec=ip2vec), folder)
+    prepared = Prepared(Contents.load(folder), codec, _encoded_in(folder), Reference.load(folder))
+    _check_together(prepared, folder)
+    return prepared
 
 
 def load_prepared_series(folder: Path) -> Prepared[SeriesCodec]:
     """The same of time series that are no traces."""
-    value = _read_codec(folder)
+    value = read_json(folder / CODEC_FILE)
     codec = _checked(lambda: SeriesCodec.from_json(value), folder)
-    return Prepared(Contents.load(folder), codec, _encoded_in(folder))
+    contents = Contents.load(folder)
+    if contents.plan is not None:
+        raise RunFolderError(f"{folder / CODEC_FILE}: is of time series, but there are chunks of a trace; {GET_AGAIN}")
+    return Prepared(contents, codec, _encoded_in(folder))
 
 
 def check_trace(trace: Trace, config: Config) -> None:
@@ -175,17 +189,28 @@ def _encoded_in(folder: Path) -> Callable[[int], Encoded]:
     return lambda chunk: Encoded.load(chunk_folder(folder, chunk))
 
 
-def _read_codec(folder: Path) -> dict[str, object]:
-    path = folder / CODEC_FILE
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: no codec ({error}); make the folder again") from None
-    return value
-
-
 def _checked(make: Callable[[], AnyCodec], folder: Path) -> AnyCodec:
     try:
         return make()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise RunFolderError(f"{folder / CODEC_FILE}: no codec of this version ({error!r}); make it again") from None
+    except (NetshareError, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else error
+        raise RunFolderError(f"{folder / CODEC_FILE}: no codec of this version ({shown(what)}); {GET_AGAIN}") from None
+
+
+def _check_together(prepared: Prepared[Codec], folder: Path) -> None:
+    """Whether codec, chunks and reference are of one trace.
+
+    Raises:
+        RunFolderError: which one does not fit the others.
+    """
+    codec, plan, reference = prepared.codec, prepared.contents.plan, prepared.known
+    tags = next(part for part in codec.metadata if part.name == "chunk_tags")
+    if plan is None or plan.width != codec.chunk_width:
+        raise RunFolderError(f"{folder / CONTENTS_FILE}: its chunks are not those of {CODEC_FILE}; {GET_AGAIN}")
+    count = tags.count if isinstance(tags, Tags) else len(tags.value) if isinstance(tags, Constant) else 0  # type: ignore[arg-type]
+    if count != plan.count or not set(codec.clocks) <= set(range(plan.count)):
+        raise RunFolderError(f"{folder / CODEC_FILE}: knows {count} chunks, where there are {plan.count}; {GET_AGAIN}")
+    if reference.kind != codec.kind:
+        raise RunFolderError(
+            f"{folder / REFERENCE_FILE}: is of {reference.kind}s, but {CODEC_FILE} of {codec.kind}s; {GET_AGAIN}"
+        )

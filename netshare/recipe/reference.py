@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from netshare.postprocess import broken_conventions
+from netshare.postprocess.repair import CONVENTIONS
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
 from netshare.preprocess.flows import group_flows
 from netshare.preprocess.series import METADATA_OF_FLOW
-from netshare.preprocess.trace import FIVE_TUPLE, Kind, Source, Trace
+from netshare.preprocess.stored import check_types, read_array, read_json, shown
+from netshare.preprocess.trace import CATEGORY_COLUMNS, FIVE_TUPLE, Kind, Source, Trace
 from netshare.recipe.metadata import Metadata
 
 REFERENCE_FILE, FIVE_TUPLES_FILE = "reference.json", "five_tuples.npy"
@@ -93,21 +95,42 @@ class Reference:
         Raises:
             RunFolderError: the files are not such a reference.
         """
-        path = folder / REFERENCE_FILE
+        path, five_tuples = folder / REFERENCE_FILE, Metadata()
+        value = read_json(path)
         try:
-            value: dict[str, Any] = json.loads(path.read_text())
-            five_tuples = Metadata()
-            if (folder / FIVE_TUPLES_FILE).exists():
-                rows = np.load(folder / FIVE_TUPLES_FILE, allow_pickle=False)
-                five_tuples = Metadata({name: rows[name].astype(FIVE_TUPLE[name]) for name in METADATA_OF_FLOW})
-            return cls(
-                kind=value["kind"],
-                broken_conventions=tuple(value["broken_conventions"]),
-                zero_packets=value["zero_packets"],
-                ip_versions=tuple(value["ip_versions"]),
-                categories={name: tuple(texts) for name, texts in value["categories"].items()},
-                source=Source(**{**value["source"], "notes": tuple(value["source"]["notes"])}),
-                five_tuples=five_tuples,
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path}: no reference of a real trace ({error}); make the folder again") from None
+            check_types(_Described, value)
+            check_types(Source, value["source"])
+            if not value["ip_versions"] or not set(value["ip_versions"]) <= {4, 6}:
+                raise ValueError("ip_versions are not 4, 6 or both")
+            if unknown := sorted({*value["broken_conventions"]} - set(CONVENTIONS)):
+                raise ValueError(f"{unknown[0]} is no convention of this version")
+            if unknown := sorted(set(value["categories"]) - set(CATEGORY_COLUMNS)):
+                raise ValueError(f"{unknown[0]} is no column of labels")
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"{path}: no reference of a real trace ({shown(error)}); make the folder again"
+            ) from None
+        if (folder / FIVE_TUPLES_FILE).exists() or (folder / FIVE_TUPLES_FILE).is_symlink():
+            rows = read_array(folder / FIVE_TUPLES_FILE, FIVE_TUPLE_ROW)
+            five_tuples = Metadata({name: rows[name].astype(FIVE_TUPLE[name]) for name in METADATA_OF_FLOW})
+        return cls(
+            kind=value["kind"],
+            broken_conventions=tuple(value["broken_conventions"]),
+            zero_packets=value["zero_packets"],
+            ip_versions=tuple(value["ip_versions"]),
+            categories={name: tuple(texts) for name, texts in value["categories"].items()},
+            source=Source(**{**value["source"], "path": "", "notes": tuple(value["source"]["notes"])}),
+            five_tuples=five_tuples,
+        )
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What `Reference.save` writes."""
+
+    kind: Kind
+    broken_conventions: tuple[str, ...]
+    zero_packets: bool
+    ip_versions: tuple[int, ...]
+    categories: dict[str, tuple[str, ...]]
+    source: dict[str, Any]

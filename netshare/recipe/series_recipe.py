@@ -183,7 +183,7 @@ class SeriesRecipe:
     def export(self, data: TimeSeries, prepared: Prepared[SeriesCodec], folder: Path) -> None:
         """Write the series in the form in which the input was read, and in every format asked for."""
         for name in dict.fromkeys([data.layout.file_format, *self.config.output.formats]):
-            write_series(data, folder / f"synthetic.{name}")
+            write_series(data, folder / f"synthetic.{name}", force=True)
 
     def check_output(self, path: Path, prepared: Prepared[SeriesCodec]) -> None:
         """See `Recipe.check_output`."""
@@ -192,7 +192,7 @@ class SeriesRecipe:
 
     def write(self, data: TimeSeries, prepared: Prepared[SeriesCodec], path: Path, *, seed: int) -> None:
         """See `Recipe.write`."""
-        write_series(data, path)
+        write_series(data, path, force=True)
 
     def evaluate(
         self, real: Split[TimeSeries], decoded: TimeSeries, finished: TimeSeries, outcome: Outcome, fields: Any
@@ -215,8 +215,8 @@ class SeriesRecipe:
 
     def write_report(self, report: SeriesReport, folder: Path) -> None:
         """Write `report.json` and `report.html` into `folder`."""
-        write_json(report, folder / "report.json")
-        write_series_html(report, folder / "report.html")
+        write_json(report, folder / "report.json", force=True)
+        write_series_html(report, folder / "report.html", force=True)
 
     def documents(self, run_folder: Path) -> None:
         """No note is needed."""

@@ -204,8 +204,8 @@ class TraceRecipe:
 
     def write_report(self, report: Report, folder: Path) -> None:
         """Write `report.json` and `report.html` into `folder`."""
-        write_json(report, folder / "report.json")
-        write_html(report, folder / "report.html")
+        write_json(report, folder / "report.json", force=True)
+        write_html(report, folder / "report.html", force=True)
 
     def documents(self, run_folder: Path) -> None:
         """See `TraceLearning.documents`."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import platform
 import resource
 import shutil
@@ -34,10 +35,11 @@ from typing import IO, Any
 
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
+from netshare.preprocess.stored import read_json, shown
+from netshare.synthesizer.run_format import FORMAT, MANIFEST, other_format
 from netshare.version import DISTRIBUTION
 
-FORMAT = 2  # of run folders; 1 had no reference beside the chunks, and did not say its number
-MANIFEST = "manifest.json"
+RUN = "run"
 STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
 RECORDED_VERSIONS = (DISTRIBUTION, "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
 
@@ -50,18 +52,22 @@ class RunFolder:
             ...  # write into the folder `work`
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, kind: str = RUN) -> None:
+        self.path, self.kind = path, kind
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, *, fresh: bool = False, owned: Sequence[str] = STAGES) -> Iterator[RunFolder]:
+    def open(
+        cls, path: Path, *, fresh: bool = False, kind: str = RUN, owned: Sequence[str] = STAGES
+    ) -> Iterator[RunFolder]:
         """Open or make the folder.
 
         Args:
             path: of the folder.
             fresh: first remove what an earlier run left there, and nothing else.
-            owned: names of the files and folders that such a run makes in it.
+            kind: of run, the command that makes it; a folder of another kind is refused, `fresh` or not.
+            owned: names of the files and folders that such a run makes in it. Nothing else in the folder is changed or
+                removed; what lies within these is the run's.
 
         Raises:
             RunFolderError: the folder cannot be written or runs full, is in use, holds something else, or was made by a
@@ -74,22 +80,24 @@ class RunFolder:
                 raise RunFolderError(
                     f"{path}: not a run folder (it holds {strangers[0]} but no {MANIFEST}); choose an empty one"
                 )
-            with (path / ".lock").open("w") as lock:
+            with _opened(path / ".lock") as lock:
                 _lock(lock, path)
+                _check_kind(path, kind)
                 if fresh:
                     _remove(path, owned)
                 else:
                     _check_format(path)
-                folder = cls(path)
+                folder = cls(path, kind)
                 folder._write_manifest()
                 yield folder
 
     def done(self, stage: str) -> dict[str, Any] | None:
         """What a finished stage says of itself (its `stage.json`), or None."""
         try:
-            return json.loads((self.path / stage / "stage.json").read_text())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            found = read_json(self.path / stage / "stage.json")
+        except RunFolderError:
             return None
+        return found if isinstance(found.get("fingerprint"), str) else None
 
     def key_of(self, stage: str) -> str:
         """The fingerprint that a stage was finished with; empty where it was not."""
@@ -112,6 +120,8 @@ class RunFolder:
             yield None
             return
         work = self.path / f".{name}-{key[:12]}"
+        if work.is_symlink():  # nothing is written through it
+            work.unlink()
         for stale in self.path.glob(f".{name}-*"):
             if stale != work:
                 shutil.rmtree(stale)
@@ -138,8 +148,11 @@ class RunFolder:
             entries = sorted((self.path / name).rglob("*"))
             finished["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
         ledger = self.path / "models" / "privacy.json"
-        private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
-        write_text(self.path / MANIFEST, json.dumps({"format": FORMAT, "stages": stages, **private}, indent=1))
+        private = {"privacy": read_json(ledger)} if ledger.exists() else {}
+        write_text(
+            self.path / MANIFEST,
+            json.dumps({"format": FORMAT, "kind": self.kind, "stages": stages, **private}, indent=1),
+        )
 
 
 def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
@@ -164,6 +177,11 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _opened(path: Path) -> IO[str]:
+    """The file to lock; a link that somebody has put in its place is not followed."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+")
+
+
 def _lock(file: IO[str], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,14 +189,20 @@ def _lock(file: IO[str], path: Path) -> None:
         raise RunFolderError(f"{path}: another run is at work here; wait for it or choose another folder") from None
 
 
+def _check_kind(path: Path, kind: str) -> None:
+    """Refuse the folder of another command, whose files would be mixed with this one's."""
+    try:
+        manifest = read_json(path / MANIFEST)
+        found = manifest.get("kind", RUN if manifest.get("stages") else kind)
+    except RunFolderError:
+        return  # nothing is known of it
+    if found != kind:
+        raise RunFolderError(f"{path}: is the folder of a netshare {shown(found)}, not of a {kind}; choose another")
+
+
 def _check_format(path: Path) -> None:
     """Refuse the folder of a run by a version that laid it out otherwise."""
-    try:
-        found = json.loads((path / MANIFEST).read_text())
-        stages, number = found["stages"], found.get("format", 1)
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return
-    if stages and number != FORMAT:
+    if (number := other_format(path)) is not None:
         raise RunFolderError(
             f"{path}: a run folder of format {number}, made by another version of netshare, where this one has format "
             f"{FORMAT}; choose another folder with --work-dir, or forget what it holds with --fresh"

@@ -15,7 +15,6 @@ from typing import Any
 
 from netshare.config.in_memory import data_in_memory
 from netshare.config.load import ConfigSource, load_config
-from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.outputs import check_output, existing_files
@@ -24,6 +23,7 @@ from netshare.recipe.trace_recipe import without_address_map
 from netshare.runs.folder import RunFolder
 from netshare.runs.steps import CONFIG, RunSteps
 from netshare.synthesizer.recipes import recipe_for
+from netshare.synthesizer.saved import check_links, read_config
 
 COMMANDS = ("preprocess", "train", "postprocess", "evaluate")
 """What a run can end with, in order."""
@@ -141,6 +141,7 @@ def finished_run(run_folder: str | Path, console: Console | None = None) -> Iter
         raise InputError(
             f"{path}: no trained models here; give the folder of a finished `netshare run` or `netshare train`"
         )
+    check_links(path)
     with RunFolder.open(path) as folder:
-        config = Config.model_validate_json((path / "models" / CONFIG).read_text())
+        config = read_config(path / "models" / CONFIG)
         yield RunSteps(recipe_for(config), folder, console or Console.default())

@@ -9,9 +9,11 @@ It holds in memory what a run keeps in a folder: both go through the same recipe
 
 from __future__ import annotations
 
+import json
 import secrets
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,14 @@ from netshare.config.presets import merge
 from netshare.config.schema import Config, InputPreset
 from netshare.config.series import SeriesSettings
 from netshare.console import Console
-from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.data import TraceLike, as_trace
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, TrainingError
+from netshare.preprocess.stored import read_json
 from netshare.preprocess.timeseries import TimeSeries
 from netshare.preprocess.trace import Trace
 from netshare.recipe.base import Outcome, Recipe
-from netshare.recipe.fitting import models_of, read_weights
+from netshare.recipe.fitting import check_network_size, models_of, read_weights
 from netshare.recipe.preparation import Prepared, Split, chunk_folder
 from netshare.recipe.trace_recipe import without_address_map
 from netshare.synthesizer import saved
@@ -42,10 +44,6 @@ from netshare.training.loop import SAMPLING
 from netshare.training.tuned_settings import TUNED, tuned_choice
 
 Synthetic = Trace | TimeSeries
-MAX_FLOWS = 2**31  # that a folder may ask for by default
-MAX_CHUNKS = 100_000
-MAX_CATEGORIES = 50_000_000  # over all columns of a schema
-MAX_SERIES_RECORDS = 2**31
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,7 @@ class Synthesizer:
         self.console = console or Console.default()
         self._fitted: _Fitted | None = None
         self._real: Split[Any] | None = None
+        self._folder: Path | None = None  # that it was loaded from
 
     def fit(self, data: TraceLike | TimeSeries) -> Synthesizer:
         """Learn data; what was learnt before is forgotten.
@@ -135,7 +134,7 @@ class Synthesizer:
             }
             found = (folder / TUNED).read_text() if (folder / TUNED).exists() else None
         self._fitted = _Fitted(config, replace(prepared, encoded=_let_go), weights, found)
-        self._real = real
+        self._real, self._folder = real, None
         return self
 
     @property
@@ -212,18 +211,21 @@ class Synthesizer:
         Raises:
             RunFolderError: it is no such folder, is damaged, or is of a version that does not fit.
         """
-        found = saved.open_saved(Path(folder))
-        recipe = recipe_for(found.config)
-        prepared = recipe.load_prepared(found.chunks)
-        _check_sizes(prepared, found.chunks)
-        weights = {
-            chunk: read_weights(chunk_folder(found.models, chunk) / SAMPLING) for chunk in prepared.contents.chunks
-        }
-        text = (found.models / TUNED).read_text() if (found.models / TUNED).exists() else None
-        loaded = cls(console=console)
-        loaded.settings, loaded.preset = found.config.model_dump(mode="json"), None
-        loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go), weights, text)
-        loaded._check_weights()
+        place = Path(folder)
+        found = saved.open_saved(place)
+        with saved.as_damage(place):
+            recipe = recipe_for(found.config)
+            prepared = recipe.load_prepared(found.chunks)
+            check_network_size(tuned_choice(found.config.generator.choice(), found.models), prepared.schema)
+            weights = {
+                chunk: read_weights(chunk_folder(found.models, chunk) / SAMPLING) for chunk in prepared.contents.chunks
+            }
+            text = json.dumps(read_json(found.models / TUNED)) if (found.models / TUNED).exists() else None
+            loaded = cls(console=console)
+            loaded.settings, loaded.preset = found.config.model_dump(mode="json"), None
+            loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go), weights, text)
+            loaded._check_weights(found.models)
+        loaded._folder = place
         return loaded
 
     @property
@@ -243,9 +245,10 @@ class Synthesizer:
         given = None if metadata is None else recipe.read_given(metadata, known.prepared)
         models = models_of(known.prepared, config, self._choice(), lambda chunk: dict(known.weights[chunk]))
         self.console.say(f"sampling with seed {seed}")
-        decoded, _ = recipe.sample(known.prepared, models, count=n, given=given, seed=seed, console=self.console)
-        finished, _ = recipe.finish(decoded, known.prepared)
-        return decoded, recipe.signed(finished, known.prepared, seed)
+        with nullcontext() if self._folder is None else saved.as_damage(self._folder):
+            decoded, _ = recipe.sample(known.prepared, models, count=n, given=given, seed=seed, console=self.console)
+            finished, _ = recipe.finish(decoded, known.prepared)
+            return decoded, recipe.signed(finished, known.prepared, seed)
 
     def _choice(self) -> Any:
         known = self._known
@@ -254,12 +257,13 @@ class Synthesizer:
                 (Path(place) / TUNED).write_text(known.tuned)
             return tuned_choice(known.config.generator.choice(), Path(place))
 
-    def _check_weights(self) -> None:
+    def _check_weights(self, folder: Path) -> None:
         """Build every model once, so that weights that do not fit are refused at loading."""
         known = self._known
         models = models_of(known.prepared, known.config, self._choice(), lambda chunk: dict(known.weights[chunk]))
         for chunk in known.prepared.contents.chunks:
-            models(chunk)
+            with saved.as_damage(chunk_folder(folder, chunk) / SAMPLING):
+                models(chunk)
 
     def _read(self, data: Any) -> Any:
         if isinstance(data, TimeSeries | Trace):
@@ -271,22 +275,3 @@ class Synthesizer:
 
 def _let_go(chunk: int) -> Encoded:
     raise TrainingError(f"the training series of chunk {chunk} are not kept once the models are trained; fit again")
-
-
-def _check_sizes(prepared: Prepared[Any], folder: Path) -> None:
-    """Refuse declared sizes that no synthesizer has, before memory is asked for by them.
-
-    Raises:
-        RunFolderError: which one.
-    """
-    schema, contents = prepared.schema, prepared.contents
-    plan: ChunkPlan | None = contents.plan
-    sizes = {
-        "flows": (contents.flows, MAX_FLOWS),
-        "chunks": (plan.count if plan is not None else 1, MAX_CHUNKS),
-        "categories": (sum(c.cardinality for c in (*schema.metadata, *schema.measurements)), MAX_CATEGORIES),
-        "max_length": (schema.max_length, MAX_SERIES_RECORDS),
-    }
-    for name, (found, limit) in sizes.items():
-        if found > limit:
-            raise saved.too_large(folder, name, found, limit)

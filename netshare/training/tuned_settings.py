@@ -23,6 +23,8 @@ from netshare.generators.registry import GeneratorChoice
 from netshare.generators.spec import Tuning
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.encoded import Encoded, Schema
+from netshare.preprocess.errors import RunFolderError
+from netshare.preprocess.stored import GET_AGAIN, read_json, shown
 from netshare.training.loop import TrainingPlan, train
 
 logger = logging.getLogger(__name__)
@@ -79,11 +81,21 @@ def tune(
 
 
 def tuned_choice(choice: GeneratorChoice, models: Path) -> GeneratorChoice:
-    """The generator with the setting that the models in this folder were trained with."""
+    """The generator with the setting that the models in this folder were trained with.
+
+    Raises:
+        RunFolderError: the file of it is missing, or holds no value of the setting.
+    """
     tuning = open_tuning(choice)
     if tuning is None:
         return choice
-    return choice.updated(**{tuning.setting: json.loads(tuned_file(models).read_text())[tuning.setting]})
+    path = tuned_file(models)
+    value = read_json(path).get(tuning.setting)
+    try:
+        checked = choice.spec.settings.model_validate({**choice.settings.model_dump(), tuning.setting: value})
+    except ValueError:
+        raise RunFolderError(f"{path}: {tuning.setting} cannot be {shown(value)}; {GET_AGAIN}") from None
+    return choice.updated(**{tuning.setting: getattr(checked, tuning.setting)})
 
 
 def tuned_file(models: Path) -> Path:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from netshare.preprocess.atomic import write_bytes, write_text
 from netshare.preprocess.errors import FieldError, InputError
+from netshare.preprocess.outputs import check_outputs
 from netshare.preprocess.timeseries.order import order_values
 from netshare.preprocess.timeseries.table import START, STEP, Form, TimeSeries
 from netshare.preprocess.timeseries.three_arrays import RANGES, descriptions_path, output_columns
@@ -36,18 +37,20 @@ TIME_UNITS: tuple[tuple[TimeUnit, int], ...] = (
 )  # in ns
 
 
-def write_series(series: TimeSeries, path: Path, *, form: Form | None = None) -> Form:
+def write_series(series: TimeSeries, path: Path, *, form: Form | None = None, force: bool = False) -> Form:
     """Write series; the suffix of `path` decides the file format. Returns the form that was written.
 
     Args:
         form: `"long"`, `"wide"` or `"list"`; by default as the series were read.
+        force: replace files that exist.
 
     Raises:
-        InputError: the suffix is unknown, or the file cannot be written.
+        InputError: the suffix is unknown, the file cannot be written, or exists.
         FieldError: the form cannot hold these series.
     """
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{path}: series are written as {', '.join(SUFFIXES)}; choose one of these suffixes")
+    check_outputs([path, descriptions_path(path) if path.suffix == ".npz" else None], force=force)
     try:
         if path.suffix == ".npz":
             _write_arrays(series, path)

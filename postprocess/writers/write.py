@@ -22,6 +22,7 @@ from netshare.postprocess.writers.pcap import Pcap
 from netshare.postprocess.writers.pcapng import Pcapng
 from netshare.preprocess.errors import InputError, NetshareError
 from netshare.preprocess.layouts.exports import FORMAT_NAMES, V5
+from netshare.preprocess.outputs import check_output
 from netshare.preprocess.parquet import save_parquet
 from netshare.preprocess.trace import Kind, Source, Trace
 
@@ -57,6 +58,7 @@ def write_trace(
     nanoseconds: bool | None = None,
     snaplen: int | None = None,
     seed: int = 0,
+    force: bool = False,
 ) -> WriteReport:
     """Write a trace; the file appears whole or not at all.
 
@@ -70,9 +72,11 @@ def write_trace(
         nanoseconds: time stamps of a capture; by default where the layout had them, or where there is no layout.
         snaplen: cut captured packets to so many bytes (the wire length is kept); by default they are whole.
         seed: varies TCP's initial sequence numbers.
+        force: replace the file where it exists; a file that the trace was read from is never replaced.
 
     Raises:
-        InputError: no known suffix or format, or a trace of the wrong kind for it.
+        InputError: no known suffix or format, a trace of the wrong kind for it, or a file that would be lost
+            (`netshare.preprocess.outputs`).
         FieldError: packets that cannot be built (see `repair`).
         NetshareError: the file cannot be written.
     """
@@ -83,6 +87,7 @@ def write_trace(
         (wanted,) = kinds_of(chosen)
         hint = "; flows_from_packets() makes flow records of packets" if wanted == "flow" else ""
         raise InputError(f"{target}: {chosen} holds a {wanted} trace, this is a {trace.kind} trace{hint}")
+    check_output(target, inputs=[each.path for each in trace.sources if each.path], force=force)
     if chosen == "parquet":
         try:
             save_parquet(trace, target)

@@ -13,8 +13,19 @@ import numpy as np
 
 from netshare.preprocess.encoded import Column
 from netshare.preprocess.errors import FieldError
-from netshare.preprocess.fields.base import FieldEncoding, check_range
+from netshare.preprocess.fields.base import Bounds, FieldEncoding, check_range
 from netshare.preprocess.ip2vec import IP2Vec
+from netshare.preprocess.stored import check_types
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What `Embedded.to_json` writes beside its kind."""
+
+    name: Literal["src_port", "dst_port", "protocol"]
+    word: Literal["port", "protocol"]
+    sha256: str
+    bounds: Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +71,10 @@ class Embedded(FieldEncoding):
         """What `to_json` wrote, with the model it was made with (the shipped one by default).
 
         Raises:
+            ValueError: it describes no embedding.
             FieldError: the model is another one.
         """
+        check_types(_Described, {key: item for key, item in value.items() if key != "kind"})
         model = model or IP2Vec.load_default()
         if model.sha256 != value["sha256"]:
             raise FieldError(

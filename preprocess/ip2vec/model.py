@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 
 from netshare.preprocess.atomic import atomic_file, write_text
-from netshare.preprocess.errors import FieldError
+from netshare.preprocess.errors import FieldError, NetshareError
 from netshare.preprocess.ip2vec.nearest import NearestRow
+from netshare.preprocess.stored import read_array, read_json, shown
 
 PORTS = 65536
 PROTOCOLS = 256
@@ -62,12 +63,14 @@ class IP2Vec:
         """
         try:
             ports, protocols = (_load_vectors(folder / f"{word}.npy") for word in ("ports", "protocols"))
-            details = json.loads((folder / "ip2vec.json").read_text())
-        except (OSError, ValueError) as error:
+            details = read_json(folder / "ip2vec.json")
+            bounds, sha256 = details.pop("bounds"), details.pop("sha256")
+        except (NetshareError, KeyError) as error:
             raise FieldError(
                 f"{folder}: no IP2Vec model there ({error}); build one with preprocess.ip2vec.build"
             ) from None
-        bounds, sha256 = details.pop("bounds"), details.pop("sha256")
+        if bounds not in ("public", "measured"):
+            raise FieldError(f"{folder}: bounds is {shown(bounds)}, expected public or measured; build it again")
         model = cls(ports, protocols, bounds, details)
         if model.sha256 != sha256:
             raise FieldError(f"{folder}: the IP2Vec vectors are not those that ip2vec.json describes; build it again")
@@ -120,8 +123,11 @@ class IP2Vec:
 
 def _load_vectors(path: Path) -> np.ndarray:
     """float32[n, d] of an npy file of float32, or of uint8 levels 0-255 that stand for k / 255."""
-    vectors = np.load(path, allow_pickle=False)
-    return _from_levels(vectors) if vectors.dtype == np.uint8 else vectors
+    vectors = read_array(path, np.dtype(np.float32), np.dtype(np.uint8), axes=2)
+    vectors = _from_levels(vectors) if vectors.dtype == np.uint8 else vectors
+    if not bool(np.isfinite(vectors).all()):
+        raise FieldError(f"{path}: holds numbers that are not finite")
+    return vectors
 
 
 def _from_levels(levels: np.ndarray) -> np.ndarray:

@@ -34,7 +34,10 @@ from netshare.preprocess.fields import (
 from netshare.preprocess.fields.autonorm import HALF_RANGE, MIDDLE, denormalize_series, normalize_series
 from netshare.preprocess.fields.base import category
 from netshare.preprocess.fields.choose import fit_field
+from netshare.preprocess.stored import check_types
+from netshare.preprocess.stored_codec import check_whole
 from netshare.preprocess.timeseries.folding import best_fold, fold_records, unfold_records
+from netshare.preprocess.timeseries.stored_series import MAX_FOLD, check_series_codec
 from netshare.preprocess.timeseries.table import STEP, Layout, TimeSeries
 
 MIN_LEVEL_RATIO = 3.0  # 95th over 5th percentile of the series' greatest sizes, from which they are normalised
@@ -220,8 +223,16 @@ class SeriesCodec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SeriesCodec:
-        """What `to_json` wrote."""
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: no fitted codec is like this.
+        """
+        check_whole("fold", value["fold"], MAX_FOLD)  # before columns are made by it
         layout = value["layout"]
+        check_types(Layout, layout)
+        for each in value["normalized"]:
+            check_types(Normalized, each)
         families = {name: tuple(columns) for name, columns in layout["families"].items()}
         template = TimeSeries(
             {name: np.zeros(0) for name in value["columns"][0]},
@@ -231,7 +242,7 @@ class SeriesCodec:
             {name: tuple(texts) for name, texts in value["categories"].items()},
             Layout(**{**layout, "columns": tuple(layout["columns"]), "families": families}),
         )
-        return cls(
+        codec = cls(
             style=value["style"],
             metadata=tuple(field_from_json(part) for part in value["metadata"]),
             measurements=tuple(field_from_json(part) for part in value["measurements"]),
@@ -243,6 +254,8 @@ class SeriesCodec:
             fixed_length=value["fixed_length"],
             fold=value["fold"],
         )
+        check_series_codec(codec)
+        return codec
 
     def _natural(
         self, once: dict[str, np.ndarray], records: dict[str, np.ndarray], offsets: np.ndarray, notes: tuple[str, ...]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from netshare.evaluation.metrics.plugins import PluginResults
 from netshare.preprocess.atomic import write_text
+from netshare.preprocess.outputs import check_output
 
 SCHEMA_VERSION = 1
 
@@ -22,8 +23,19 @@ class HasJson(Protocol):
         """All figures as JSON-able values."""
 
 
-def write_json(report: HasJson, path: Path | str) -> None:
-    """Write `report.to_json()` to a file, atomically."""
+def write_json(report: HasJson, path: Path | str, *, force: bool = False) -> None:
+    """Write `report.to_json()` to a file, atomically.
+
+    Args:
+        report: its figures.
+        path: the file.
+        force: replace it where it exists.
+
+    Raises:
+        InputError: it exists, or is no place for a file.
+        OSError: it cannot be written.
+    """
+    check_output(path, force=force)
     write_text(Path(path), json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
 
 

@@ -26,12 +26,24 @@ from netshare.evaluation.render.html_sections import task_section, uses
 from netshare.evaluation.render.html_table import table
 from netshare.evaluation.render.svg import draw_ratios
 from netshare.preprocess.atomic import write_text
+from netshare.preprocess.outputs import check_output
 
 _SHORT = {measure.text: measure.short for measure in MEASURES}
 
 
-def write_html(report: TraceFigures, path: Path | str) -> None:
-    """Write the report as one self-contained HTML file, atomically."""
+def write_html(report: TraceFigures, path: Path | str, *, force: bool = False) -> None:
+    """Write the report as one self-contained HTML file, atomically.
+
+    Args:
+        report: its figures.
+        path: the file.
+        force: replace it where it exists.
+
+    Raises:
+        InputError: it exists, or is no place for a file.
+        OSError: it cannot be written.
+    """
+    check_output(path, force=force)
     write_text(Path(path), to_html(report))
 
 

@@ -11,10 +11,22 @@ from netshare.evaluation.figures.trace import TraceFigures
 from netshare.evaluation.metrics.intervals import Bounds, interval_text, share_interval
 from netshare.evaluation.metrics.plugins import PluginResults
 from netshare.preprocess.atomic import write_text
+from netshare.preprocess.outputs import check_output
 
 
-def write_markdown(report: TraceFigures, path: Path | str) -> None:
-    """Write the tables to a file, atomically."""
+def write_markdown(report: TraceFigures, path: Path | str, *, force: bool = False) -> None:
+    """Write the tables to a file, atomically.
+
+    Args:
+        report: its figures.
+        path: the file.
+        force: replace it where it exists.
+
+    Raises:
+        InputError: it exists, or is no place for a file.
+        OSError: it cannot be written.
+    """
+    check_output(path, force=force)
     write_text(Path(path), to_markdown(report))
 
 

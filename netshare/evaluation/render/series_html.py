@@ -21,6 +21,7 @@ from netshare.evaluation.render.html_page import (
 from netshare.evaluation.render.html_sections import task_section
 from netshare.evaluation.render.svg import draw_ratios
 from netshare.preprocess.atomic import write_text
+from netshare.preprocess.outputs import check_output
 
 LONGEST_NAME = 40  # characters beside the chart of ratios
 TITLE = "Synthetic series: evaluation"
@@ -33,8 +34,19 @@ _PRIVACY = (
 )
 
 
-def write_series_html(report: SeriesFigures, path: Path | str) -> None:
-    """Write the report as one self-contained HTML file, atomically."""
+def write_series_html(report: SeriesFigures, path: Path | str, *, force: bool = False) -> None:
+    """Write the report as one self-contained HTML file, atomically.
+
+    Args:
+        report: its figures.
+        path: the file.
+        force: replace it where it exists.
+
+    Raises:
+        InputError: it exists, or is no place for a file.
+        OSError: it cannot be written.
+    """
+    check_output(path, force=force)
     write_text(Path(path), to_series_html(report))
 
 

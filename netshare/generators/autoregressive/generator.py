@@ -190,6 +190,8 @@ class AutoregressiveGenerator(Generator):
             rows = weights.get(name)
             if rows is None or rows.ndim != 2 or rows.shape[1] != len(net.layout):
                 raise TrainingError(f"the weights lack {name}, or it does not fit the fields; train again")
+            if len(rows) and (bool((rows < 0).any()) or bool((rows > torch.tensor(net.layout.sizes)).any())):
+                raise TrainingError(f"the weights' {name} has tokens that the fields have not; train again")
             net.count_rows(rows)
 
     def sample_metadata(self, n: int, *, seed: int) -> np.ndarray:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_UNITS = 4096  # of a layer
+
 
 class AutoregressiveSettings(BaseModel):
     """What the autoregressive generator's networks look like and how they are trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metadata_state: int = Field(64, ge=8, description="Width of the sum over a metadata column's predecessors.")
-    metadata_hidden: int = Field(128, ge=8, description="Hidden units of each metadata column's head.")
-    record_state: int = Field(128, ge=8, description="Hidden units of the recurrent net over records.")
-    record_hidden: int = Field(64, ge=8, description="Hidden units of each measurement column's head.")
-    condition: int = Field(96, ge=8, description="Width of the metadata's encoding that lengths and records are given.")
+    metadata_state: int = Field(
+        64, ge=8, le=MAX_UNITS, description="Width of the sum over a metadata column's predecessors."
+    )
+    metadata_hidden: int = Field(128, ge=8, le=MAX_UNITS, description="Hidden units of each metadata column's head.")
+    record_state: int = Field(128, ge=8, le=MAX_UNITS, description="Hidden units of the recurrent net over records.")
+    record_hidden: int = Field(64, ge=8, le=MAX_UNITS, description="Hidden units of each measurement column's head.")
+    condition: int = Field(
+        96, ge=8, le=MAX_UNITS, description="Width of the metadata's encoding that lengths and records are given."
+    )
     continuous_bins: int = Field(16, ge=2, le=4096, description="Equal bins of [0, 1] for each continuous column.")
 
     recall: bool = Field(

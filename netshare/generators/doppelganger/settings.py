@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from netshare.preprocess.errors import TrainingError
 
+MAX_UNITS = 4096  # of a layer
+MAX_LAYERS = 64  # of a network
+
 
 class DoppelGANgerSettings(BaseModel):
     """How DoppelGANger is built and trained."""
@@ -54,11 +57,19 @@ class DoppelGANgerSettings(BaseModel):
     )
     validation: float = Field(default=0.1, gt=0, lt=1, description="Share of series held back for it.")
 
-    metadata_noise: int = Field(default=16, ge=1, description="Noise values per series (the paper's code: 5).")
-    metadata_layers: int = Field(default=3, ge=1, description="Hidden layers of the metadata generator (the paper: 2).")
-    metadata_units: int = Field(default=128, ge=1, description="Units of each of them (the paper: 100).")
-    measurement_noise: int = Field(default=8, ge=1, description="Noise values per LSTM pass (the paper's code: 5).")
-    lstm_units: int = Field(default=100, ge=1, description="Units of the LSTM that generates measurements.")
+    metadata_noise: int = Field(
+        default=16, ge=1, le=MAX_UNITS, description="Noise values per series (the paper's code: 5)."
+    )
+    metadata_layers: int = Field(
+        default=3, ge=1, le=MAX_LAYERS, description="Hidden layers of the metadata generator (the paper: 2)."
+    )
+    metadata_units: int = Field(default=128, ge=1, le=MAX_UNITS, description="Units of each of them (the paper: 100).")
+    measurement_noise: int = Field(
+        default=8, ge=1, le=MAX_UNITS, description="Noise values per LSTM pass (the paper's code: 5)."
+    )
+    lstm_units: int = Field(
+        default=100, ge=1, le=MAX_UNITS, description="Units of the LSTM that generates measurements."
+    )
     lstm_initial_state: Literal["random", "zero", "metadata"] = Field(
         default="zero",
         description="The LSTM's state before the first pass: zero, random (the paper's code; it blurs short series), or "
@@ -70,8 +81,8 @@ class DoppelGANgerSettings(BaseModel):
         "auto: a few values are tried on the seed model's data before training, and the best is kept.",
     )
     autotune_steps: int = Field(default=300, ge=1, description="Steps of each trial of records_per_pass: auto.")
-    critic_layers: int = Field(default=4, ge=1, description="Hidden layers of each critic.")
-    critic_units: int = Field(default=200, ge=1, description="Units of each of them.")
+    critic_layers: int = Field(default=4, ge=1, le=MAX_LAYERS, description="Hidden layers of each critic.")
+    critic_units: int = Field(default=200, ge=1, le=MAX_UNITS, description="Units of each of them.")
 
     auto_normalize: bool = Field(
         default=False,

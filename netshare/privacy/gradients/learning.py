@@ -118,7 +118,7 @@ class GradientsLearning:
 
     def load(self, folder: Path) -> PrivatelyPrepared:
         """See `TraceLearning.load`."""
-        plain = load_prepared(folder, self.config)
+        plain = load_prepared(folder)
         return PrivatelyPrepared(
             contents=plain.contents,
             codec=plain.codec,
@@ -209,7 +209,7 @@ class GradientsLearning:
         held_back = self.config.evaluate.holdout if self.config.evaluate.enabled else 0.0
         return Contents(
             flows=max(1, round(int(noisy.sum()) / (1 - held_back))),
-            chunks={k: ChunkContents(series=int(n), records=None, starting=int(n)) for k, n in enumerate(noisy)},
+            chunks={k: ChunkContents(series=None, records=None, starting=int(n)) for k, n in enumerate(noisy)},
             plan=window,
             noisy=True,
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from netshare.config.load import load_config
     from netshare.config.schema import Config
     from netshare.console import Console
-    from netshare.evaluation import Report, evaluate
+    from netshare.evaluation import Report, SeriesReport, evaluate
     from netshare.postprocess import write_trace
     from netshare.postprocess.convert import convert
     from netshare.postprocess.writers.library_packets import to_dpkt, to_scapy
@@ -41,6 +41,7 @@ _HOMES = {
     "NetshareError": "netshare.preprocess.errors",
     "Report": "netshare.evaluation",
     "RunResult": "netshare.runs.pipeline",
+    "SeriesReport": "netshare.evaluation",
     "Synthesizer": "netshare.synthesizer",
     "TimeSeries": "netshare.preprocess.timeseries",
     "Trace": "netshare.preprocess",
@@ -68,6 +69,7 @@ __all__ = [
     "NetshareError",
     "Report",
     "RunResult",
+    "SeriesReport",
     "Synthesizer",
     "TimeSeries",
     "Trace",

@@ -28,6 +28,8 @@ class Bootstrap(Generator):
     """
 
     max_steps = 0
+    _rows: np.ndarray  # float32[m, A]
+    _series: Encoded
 
     def __init__(self, schema: Schema, settings: BootstrapSettings) -> None:
         super().__init__(schema)
@@ -81,14 +83,13 @@ class Bootstrap(Generator):
     def load_sampling_weights(self, weights: Tensors) -> None:
         """Keep these. They may come from a stranger's folder, so they are checked."""
         try:
-            rows, *series = (weights[name].numpy() for name in WEIGHTS)
-            kept = Encoded(*series, self.schema)
+            rows, metadata, measurements, offsets = (weights[name].numpy() for name in WEIGHTS)
+            kept = Encoded(metadata, measurements, offsets, self.schema)
             check_lengths(kept.lengths, len(kept), self.schema.max_length)
         except (KeyError, IndexError, FieldError) as error:
             raise TrainingError(f"weights of a bootstrap: they do not fit ({error}); train it again") from None
-        found = rows.shape[1:], kept.metadata.shape[1:], kept.measurements.shape[1:]
-        metadata, measurements = (len(self.schema.metadata),), (len(self.schema.measurements),)
-        if found != (metadata, metadata, measurements):
+        widths = len(self.schema.metadata), len(self.schema.metadata), len(self.schema.measurements)
+        if tuple(array.shape[1:] for array in (rows, metadata, measurements)) != tuple((width,) for width in widths):
             raise TrainingError("weights of a bootstrap: they are of another schema; train it again")
         self._rows, self._series = rows, kept
 

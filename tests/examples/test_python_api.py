@@ -1,4 +1,4 @@
-"""The page of the Python interface runs, and a second time goes on from what is there."""
+"""The page of the Python interface runs, and leaves behind what it says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_it_runs_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
+def test_it_runs_to_its_end(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(REPOSITORY / "examples" / "python_api" / "run.py"), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

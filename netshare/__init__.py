@@ -7,7 +7,8 @@
     synthesizer.report("held-back.pcap").summary()
 
 `netshare.run` does the same from a config, in a run folder that can be resumed; `netshare.evaluate` compares any traces;
-`netshare.read_trace`, `write_trace` and `convert` read and write them without models.
+`netshare.read_trace`, `write_trace` and `convert` read and write them without models; `as_trace` makes a trace of whatever
+holds one, `to_scapy`, `from_scapy` and their like go between traces and packets of other libraries.
 
 Names are imported when first used, so that light commands and helper processes do not load torch.
 """
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from netshare.config.load import load_config
     from netshare.config.schema import Config
     from netshare.console import Console
-    from netshare.evaluation import Report, evaluate
+    from netshare.evaluation import Report, SeriesReport, evaluate
     from netshare.postprocess import write_trace
     from netshare.postprocess.convert import convert
-    from netshare.preprocess import Trace, read_trace
+    from netshare.postprocess.writers.library_packets import to_dpkt, to_scapy
+    from netshare.preprocess import Trace, TraceLike, as_trace, read_trace
     from netshare.preprocess.errors import NetshareError
+    from netshare.preprocess.readers.library_packets import from_dpkt, from_scapy
     from netshare.preprocess.timeseries import TimeSeries, read_series
     from netshare.runs.pipeline import RunResult, generate, run
     from netshare.runs.retraining import retrain_metadata
@@ -38,11 +41,16 @@ _HOMES = {
     "NetshareError": "netshare.preprocess.errors",
     "Report": "netshare.evaluation",
     "RunResult": "netshare.runs.pipeline",
+    "SeriesReport": "netshare.evaluation",
     "Synthesizer": "netshare.synthesizer",
     "TimeSeries": "netshare.preprocess.timeseries",
     "Trace": "netshare.preprocess",
+    "TraceLike": "netshare.preprocess",
+    "as_trace": "netshare.preprocess",
     "convert": "netshare.postprocess.convert",
     "evaluate": "netshare.evaluation",
+    "from_dpkt": "netshare.preprocess.readers.library_packets",
+    "from_scapy": "netshare.preprocess.readers.library_packets",
     "generate": "netshare.runs.pipeline",
     "load_config": "netshare.config.load",
     "read_series": "netshare.preprocess.timeseries",
@@ -50,6 +58,8 @@ _HOMES = {
     "retrain_metadata": "netshare.runs.retraining",
     "run": "netshare.runs.pipeline",
     "sample_path": "netshare.sample_files",
+    "to_dpkt": "netshare.postprocess.writers.library_packets",
+    "to_scapy": "netshare.postprocess.writers.library_packets",
     "write_trace": "netshare.postprocess",
 }
 
@@ -59,12 +69,17 @@ __all__ = [
     "NetshareError",
     "Report",
     "RunResult",
+    "SeriesReport",
     "Synthesizer",
     "TimeSeries",
     "Trace",
+    "TraceLike",
     "__version__",
+    "as_trace",
     "convert",
     "evaluate",
+    "from_dpkt",
+    "from_scapy",
     "generate",
     "load_config",
     "read_series",
@@ -72,6 +87,8 @@ __all__ = [
     "retrain_metadata",
     "run",
     "sample_path",
+    "to_dpkt",
+    "to_scapy",
     "write_trace",
 ]
 

@@ -1,6 +1,7 @@
 """What is built and installed: one import name, with everything that it needs, typed, and deaf to a user's own modules."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,33 +15,59 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # What a user might write; every public name has the type that it seems to have.
 SCRIPT = '''
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, assert_type
 
 import netshare
+import numpy as np
 from netshare.evaluation import split_by_flow
 
 
 def shared(capture: Path, folder: Path) -> float:
     """A synthetic capture in a run folder, and how far it is from the real one."""
     config: netshare.Config = netshare.load_config({"input": str(capture), "seed": 1}, work_dir=folder)
-    result: netshare.RunResult = netshare.run(config)
-    synthetic: netshare.Trace = netshare.read_trace(result.outputs[0])
+    result = netshare.run(config)
+    assert_type(result, netshare.RunResult)
+    assert_type(netshare.run("config.json", until="train").folder, Path)
+    made: int = netshare.generate(folder, folder / "more.pcap", flows=100, seed=2).flows
+    synthetic = netshare.read_trace(result.outputs[0])
     train, held_back = split_by_flow(netshare.read_trace(capture), 0.5, 0)
-    report: netshare.Report = netshare.evaluate(train, synthetic, held_back)
-    netshare.write_trace(netshare.Trace.from_pandas(synthetic.to_pandas()), folder / "again.pcap")
-    return report.ratio
+    report = netshare.evaluate(train, synthetic, held_back)
+    assert_type(report, netshare.Report)
+    again = netshare.Trace.from_pandas(synthetic.to_pandas(), columns={"time": "time:ns"})
+    assert_type(again, netshare.Trace)
+    lengths: np.ndarray = again["length"]
+    netshare.write_trace(again, folder / "again.pcap")
+    return report.ratio * made * float(lengths.mean())
 
 
-def in_memory(capture: Path) -> int:
+def in_memory(data: netshare.TraceLike, held_back: netshare.TraceLike) -> int:
     """How many packets a sample of a hundred flows has."""
-    synthesizer: netshare.Synthesizer = netshare.Synthesizer(epsilon=2.0).fit(capture)
-    synthesizer.save("campus-model")
-    trace: netshare.Trace = netshare.Synthesizer.load("campus-model").sample(100, seed=3)
-    return len(trace)
+    synthesizer: netshare.Synthesizer = netshare.Synthesizer(epsilon=2.0)
+    fitted = synthesizer.fit(data)
+    assert_type(fitted, netshare.Synthesizer[netshare.Trace])
+    assert_type(fitted.sample(), netshare.Trace)
+    assert_type(fitted.report(held_back, synthetic=fitted.sample(seed=1)), netshare.Report)
+    fitted.save("campus-model")
+    trace = netshare.Synthesizer.load("campus-model").sample(100, seed=3)
+    assert_type(trace, netshare.Trace)
+    packets: Iterator[Any] = netshare.to_scapy(netshare.as_trace(trace.to_pandas()))
+    return len(netshare.from_scapy(packets))
+
+
+def of_series(table: Path) -> netshare.SeriesReport:
+    """How far synthetic time series are from the real ones."""
+    series = netshare.read_series(table, key="customer")
+    fitted = netshare.Synthesizer(preset="timeseries", seed=1).fit(series)
+    assert_type(fitted.sample(10), netshare.TimeSeries)
+    assert_type(netshare.Synthesizer[netshare.TimeSeries].load("model").sample(), netshare.TimeSeries)
+    assert_type(netshare.evaluate(series, fitted.sample(), series), netshare.SeriesReport)
+    return fitted.report(table)
 
 
 try:
-    print(netshare.__version__, shared(Path("campus.pcap"), Path("run")), in_memory(Path("campus.pcap")))
+    print(netshare.__version__, shared(Path("campus.pcap"), Path("run")), in_memory("a.pcap", ["b.pcap", "c.pcap"]))
 except netshare.NetshareError as error:
     print(error)
 '''
@@ -129,7 +156,8 @@ def test_a_users_own_modules_are_left_alone(python, installed: Path, wheel: Path
 def strict(tmp_path: Path) -> tuple[str, ...]:
     """The type checker's command; large libraries that no public signature names are left out, to save a minute."""
     large = "[mypy-torch.*,ray.*,rich.*]\nfollow_imports = skip\n"
-    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = True\n{large}")
+    untyped = "[mypy-pandas.*,pyarrow.*,scipy.*]\nignore_missing_imports = True\n"
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = True\n{large}{untyped}")
     return ("-m", "mypy", "script.py")
 
 
@@ -138,7 +166,20 @@ def test_a_users_script_passes_strict_type_checks(python, strict, tmp_path: Path
     assert "no issues found" in python(*strict)
 
 
-def test_a_users_mistake_is_found_by_the_type_checker(python, strict, tmp_path: Path):
-    (tmp_path / "script.py").write_text("import netshare\n\nnetshare.load_config(3)\n")
-    with pytest.raises(AssertionError, match=r"script.py:3: error: .*\[arg-type\]"):
+def test_the_plugin_example_passes_strict_type_checks(python, strict, tmp_path: Path):
+    shutil.copytree(REPOSITORY / "examples" / "plugin" / "netshare_example", tmp_path / "netshare_example")
+    assert "no issues found" in python(*strict[:-1], "-p", "netshare_example")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("netshare.load_config(3)", "arg-type"),
+        ("netshare.Synthesizer().sample('many')", "arg-type"),
+        ("netshare.Synthesizer(preset='timeseries').sample().kind", "attr-defined"),
+    ],
+)
+def test_a_users_mistake_is_found_by_the_type_checker(python, strict, tmp_path: Path, line: str, code: str):
+    (tmp_path / "script.py").write_text(f"import netshare\n\n{line}\n")
+    with pytest.raises(AssertionError, match=rf"script.py:3: error: .*\[{code}\]"):
         python(*strict)

@@ -1,53 +1,43 @@
-"""The Python interface in one page: learn the sample capture, look at the result, write a part of it.
+"""The Python interface in one page: a synthesizer in memory, then the same as a run in a folder that can be resumed.
 
-    python examples/python_api/run.py
+    python examples/python_api/run.py [FOLDER]
 
-The run folder is `runs/example-python`; started again, the script goes on from what is there. `preprocess` and
-`postprocess` read and write traces, without models or config; `netshare` does everything between.
+What is written goes into FOLDER, by default `runs/example-python` at the top of the checkout.
 """
 
+import sys
 from pathlib import Path
 
-import numpy as np
-
 import netshare
-from netshare.postprocess import write_trace
-from netshare.preprocess import read_trace
+from netshare.evaluation import split_by_flow
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SAMPLE = REPOSITORY / "examples" / "sample" / "sample.pcap.gz"
-WEB_PORTS = (80, 443)
+SETTINGS = {"training": {"steps": 40, "finetune_steps": 20}}  # a quick look; leave it out to train to the end
 
 
-def main() -> None:
-    """Read, train, generate, compare, write."""
-    real = read_trace(SAMPLE)
-    print(f"real: {len(real)} packets, mean length {real['length'].mean():.0f} bytes, left out {real.skipped}")
-
-    config = netshare.load_config(
-        {
-            "input": str(SAMPLE),
-            "output": {"folder": str(REPOSITORY / "runs" / "example-python"), "formats": ["pcap"]},
-            "preset": "pcap",
-            "chunks": {"count": 1},
-            "training": {"steps": 300},
-            "evaluate": {"enabled": False},
-            "seed": 1,
-        }
-    )
-    result = netshare.run(config)
-
-    synthetic = read_trace(next(path for path in result.outputs if path.suffix == ".pcap"))
-    print(f"synthetic: {len(synthetic)} packets, mean length {synthetic['length'].mean():.0f} bytes")
-
-    report = netshare.evaluate(real, synthetic)
+def in_memory(folder: Path) -> None:
+    """Learn half of the flows of the sample, make as many again, compare with the other half, write a capture."""
+    packets = netshare.read_trace(netshare.sample_path("pcap"), limit=3_000)
+    train, held_back = split_by_flow(packets, 0.5, seed=1)
+    synthesizer = netshare.Synthesizer(seed=1, settings=SETTINGS).fit(train)
+    synthetic = synthesizer.sample(seed=1)
+    report = netshare.evaluate(train, synthetic, held_back)
     print(report.summary())
+    netshare.write_trace(synthetic, folder / "synthetic.pcap")
+    web = synthetic.take((synthetic["dst_port"] == 443) | (synthetic["src_port"] == 443))
+    print(f"{len(web)} of {len(synthetic)} packets are of port 443")
 
-    web = synthetic.take(np.isin(synthetic["dst_port"], WEB_PORTS) | np.isin(synthetic["src_port"], WEB_PORTS))
-    target = result.folder / "synthetic-web.pcap"
-    write_trace(web, target)
-    print(f"{len(web)} web packets written to {target}")
+
+def in_a_folder(folder: Path) -> None:
+    """The same by a config: every step is kept in the folder, and started again it goes on from what is there."""
+    data = {"files": [str(netshare.sample_path("netflow"))], "limit": 2_000}
+    result = netshare.run({"input": data, "seed": 1, **SETTINGS}, work_dir=folder / "run")
+    print("written:", *result.outputs, result.report)
+    report = netshare.generate(folder / "run", folder / "more.csv", flows=500, seed=2, force=True)
+    print(f"{report.flows} more flows in {folder / 'more.csv'}")
 
 
 if __name__ == "__main__":
-    main()
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "runs" / "example-python")
+    target.mkdir(parents=True, exist_ok=True)
+    in_memory(target)
+    in_a_folder(target)

@@ -25,20 +25,6 @@ TraceLike: TypeAlias = "Trace | str | Path | Sequence[str | Path] | pd.DataFrame
 
 @overload
 def evaluate(
-    train: TraceLike,
-    synthetic: TraceLike,
-    holdout: TraceLike | None = None,
-    *,
-    provenance: Provenance | None = None,
-    seed: int = 0,
-    resampling: Resampling | None = None,
-    tasks: TaskNames = "auto",
-    metrics: Collection[Metric] | None = None,
-) -> Report: ...
-
-
-@overload
-def evaluate(
     train: TimeSeries,
     synthetic: TimeSeries,
     holdout: TimeSeries | None = None,
@@ -49,6 +35,20 @@ def evaluate(
     tasks: TaskNames = "auto",
     metrics: Collection[Metric] | None = None,
 ) -> SeriesReport: ...
+
+
+@overload
+def evaluate(
+    train: TraceLike,
+    synthetic: TraceLike,
+    holdout: TraceLike | None = None,
+    *,
+    provenance: Provenance | None = None,
+    seed: int = 0,
+    resampling: Resampling | None = None,
+    tasks: TaskNames = "auto",
+    metrics: Collection[Metric] | None = None,
+) -> Report: ...
 
 
 def evaluate(

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, Self, overload
 
 import pandas as pd
 import torch
+from typing_extensions import TypeVar
 
 from netshare.config.in_memory import TIME_SERIES, check_preset
 from netshare.config.input import read_table
@@ -28,6 +29,7 @@ from netshare.config.presets import merge
 from netshare.config.schema import Config, InputPreset
 from netshare.config.series import SeriesSettings
 from netshare.console import Console
+from netshare.evaluation.report import Report, SeriesReport
 from netshare.preprocess.data import TraceLike, as_trace
 from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, TrainingError
@@ -43,7 +45,7 @@ from netshare.synthesizer.recipes import recipe_for
 from netshare.training.loop import SAMPLING
 from netshare.training.tuned_settings import TUNED, tuned_choice
 
-Synthetic = Trace | TimeSeries
+Data = TypeVar("Data", bound=Trace | TimeSeries, default=Trace)  # what is learnt and sampled
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class _Fitted:
     tuned: str | None
 
 
-class Synthesizer:
+class Synthesizer(Generic[Data]):
     """Learns data and makes synthetic data of them.
+
+    To a type checker it is a `Synthesizer[Trace]`, with the preset `timeseries` a `Synthesizer[TimeSeries]`. Of a saved one
+    `Synthesizer[TimeSeries].load(folder)` says so.
 
     >>> import netshare
     >>> trace = netshare.read_trace(netshare.sample_path("pcap")).take(slice(0, 400))
@@ -66,6 +71,30 @@ class Synthesizer:
     >>> synthetic.kind
     'packet'
     """
+
+    @overload
+    def __init__(
+        self: Synthesizer[TimeSeries],
+        *,
+        preset: Literal["timeseries"],
+        generator: str = ...,
+        epsilon: float | None = ...,
+        seed: int = ...,
+        settings: Mapping[str, Any] | None = ...,
+        console: Console | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        *,
+        generator: str = ...,
+        epsilon: float | None = ...,
+        preset: str | None = ...,
+        seed: int = ...,
+        settings: Mapping[str, Any] | None = ...,
+        console: Console | None = ...,
+    ) -> None: ...
 
     def __init__(
         self,
@@ -100,7 +129,7 @@ class Synthesizer:
         self._real: Split[Any] | None = None
         self._folder: Path | None = None  # that it was loaded from
 
-    def fit(self, data: TraceLike | TimeSeries) -> Synthesizer:
+    def fit(self, data: TraceLike | Data) -> Self:
         """Learn data; what was learnt before is forgotten.
 
         Args:
@@ -144,7 +173,7 @@ class Synthesizer:
 
     def sample(
         self, n: int | None = None, *, seed: int | None = None, metadata: str | Path | pd.DataFrame | None = None
-    ) -> Any:
+    ) -> Data:
         """Synthetic data, finished: headers are valid, and whatever the settings say of addresses is done.
 
         Args:
@@ -162,7 +191,22 @@ class Synthesizer:
         """
         return self._sampled(n, seed, metadata)[1]
 
-    def report(self, holdout: TraceLike | TimeSeries | None = None, *, synthetic: Any = None) -> Any:
+    @overload
+    def report(
+        self: Synthesizer[Trace], holdout: TraceLike | None = None, *, synthetic: TraceLike | None = None
+    ) -> Report: ...
+
+    @overload
+    def report(
+        self: Synthesizer[TimeSeries],
+        holdout: TraceLike | TimeSeries | None = None,
+        *,
+        synthetic: TraceLike | TimeSeries | None = None,
+    ) -> SeriesReport: ...
+
+    def report(
+        self, holdout: TraceLike | TimeSeries | None = None, *, synthetic: TraceLike | TimeSeries | None = None
+    ) -> Report | SeriesReport:
         """How close samples are to real data, and what they give away.
 
         Args:
@@ -203,7 +247,7 @@ class Synthesizer:
         saved.save(Path(folder), known.config, known.prepared, known.weights, known.tuned)
 
     @classmethod
-    def load(cls, folder: str | Path, *, console: Console | None = None) -> Synthesizer:
+    def load(cls, folder: str | Path, *, console: Console | None = None) -> Self:
         """A fitted synthesizer from a folder that `save` wrote, or from that of a finished run.
 
         The folder may be a stranger's: nothing in it is run, and nothing outside it is read.
@@ -234,7 +278,7 @@ class Synthesizer:
             raise TrainingError("nothing has been learnt yet; call fit(data) first")
         return self._fitted
 
-    def _sampled(self, n: int | None, seed: int | None, metadata: Any) -> tuple[Synthetic, Synthetic]:
+    def _sampled(self, n: int | None, seed: int | None, metadata: Any) -> tuple[Data, Data]:
         """A sample as decoded, and finished."""
         known = self._known
         if n is not None and n < 1:

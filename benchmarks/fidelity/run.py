@@ -2,7 +2,7 @@
 
     python -m benchmarks.fidelity.run TRACE... [--generators doppelganger autoregressive] [-o benchmarks/fidelity]
 
-For every trace and generator option: a whole run through the pipeline with half of the conversations held back, then
+For every trace and generator option: a whole run with half of the conversations held back, then
 the geometric mean of d(S, B) / d(A, B) over all distances, the worst of them, what is copied (beside what the held-back
 half repeats), the distance of its flows to their nearest flow of A, consistency, and the CPU time of training. Results
 are added to `results.json`, `README.md` and `fidelity.svg` in the output folder; rows of traces and generators that are
@@ -37,13 +37,13 @@ records, and is in A; S has such ones too, and is then as far from B as A is.
 
 What stands in the way where a bar is missed (ratio 1.5, worst 4): on p2 the TTL of the autoregressive kind. A twelfth
 of the packets have TTL 255, most of them in eight flows of multicast DNS, which no other flow is like; of the 26 such
-flows of S, 19 begin with 64, and a flow keeps the TTL that it began with. Counts of the training flows (recall) give
+flows of S, 19 begin with 64, and a flow keeps the TTL that it began with. Interpolated counts of the training flows give
 these flows their lengths, not yet their first packet's TTL, which the net over records draws. On p1 the worst is the
 time at which packets arrive in many samples (up to 5 times the floor): a sixth of A's packets are in two of 721
 conversations, and other halves of the real trace are as far apart. DoppelGANger's worst are bytes a flow and times
 between flows: its samples are corrected column by column.
 
-Tried for the worst fields: lengths and spans recalled coarsely (p2's TTL from 12.7 to 4.1), spans that do not fit
+Tried for the worst fields: lengths and spans interpolated with coarse counts (p2's TTL from 12.7 to 4.1), spans that do not fit
 exchanged, not cut (p1's times from 4.9 to 2.4, 3.6 to 3.1 on average), evenly spread draws, a column for flows that
 the capture's borders cut (did not pay); see [decisions](../../docs/decisions.md).""".splitlines()
 

@@ -33,7 +33,7 @@ day, which is 47,000 to 57,000 packets a CPU second, and two processes at once a
 
 Where a core's time goes with the default preset (cProfile, CPU time, 981,000 packets in 139,000 flows, 19.8 s with
 the profiler): matrix products 5.9 s; cumulative distributions, and where a number falls in them, 2.6; the recurrent
-net beside its products 1.0; counts that addresses, spans and lengths are recalled from 3.4; fresh five-tuples 1.0;
+net beside its products 1.0; counts that addresses, spans and lengths are interpolated with 3.4; fresh five-tuples 1.0;
 numbers spread evenly over flows 0.7; decoding and sorting 1.5; the rest is some 150,000 calls of small operations.
 Products run at 200 GFLOP/s in batches of 2,048 series, and at a tenth of that in the tail, where few long series
 are left (a third of all steps have fewer than 64 rows). What was gained since: series that are not exchanged are no

@@ -4,7 +4,7 @@
 
 For every trace four captures: the real one; its packets with headers rebuilt by the postprocessor (nothing is learnt:
 the order, flags and lengths are real, the numbers are ours); and a synthetic one of conversations and one of single
-directions, each by a whole run of the pipeline. Results are added to `results.json` and `README.md` in the output
+directions, each by a whole run. Results are added to `results.json` and `README.md` in the output
 folder; rows of traces that are not run this time are kept. Needs tshark.
 """
 
@@ -111,7 +111,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "# TCP as an analyser sees it",
         "",
         "Notes of tshark's TCP analysis in a thousand TCP packets; `python -m benchmarks.tcp.run TRACE...`. *Rebuilt* are",
-        "the real packets with numbers, options and checksums by our postprocessor; *synthetic* comes out of the pipeline,",
+        "the real packets with numbers, options and checksums by our postprocessor; *synthetic* comes out of a whole run,",
         "with conversations (`fields.flow_key: bidirectional`) or single directions as flows, after a short training.",
         "*Established* is the share of the streams that begin with a SYN in which SYN, SYN-ACK and ACK are seen.",
         "Packets are cut to 128 bytes, like those of p2, p3 and p4; a few dissectors call a cut message malformed (the tests",

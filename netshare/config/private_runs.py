@@ -6,7 +6,7 @@ from typing import Any
 
 from netshare.config.privacy import PrivacySettings
 
-# Noise goes to every weight, so a net of fewer weights has less of it: 1.0 million weights instead of 11.
+# Noise goes to every weight, so a net of fewer weights has less of it.
 SMALL_NETS = {
     "metadata_state": 8, "metadata_hidden": 32, "record_state": 32, "record_hidden": 16, "condition": 16,
 }  # fmt: skip

@@ -90,7 +90,7 @@ class Synthesizer(Generic[Data]):
         *,
         generator: str = ...,
         epsilon: float | None = ...,
-        preset: str | None = ...,
+        preset: InputPreset | None = ...,
         seed: int = ...,
         settings: Mapping[str, Any] | None = ...,
         console: Console | None = ...,

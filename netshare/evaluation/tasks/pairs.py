@@ -5,7 +5,7 @@ to at most about 30 cells that the held-back trace B fixes (frequent values of i
 distribution of two fields is compared by Jensen-Shannon divergence in bits, beside the floor between two real traces.
 
 How far off records are whose fields have nothing to do with each other depends on the trace: A itself with every field
-shuffled stands at 1.3 times the floor on p1, whose addresses are mostly new in B, and at 3.4 on n2. A good trace lies
+shuffled lies little above the floor where most addresses of B are new, and far above it elsewhere. A good trace lies
 nearer to the floor than to that, on the logarithmic scale.
 """
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, overload
+from collections.abc import Collection
+from typing import overload
 
 from netshare.evaluation.evaluate_series import evaluate_series
 from netshare.evaluation.evaluate_traces import Traces, evaluate_traces
@@ -12,15 +11,11 @@ from netshare.evaluation.metrics.plugins import Metric
 from netshare.evaluation.options import Provenance, Resampling
 from netshare.evaluation.report import Report, SeriesReport
 from netshare.evaluation.tasks.registry import TaskNames
+from netshare.preprocess.data import as_trace
 from netshare.preprocess.errors import ConfigError
-from netshare.preprocess.readers import read_trace
+from netshare.preprocess.readers.in_memory import TraceLike
 from netshare.preprocess.timeseries.table import TimeSeries
 from netshare.preprocess.trace import Trace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TraceLike: TypeAlias = "Trace | str | Path | Sequence[str | Path] | pd.DataFrame"
 
 
 @overload
@@ -119,4 +114,4 @@ def evaluate(
 def _as_trace(name: str, data: TraceLike | TimeSeries) -> Trace:
     if isinstance(data, TimeSeries):
         raise ConfigError(f"{name} is a table of series, and train is a trace; give three of a kind")
-    return data if isinstance(data, Trace) else read_trace(data)
+    return data if isinstance(data, Trace) else as_trace(data)

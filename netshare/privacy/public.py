@@ -19,7 +19,6 @@ from netshare.preprocess import Trace, read_trace
 from netshare.preprocess.chunks import ChunkPlan, cut_series
 from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import FlowKey, group_flows
-from netshare.preprocess.ip2vec.model import SHIPPED
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import CATEGORY_COLUMNS, Kind
@@ -116,22 +115,6 @@ def public_series(trace: Trace, plan: ChunkPlan, *, flow_key: FlowKey, max_recor
         for table in found:
             table.metadata["start"] = rng.integers(0, plan.width - table.metadata["span"])
     return found
-
-
-def check_public_ip2vec(model: str | None) -> None:
-    """Refuse an IP2Vec model (`ip2vec.model`) other than the one that ships with netshare.
-
-    Its vocabulary and vectors become part of the released encodings, and nothing shows that it was not trained on the
-    input.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if model is not None and Path(model).resolve() != SHIPPED.resolve():
-        raise ConfigError(
-            f"ip2vec.model is {model}, but privacy is on: nothing shows that it was trained on public data alone; leave "
-            "ip2vec.model out to use the model that ships with netshare"
-        )
 
 
 def _with_tags(table: SeriesTable, chunk: int, count: int) -> SeriesTable:

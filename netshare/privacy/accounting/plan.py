@@ -38,7 +38,6 @@ from netshare.privacy.accounting.accountant import (
     gaussian_noise_for,
     noise_multiplier_for,
 )
-from netshare.privacy.public import check_public_ip2vec
 
 if TYPE_CHECKING:
     from netshare.config.privacy import PrivacySettings
@@ -207,12 +206,11 @@ def make_plan(config: Config) -> Plan:
     """The plan of a config whose privacy is on.
 
     Raises:
-        ConfigError: privacy is off, `ip2vec.model` is not public, or no noise meets the budget.
+        ConfigError: privacy is off, or no noise meets the budget.
     """
     privacy, bounds = config.privacy, config.privacy.bounds
     if privacy.epsilon is None or bounds.units is None:
         raise ConfigError("privacy.epsilon is not set, so there is nothing to plan; set it, for instance to 4")
-    check_public_ip2vec(config.ip2vec.model)
     steps = steps_by_chunk(config) if privacy.method == "gradients" else ()
     return _plan(config, units=bounds.units, steps=steps)
 

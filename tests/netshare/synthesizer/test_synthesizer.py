@@ -58,7 +58,7 @@ def test_time_series_are_learnt(tmp_path, given):
     frame.to_csv(tmp_path / "in.csv", index=False)
     reading = {"key": "key", "order": "day"}
     data = {"file": tmp_path / "in.csv", "series": read_series(tmp_path / "in.csv", **reading)}[given]
-    settings = {"training": SETTINGS["training"], **NETS, "series": {} if given == "series" else reading}
+    settings = {"training": {"steps": 2}, **NETS, "series": {} if given == "series" else reading}
     learnt = Synthesizer(preset="timeseries", settings=settings).fit(data)
     sample = learnt.sample(7, seed=1)
     assert isinstance(sample, TimeSeries) and len(sample) == 7

@@ -17,7 +17,7 @@ SOURCES = sorted(path for folder in ("netshare", "postprocess", "preprocess")
                  for path in (REPOSITORY / folder).rglob("*.py"))  # fmt: skip
 
 MAX_LINES = 450
-MAX_PARAMETERS = 8
+MAX_PARAMETERS = 9  # about eight: what is written, and where, count too
 
 
 def named(path: Path, line: int = 1) -> str:

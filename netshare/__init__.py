@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netshare.preprocess.errors import NetshareError
     from netshare.preprocess.timeseries import TimeSeries, read_series
     from netshare.runs.pipeline import RunResult, generate, run
+    from netshare.runs.release import release
     from netshare.runs.retraining import retrain_metadata
     from netshare.sample_files import sample_path
     from netshare.synthesizer import Synthesizer
@@ -47,6 +48,7 @@ _HOMES = {
     "load_config": "netshare.config.load",
     "read_series": "netshare.preprocess.timeseries",
     "read_trace": "netshare.preprocess",
+    "release": "netshare.runs.release",
     "retrain_metadata": "netshare.runs.retraining",
     "run": "netshare.runs.pipeline",
     "sample_path": "netshare.sample_files",
@@ -69,6 +71,7 @@ __all__ = [
     "load_config",
     "read_series",
     "read_trace",
+    "release",
     "retrain_metadata",
     "run",
     "sample_path",

@@ -9,8 +9,10 @@ A run is a chain of steps (`netshare.runs.steps`); each fills one sub-folder of 
     generated/  decoded synthetic records, before repair
     synthetic/  the synthetic trace in every format asked for, and the count of repairs
     report/     the evaluation
+    release/    what may be handed over, with its statement (`netshare.runs.release`); nothing else should leave the folder
 
-A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on. It works in a
+A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on, keyed with the
+folder's secret (`.secret`): otherwise whoever sees it could try out which input it was made from. A stage works in a
 hidden folder that is renamed in one step when whole, with a `stage.json` inside that says its fingerprint, seconds,
 peak memory and versions; so a half-written stage is never mistaken for a whole one, and one with an unchanged
 fingerprint is skipped. `manifest.json` gathers these for readers, and says the format of the folder: one of another
@@ -32,13 +34,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from netshare.fingerprints import fingerprint, kept_secret
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
 from netshare.version import DISTRIBUTION
 
-FORMAT = 2  # of run folders; 1 had no reference beside the chunks, and did not say its number
+FORMAT = 3  # of run folders; fingerprints of 2 were not keyed, and 1 did not say its number
 MANIFEST = "manifest.json"
 STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
+RELEASE, STATEMENT, SECRET = "release", "PRIVACY.txt", ".secret"
 RECORDED_VERSIONS = (DISTRIBUTION, "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
 
 
@@ -50,17 +54,19 @@ class RunFolder:
             ...  # write into the folder `work`
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, secret: bytes) -> None:
+        self.path, self._secret = path, secret
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, *, fresh: bool = False, owned: Sequence[str] = STAGES) -> Iterator[RunFolder]:
+    def open(
+        cls, path: Path, *, fresh: bool = False, owned: Sequence[str] = (*STAGES, RELEASE, STATEMENT)
+    ) -> Iterator[RunFolder]:
         """Open or make the folder.
 
         Args:
             path: of the folder.
-            fresh: first remove what an earlier run left there, and nothing else.
+            fresh: first remove what an earlier run left there, and nothing else; the folder's secret stays.
             owned: names of the files and folders that such a run makes in it.
 
         Raises:
@@ -80,9 +86,13 @@ class RunFolder:
                     _remove(path, owned)
                 else:
                     _check_format(path)
-                folder = cls(path)
+                folder = cls(path, _secret_of(path))
                 folder._write_manifest()
                 yield folder
+
+    def fingerprint(self, *parts: Any) -> str:
+        """A fingerprint of JSON-able values, keyed with the secret of this folder."""
+        return fingerprint(*parts, secret=self._secret)
 
     def done(self, stage: str) -> dict[str, Any] | None:
         """What a finished stage says of itself (its `stage.json`), or None."""
@@ -136,7 +146,7 @@ class RunFolder:
         stages = {name: said for name in STAGES if (said := self.done(name)) is not None}
         for name, said in stages.items():
             entries = sorted((self.path / name).rglob("*"))
-            said["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
+            said["outputs"] = [str(p.relative_to(self.path)) for p in entries if p.is_file()]
         ledger = self.path / "models" / "privacy.json"
         private = {"privacy": json.loads(ledger.read_text())} if ledger.exists() else {}
         write_text(self.path / MANIFEST, json.dumps({"format": FORMAT, "stages": stages, **private}, indent=1))
@@ -151,6 +161,14 @@ def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _secret_of(path: Path) -> bytes:
+    """The secret of a run folder, made when the folder is first opened; only its owner may read it."""
+    try:
+        return kept_secret(path / SECRET)
+    except ValueError as error:
+        raise RunFolderError(f"{error}; remove it, and every stage is worked out again") from None
 
 
 @contextmanager

@@ -14,7 +14,6 @@ refuses links that lead out of it and files beyond the sizes below.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from netshare.config.schema import Config
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import NetshareError, RunFolderError
+from netshare.preprocess.ip2vec import IP2Vec
 from netshare.recipe.metadata import Metadata
 from netshare.recipe.preparation import Prepared, chunk_folder
 from netshare.training.loop import SAMPLING
@@ -83,9 +83,9 @@ def save(
         if tuned is not None:
             write_text(models / TUNED, tuned)
         if config.ip2vec.model is not None:
-            shutil.copytree(config.ip2vec.model, folder / "ip2vec")
+            IP2Vec.load(Path(config.ip2vec.model)).save(folder / "ip2vec")
         value = config.model_dump(mode="json", exclude={*OF_ONE_MACHINE, "ip2vec"})
-        value["privacy"]["public"] = None if value["privacy"]["epsilon"] is None else value["privacy"]["public"]
+        value["privacy"]["public"] = None  # names of files
         description = {"format": FORMAT, "netshare": version(), "config": value}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=1))
     except OSError as error:

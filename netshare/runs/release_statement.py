@@ -5,6 +5,7 @@ Everything in it follows from the config, which is public, from the ledger of th
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from netshare.privacy.accounting import (
 from netshare.version import commit, version
 
 STATEMENT_VERSION = 1
+WIDTH = 110  # characters of a line
 TRUST = (
     "Whoever made this release held the input and ran the program on it; they, their machine and the program are trusted. "
     "Nobody who receives the release is: the guarantee holds whatever they know besides and whatever they compute from it."
@@ -122,7 +124,13 @@ def _guarantee(ledger: Ledger | None) -> str:
 
 
 def _private(ledger: Ledger, spent: Spent | None) -> list[str]:
-    lines = [] if ledger.secure_rng else ["NO GUARANTEE: the noise can be recomputed from the seed of the run.", ""]
+    lines = []
+    if not ledger.secure_rng:
+        lines = [
+            "NO GUARANTEE: the noise can be recomputed from the seed of the run.",
+            "With noise that nobody can recompute, this would hold:",
+            "",
+        ]
     lines += [
         *plain_words(ledger),
         f"This release by itself: epsilon {ledger.plan.epsilon_spent:.4g}, delta {ledger.plan.delta:.3g}.",
@@ -132,7 +140,7 @@ def _private(ledger: Ledger, spent: Spent | None) -> list[str]:
             *lines,
             "What other releases of the same input cost is not known here; their epsilons add up to this one.",
         ]
-    return [*lines, f"With everything else that was made from the same input: {spent.text()}."]
+    return [*lines, textwrap.fill(f"With everything else that was made from the same input: {spent.text()}.", WIDTH)]
 
 
 def _contribution(ledger: Ledger) -> list[str]:
@@ -153,7 +161,10 @@ def _clipping(ledger: Ledger) -> dict[str, str]:
 
 
 def _section(title: str, lines: Iterable[str], *, bullets: bool = True) -> list[str]:
-    return ["", title, "-" * len(title), *(f"- {line}" if bullets else line for line in lines)]
+    if not bullets:
+        return ["", title, "-" * len(title), *lines]
+    wrapped = (textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in lines)
+    return ["", title, "-" * len(title), *wrapped]
 
 
 def _today() -> str:

@@ -66,7 +66,7 @@ class PlainLearning:
     """Learning from the input itself, without a privacy guarantee."""
 
     draws_table = False
-    looks = ()
+    looks: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config

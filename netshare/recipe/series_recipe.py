@@ -55,7 +55,7 @@ class SeriesRecipe:
     """See `netshare.recipe.base.Recipe`."""
 
     draws_table = changes_when_finished = False
-    looks = ()
+    looks: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -37,7 +37,7 @@ class CountsLearning:
     """See `netshare.recipe.learning.TraceLearning`."""
 
     draws_table = True
-    looks = ("table",)
+    looks: tuple[str, ...] = ("table",)
 
     def __init__(self, config: Config) -> None:
         self.config = config

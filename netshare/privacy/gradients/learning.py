@@ -78,7 +78,7 @@ class GradientsLearning:
     """See `netshare.recipe.learning.TraceLearning`."""
 
     draws_table = False
-    looks = ("chunks", "models")
+    looks: tuple[str, ...] = ("chunks", "models")
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -150,7 +150,7 @@ def test_the_released_model_draws_data(private):
 
 
 def test_another_seed_or_evaluation_does_not_look_again_and_fresh_is_charged(private, capfd, state_folder):
-    """Four runs with other settings are one look; --fresh is another, and a limit refuses a third."""
+    """Runs with other settings and one that was interrupted are one look; --fresh is another, a limit refuses a third."""
     folder, looks = str(private / "again"), state_folder / "looks.jsonl"
     copied = private / "input-under-another-name.csv"  # an input of its own, of this test
     copied.write_bytes((private / "candidate.csv").read_bytes())
@@ -170,6 +170,11 @@ def test_another_seed_or_evaluation_does_not_look_again_and_fresh_is_charged(pri
         tables.append((private / "again" / "table" / "table.parquet").stat().st_mtime_ns)
     assert len(set(tables)) == 1 and len(looks.read_text().splitlines()) == before + 1
     assert "20% of the flows stay held back, not 40%" in " ".join(capfd.readouterr().err.split())
+    table = private / "again" / "table"
+    (table / "table.parquet").unlink()
+    table.rename(table.with_name(f".table-{json.loads((table / 'stage.json').read_text())['fingerprint'][:12]}"))
+    assert main([*base, "-q"]) == 0  # as after a kill: the same look goes on
+    assert (table / "table.parquet").exists() and len(looks.read_text().splitlines()) == before + 1
     assert main([*base, "--fresh"]) == 0
     assert "2 private look(s) at this input in all" in capfd.readouterr().err
     assert main([*base, "--fresh", "-q", "--set", "privacy.lifetime_epsilon=6"]) == 2

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from netshare.preprocess.readers.library_packets import from_dpkt, from_scapy
     from netshare.preprocess.timeseries import TimeSeries, read_series
     from netshare.runs.pipeline import RunResult, generate, run
+    from netshare.runs.release import release
     from netshare.runs.retraining import retrain_metadata
     from netshare.sample_files import sample_path
     from netshare.synthesizer import Synthesizer
@@ -55,6 +56,7 @@ _HOMES = {
     "load_config": "netshare.config.load",
     "read_series": "netshare.preprocess.timeseries",
     "read_trace": "netshare.preprocess",
+    "release": "netshare.runs.release",
     "retrain_metadata": "netshare.runs.retraining",
     "run": "netshare.runs.pipeline",
     "sample_path": "netshare.sample_files",
@@ -84,6 +86,7 @@ __all__ = [
     "load_config",
     "read_series",
     "read_trace",
+    "release",
     "retrain_metadata",
     "run",
     "sample_path",

@@ -6,6 +6,7 @@ them is not installed.
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,6 +26,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}: not installed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory) -> Iterator[Path]:
+    """The budgets of inputs, kept apart from those of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("NETSHARE_STATE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

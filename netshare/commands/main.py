@@ -21,6 +21,7 @@ from netshare.commands import (
     inspect,
     membership,
     privacy,
+    release,
     retrain_metadata,
     run,
     schema,
@@ -32,7 +33,7 @@ from netshare.version import version
 
 # In the order of `netshare --help`.
 COMMANDS = (
-    run, validate, inspect, init, generate, retrain_metadata, evaluate, compare, membership, convert, privacy, schema,
+    run, validate, inspect, init, generate, release, retrain_metadata, evaluate, compare, membership, convert, privacy, schema,
 )  # fmt: skip
 
 

@@ -28,5 +28,7 @@ def execute(options: Options) -> None:
     result = run(read_config(options), until=options.until, fresh=options.fresh, console=console_of(options))
     for path in (*result.outputs, *([result.report] if result.report else [])):
         print(shown(path))
+    if result.release is not None:
+        print(f"{shown(result.release)} (hand over this folder, and nothing else)")
     if not result.outputs:
         print(shown(result.folder))

@@ -71,6 +71,10 @@ class PrivacySettings(Section):
     epsilon: float | None = Field(
         None, description="Privacy budget: 1 is strong, 10 weak; unset: no privacy guarantee."
     )
+    lifetime_epsilon: float | None = Field(
+        None,
+        description="The most epsilon that all private runs on this input may spend together; null: only reported.",
+    )
     delta: float | None = Field(
         None, description="Chance that the guarantee may fail, below 1 / bounds.units; default: a tenth of that."
     )
@@ -113,7 +117,7 @@ class PrivacySettings(Section):
     )
     bounds: PublicBounds = Field(PublicBounds(), description="What is declared public about the input.")
 
-    @field_validator("epsilon")
+    @field_validator("epsilon", "lifetime_epsilon")
     @classmethod
     def _positive_epsilon(cls, value: float | None) -> float | None:
         if value is not None and not value > 0:

@@ -62,6 +62,11 @@ def check_private(config: Any) -> None:
             f"privacy.bounds.units must declare about how many {'hosts' if privacy.unit == 'host' else 'flows'} the "
             "input has (rounded), since the exact number is private"
         )
+    if privacy.epsilon is not None and (privacy.lifetime_epsilon or privacy.epsilon) < privacy.epsilon:
+        raise ValueError(
+            f"privacy.lifetime_epsilon is {privacy.lifetime_epsilon:g}, less than the epsilon of this run alone "
+            f"({privacy.epsilon:g}); raise it or lower privacy.epsilon"
+        )
     if privacy.delta is not None and privacy.delta >= 1 / bounds.units:
         raise ValueError(
             f"privacy.delta is {privacy.delta:g}, which allows giving whole units away; it must be below "

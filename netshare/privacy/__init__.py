@@ -2,7 +2,7 @@
 
 | room | what is in it | entry |
 |---|---|---|
-| `accounting` | plan, accountant, ledger, statement | `make_plan`, `make_ledger`, `statement` |
+| `accounting` | plan, ledger, statement, budget of an input | `make_plan`, `make_ledger`, `statement`, `InputBudget` |
 | `counts` | the method `marginals`: noisy counts, and a trace drawn from them | `draw_private_table` |
 | `gradients` | the method `gradients`: DP-SGD, one class for each kind of generator | `private_generator` |
 | `audit` | attacks that bound epsilon from below | `audit_counts`, `audit_gradients`, `audit_membership` |

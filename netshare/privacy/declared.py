@@ -7,26 +7,44 @@ Everything here follows from the config and from public files; nothing looks at 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from netshare.config.schema import Config
 from netshare.console import Console
 from netshare.evaluation import split_by_flow
-from netshare.fingerprints import file_fingerprint
+from netshare.fingerprints import array_fingerprint, file_fingerprint
 from netshare.preprocess.chunks import NANOSECONDS, ChunkPlan
 from netshare.preprocess.flows import FlowKey
+from netshare.preprocess.outputs import existing_files
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.trace import Kind, Trace
-from netshare.privacy.accounting.plan import chunk_count
+from netshare.privacy.accounting import InputBudget, Look, Mechanism
+from netshare.privacy.accounting.plan import chunk_count, make_plan
 from netshare.privacy.noise import Randomness, SecureRandomness, SeededRandomness
-from netshare.privacy.public import public_files, read_public
+from netshare.privacy.public import check_different, public_files, read_public
 from netshare.privacy.units import UnitBounds
 from netshare.recipe.preparation import Split, check_trace, flow_key
 from netshare.recipe.reference import Reference
 from netshare.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
+
+
+NOT_COUNTED = frozenset(
+    {
+        "lifetime_epsilon",
+        "public",
+        "public_ip2vec",
+        "clip_norm",
+        "batch",
+        "max_chunks_per_unit",
+        "counts_share",
+        "method",
+    }
+)
+"""Settings of the section `privacy` that change nothing of what is counted; the content of public files counts by itself."""
 
 
 class Declared:
@@ -78,6 +96,34 @@ class Declared:
         privacy = self.config.privacy
         bounds = UnitBounds(self.flow_key, privacy.bounds.max_records, self.hosts, privacy.max_flows_per_unit)
         return bounds if max_chunks is None else replace(bounds, max_chunks=max_chunks)
+
+    def charge(self, look: str, data: Trace, mechanisms: Sequence[Mechanism], console: Console) -> None:
+        """Enter a look at the input in its budget (`netshare.privacy.accounting.InputBudget`), and say what is spent in all;
+        an input that is the public trace is refused first.
+
+        Args:
+            look: identity of the look.
+            data: all records of the input; they and the input's files are recognised when they are looked at again.
+            mechanisms: those of the plan that the look is made of; further ones of the plan follow later.
+
+        Raises:
+            ConfigError: `privacy.lifetime_epsilon` would be exceeded, or the input is public.
+            RunFolderError: the budget cannot be read or written.
+        """
+        privacy, plan = self.config.privacy, make_plan(self.config)
+        check_different(self.public_trace(), data)
+        names = self.config.input.files if self.config.input is not None else []
+        files = [file_fingerprint(path) for path in existing_files(names)]
+        contents = (*files, array_fingerprint(data.columns, data.kind))
+        unit = "host" if privacy.unit == "host" else f"{self.flow_key} flow"
+        first = plan.counting in mechanisms
+        spent = InputBudget.open().charge(
+            Look(look, contents, unit, plan, tuple(mechanisms), privacy.secure_rng),
+            limit=privacy.lifetime_epsilon,
+            upcoming=[each for each in plan.mechanisms if first and each not in mechanisms],
+        )
+        limit = "" if privacy.lifetime_epsilon is None else f" (at most {privacy.lifetime_epsilon:g} are allowed)"
+        console.say(f"  {spent.text()}{limit}")
 
     def randomness(self, *purpose: object) -> Randomness:
         """Where noise comes from: the system's secure source, or, for tests only, the seed."""

@@ -48,6 +48,8 @@ class Recipe(Protocol[Data]):
     config: Config
     draws_table: bool
     """Whether what is learnt from is a table drawn from the data, as in private runs by noisy counts."""
+    looks: tuple[str, ...]
+    """Steps that look at the input under differential privacy; `charge` comes before each."""
     changes_when_finished: bool
     """Whether finished data are others than those decoded; `export` then writes them as `synthetic.parquet`, too."""
 
@@ -82,6 +84,19 @@ class Recipe(Protocol[Data]):
 
     def split(self, data: Data) -> Split[Data]:
         """What is trained on and what is held back for the evaluation."""
+
+    def charge(self, step: str, look: str, data: Data, console: Console) -> None:
+        """Enter a step of `looks` in the budget of its input, before the step looks at it.
+
+        Args:
+            step: which.
+            look: identity of the look, 32 hexadecimal digits; entered once, also where the step is interrupted and goes on.
+            data: all of the input.
+            console: told what is spent in all.
+
+        Raises:
+            ConfigError: the input's budget has no room for it.
+        """
 
     def table(self, data: Split[Data], console: Console) -> Data:
         """The table to learn from in the data's place; called only where `draws_table` is true."""

@@ -30,6 +30,8 @@ class TraceLearning(Protocol):
 
     draws_table: bool
     """Whether what is learnt from is a table drawn by `table`, and not the input itself."""
+    looks: tuple[str, ...]
+    """See `netshare.recipe.base.Recipe.looks`."""
 
     def settings(self, step: str) -> list[Any]:
         """JSON-able values that the outcome of a step (`trace`, `table`, `chunks` or `models`) depends on, beside those of
@@ -37,6 +39,9 @@ class TraceLearning(Protocol):
 
     def split(self, trace: Trace) -> Split[Trace]:
         """What is trained on and what is held back."""
+
+    def charge(self, step: str, look: str, data: Trace, console: Console) -> None:
+        """See `netshare.recipe.base.Recipe.charge`."""
 
     def table(self, data: Split[Trace], console: Console) -> Trace:
         """The table to learn from in the input's place; called only where `draws_table` is true."""
@@ -61,6 +66,7 @@ class PlainLearning:
     """Learning from the input itself, without a privacy guarantee."""
 
     draws_table = False
+    looks: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -90,6 +96,9 @@ class PlainLearning:
             logger.warning("too few flows to hold any back for the evaluation; training on all of them")
             return Split(trace, trace)
         return Split(trace, train, holdout)
+
+    def charge(self, step: str, look: str, data: Trace, console: Console) -> None:
+        """Nothing is looked at privately."""
 
     def table(self, data: Split[Trace], console: Console) -> Trace:
         """The training records themselves."""

@@ -56,6 +56,7 @@ class SeriesRecipe:
     """See `netshare.recipe.base.Recipe`."""
 
     draws_table = changes_when_finished = False
+    looks: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -111,6 +112,9 @@ class SeriesRecipe:
         if holdout is None:
             logger.warning("too few series to hold any back for the evaluation; training on all of them")
         return Split(data, train, holdout)
+
+    def charge(self, step: str, look: str, data: TimeSeries, console: Console) -> None:
+        """Nothing is looked at privately."""
 
     def table(self, data: Split[TimeSeries], console: Console) -> TimeSeries:
         """The training series themselves."""

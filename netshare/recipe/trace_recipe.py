@@ -43,7 +43,7 @@ class TraceRecipe:
         """A recipe by a config; `learning` is the way of learning, by default without privacy."""
         self.config = config
         self.learning = learning or PlainLearning(config)
-        self.draws_table = self.learning.draws_table
+        self.draws_table, self.looks = self.learning.draws_table, self.learning.looks
 
     def settings(self, step: str) -> list[Any]:
         """See `Recipe.settings`."""
@@ -90,6 +90,10 @@ class TraceRecipe:
     def split(self, data: Trace) -> Split[Trace]:
         """See `TraceLearning.split`."""
         return self.learning.split(data)
+
+    def charge(self, step: str, look: str, data: Trace, console: Console) -> None:
+        """See `TraceLearning.charge`."""
+        self.learning.charge(step, look, data, console)
 
     def table(self, data: Split[Trace], console: Console) -> Trace:
         """See `TraceLearning.table`."""

@@ -9,8 +9,10 @@ A run is a chain of steps (`netshare.runs.steps`); each fills one sub-folder of 
     generated/  decoded synthetic records, before repair
     synthetic/  the synthetic trace in every format asked for, and the count of repairs
     report/     the evaluation
+    release/    what may be handed over, with its statement (`netshare.runs.release`); nothing else should leave the folder
 
-A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on. It works in a
+A stage has a *fingerprint*, a hash of its settings and of the fingerprints of the stages it builds on, keyed with the
+folder's secret (`.secret`): otherwise whoever sees it could try out which input it was made from. A stage works in a
 hidden folder that is renamed in one step when whole, with a `stage.json` inside that says its fingerprint, seconds,
 peak memory and versions; so a half-written stage is never mistaken for a whole one, and one with an unchanged
 fingerprint is skipped. `manifest.json` gathers these for readers, and says the format of the folder: one of another
@@ -33,6 +35,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from netshare.fingerprints import fingerprint, kept_secret
 from netshare.preprocess.atomic import write_text
 from netshare.preprocess.errors import RunFolderError
 from netshare.preprocess.stored import read_json, shown
@@ -41,6 +44,7 @@ from netshare.version import DISTRIBUTION
 
 RUN = "run"
 STAGES = ("trace", "table", "chunks", "models", "generated", "synthetic", "report")
+RELEASE, STATEMENT, SECRET = "release", "PRIVACY.txt", ".secret"
 RECORDED_VERSIONS = (DISTRIBUTION, "torch", "numpy", "gensim", "ray", "pyarrow", "scipy")
 
 
@@ -52,19 +56,19 @@ class RunFolder:
             ...  # write into the folder `work`
     """
 
-    def __init__(self, path: Path, kind: str = RUN) -> None:
-        self.path, self.kind = path, kind
+    def __init__(self, path: Path, secret: bytes, kind: str = RUN) -> None:
+        self.path, self._secret, self.kind = path, secret, kind
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, *, fresh: bool = False, kind: str = RUN, owned: Sequence[str] = STAGES
+        cls, path: Path, *, fresh: bool = False, kind: str = RUN, owned: Sequence[str] = (*STAGES, RELEASE, STATEMENT)
     ) -> Iterator[RunFolder]:
         """Open or make the folder.
 
         Args:
             path: of the folder.
-            fresh: first remove what an earlier run left there, and nothing else.
+            fresh: first remove what an earlier run left there, and nothing else; the folder's secret stays.
             kind: of run, the command that makes it; a folder of another kind is refused, `fresh` or not.
             owned: names of the files and folders that such a run makes in it. Nothing else in the folder is changed or
                 removed; what lies within these is the run's.
@@ -87,9 +91,13 @@ class RunFolder:
                     _remove(path, owned)
                 else:
                     _check_format(path)
-                folder = cls(path, kind)
+                folder = cls(path, _secret_of(path), kind)
                 folder._write_manifest()
                 yield folder
+
+    def fingerprint(self, *parts: Any) -> str:
+        """A fingerprint of JSON-able values, keyed with the secret of this folder."""
+        return fingerprint(*parts, secret=self._secret)
 
     def done(self, stage: str) -> dict[str, Any] | None:
         """What a finished stage says of itself (its `stage.json`), or None."""
@@ -146,7 +154,7 @@ class RunFolder:
         stages = {name: finished for name in STAGES if (finished := self.done(name)) is not None}
         for name, finished in stages.items():
             entries = sorted((self.path / name).rglob("*"))
-            finished["outputs"] = {str(p.relative_to(self.path)): p.stat().st_size for p in entries if p.is_file()}
+            finished["outputs"] = [str(p.relative_to(self.path)) for p in entries if p.is_file()]
         ledger = self.path / "models" / "privacy.json"
         private = {"privacy": read_json(ledger)} if ledger.exists() else {}
         write_text(
@@ -164,6 +172,14 @@ def versions(packages: Sequence[str] = RECORDED_VERSIONS) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _secret_of(path: Path) -> bytes:
+    """The secret of a run folder, made when the folder is first opened; only its owner may read it."""
+    try:
+        return kept_secret(path / SECRET)
+    except ValueError as error:
+        raise RunFolderError(f"{error}; remove it, and every stage is worked out again") from None
 
 
 @contextmanager

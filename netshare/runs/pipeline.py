@@ -20,7 +20,8 @@ from netshare.preprocess.errors import ConfigError, InputError
 from netshare.preprocess.outputs import check_output, existing_files
 from netshare.recipe.flow_sampling import GenerationReport
 from netshare.recipe.trace_recipe import without_address_map
-from netshare.runs.folder import RunFolder
+from netshare.runs.folder import RELEASE, RunFolder
+from netshare.runs.release_folder import write_release
 from netshare.runs.steps import CONFIG, RunSteps
 from netshare.synthesizer.recipes import recipe_for
 from netshare.synthesizer.saved import check_links, read_config
@@ -31,11 +32,13 @@ COMMANDS = ("preprocess", "train", "postprocess", "evaluate")
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run has made: its folder, the files of the synthetic data, and the report (None if not asked for)."""
+    """What a run has made: its folder, the files of the synthetic data, the report (None if not asked for), and the folder to
+    hand over (None of a run that is not private, which `netshare.release` makes one of)."""
 
     folder: Path
     outputs: tuple[Path, ...]
     report: Path | None
+    release: Path | None = None
 
 
 def run(
@@ -70,12 +73,14 @@ def run(
     with RunFolder.open(Path(loaded.output.folder), fresh=fresh) as folder:
         steps = RunSteps(recipe_for(loaded), folder, console or Console.default(), data)
         steps.run(COMMANDS[: COMMANDS.index(until) + 1])
-    written = until in ("postprocess", "evaluate")
+        written = until in ("postprocess", "evaluate")
+        released = write_release(steps, folder.path / RELEASE) if written and loaded.privacy.enabled else None
     report = folder.path / "report" / "report.html"
     return RunResult(
         folder.path,
         tuple(sorted((folder.path / "synthetic").glob("synthetic*"))) if written else (),
         report if until == "evaluate" and loaded.evaluate.enabled else None,
+        released,
     )
 
 

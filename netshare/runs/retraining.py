@@ -97,13 +97,13 @@ def retrain_metadata(
         with folder.stage("trace", keys["trace"]) as place:
             if place is not None:
                 _copy(old / "trace", place)
-        key = fingerprint("retrained", keys["chunks"], wanted)
+        key = folder.fingerprint("retrained", keys["chunks"], wanted)
         with folder.stage("chunks", key) as place:
             if place is not None:
                 _copy(old / "chunks", place)
                 (place / CONTENTS_FILE).unlink()
                 weighting.contents.save(place)
-        key = fingerprint("retrained", keys["models"], key, steps, seed)
+        key = folder.fingerprint("retrained", keys["models"], key, steps, seed)
         with folder.stage("models", key) as place:
             if place is not None:
                 if (tuned := tuned_file(old / "models")).exists():

@@ -4,19 +4,21 @@
 
 A run on disk is a recipe with its steps cached: every step fills one sub-folder of the run folder (`netshare.runs.folder`)
 and reads what earlier ones wrote, never what they hold in memory, so that any of them can be the first of a resumed run.
-Each has a key, a fingerprint of its settings and of the key before it; under an unchanged key it is skipped.
+Each has a key, a fingerprint of its settings and of the key before it, keyed with the folder's secret; under an unchanged
+key it is skipped. Before a step looks at the input privately, the look is entered in the input's budget.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netshare.console import Console
-from netshare.fingerprints import file_fingerprint, fingerprint
+from netshare.fingerprints import file_fingerprint
 from netshare.preprocess.atomic import write_text
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import Models, read_models
@@ -26,6 +28,8 @@ from netshare.training.loop import RESULT
 
 FULL, TRAIN, HOLDOUT = "full.parquet", "train.parquet", "holdout.parquet"
 TABLE, GENERATED, SYNTHETIC = "table.parquet", "generated.parquet", "synthetic.parquet"
+LOOK = "look.txt"  # identity of a private look, in the folder of the step that looked
+HELD_BACK = "held_back.json"  # share of the flows
 GENERATION, REPAIRS, CONFIG = "generation.json", "repairs.json", "config.json"
 
 
@@ -77,7 +81,11 @@ class RunSteps:
             key = step.key(key)
             with self.folder.stage(step.name, key) as work:
                 self.console.stage(step.doing, skipped=work is None)
+                if step.name == "trace" and work is None:
+                    self._say_what_stays()
                 if work is not None:
+                    if step.name in self.recipe.looks:
+                        self.recipe.charge(step.name, _identity(work), self.real().full, self.console)
                     step.work(work, key)
             if step.name == "models":
                 self.keep_config()
@@ -103,7 +111,10 @@ class RunSteps:
         return read_models(prepared, self.recipe.config, self._place("models"))
 
     def _step(self, name: str, doing: str, until: str, work: Callable[[Path, str], None]) -> Step:
-        return Step(name, doing, until, lambda before: fingerprint(name, before, *self.recipe.settings(name)), work)
+        def key(before: str) -> str:
+            return self.folder.fingerprint(name, before, *self.recipe.settings(name))
+
+        return Step(name, doing, until, key, work)
 
     def _place(self, name: str) -> Path:
         return self.folder.path / name
@@ -113,7 +124,7 @@ class RunSteps:
             content = [("in memory", self.recipe.content_key(self.data))]
         else:
             content = [(path.name, file_fingerprint(path)) for path in self.recipe.files()]
-        return fingerprint("trace", content, *self.recipe.settings("trace"))
+        return self.folder.fingerprint("trace", content, *self.recipe.settings("trace"))
 
     def _trace(self, work: Path, _: str) -> None:
         """Files -> all records, those to train on, those held back."""
@@ -125,6 +136,20 @@ class RunSteps:
         for name, part in ((FULL, parts.full), (TRAIN, parts.train), (HOLDOUT, parts.holdout)):
             if part is not None:
                 self.recipe.save(part, work / name)
+        write_text(work / HELD_BACK, json.dumps(self._held_back()))
+
+    def _held_back(self) -> float:
+        evaluate = self.recipe.config.evaluate
+        return evaluate.holdout if evaluate.enabled else 0.0
+
+    def _say_what_stays(self) -> None:
+        """Say where a private run does not hold back what the config says now: others would have to be counted."""
+        kept, asked = json.loads((self._place("trace") / HELD_BACK).read_text()), self._held_back()
+        if kept != asked and self.recipe.config.evaluate.enabled:
+            self.console.say(
+                f"  {kept:.0%} of the flows stay held back, not {asked:.0%}: learning from others would look at the input "
+                "once more, and spend its budget; --fresh does so"
+            )
 
     def _table(self, work: Path, _: str) -> None:
         """The training records -> the table that is learnt from in their place."""
@@ -178,3 +203,11 @@ class RunSteps:
         report = self.recipe.mark(report, self.folder.path)
         self.recipe.write_report(report, work)
         self.console.show(report.summary())
+
+
+def _identity(work: Path) -> str:
+    """The identity of the look that this folder is of; an interrupted step finds its own again."""
+    place = work / LOOK
+    if not place.exists():
+        write_text(place, secrets.token_hex(16))
+    return place.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 from netshare.preprocess.errors import RunFolderError
 from netshare.preprocess.stored import read_json
 
-FORMAT = 2  # of run folders; 1 had no reference beside the chunks, and did not say its number
+FORMAT = 3  # of run folders; fingerprints of 2 were not keyed, and 1 did not say its number
 MANIFEST = "manifest.json"
 
 

@@ -153,6 +153,8 @@ class Synthesizer(Generic[Data]):
         for line in recipe.describe(read):
             self.console.say(line)
         real = recipe.split(read)
+        for step in recipe.looks:
+            recipe.charge(step, secrets.token_hex(16), real.full, self.console)
         table = recipe.table(real, self.console) if recipe.draws_table else None
         prepared = recipe.prepare(real if table is None else Split(table, table), self.console)
         with tempfile.TemporaryDirectory(prefix="netshare-") as place:

@@ -2,7 +2,7 @@
 
 Private: nothing is looked at. Public: the config, and with it the plan.
 
-    >>> from netshare.config.schema import load_config
+    >>> from netshare.config.load import load_config
     >>> bounds = {"begin": "2015-09-08T14:00:00Z", "seconds": 3600, "units": 18000}
     >>> config = load_config({"input": "x.csv", "preset": "netflow", "privacy": {"epsilon": 4, "bounds": bounds}})
     >>> plan = make_plan(config)

@@ -26,7 +26,8 @@ NOT_COVERED = (
     "the report, the folders trace/ and chunks/, and what was printed during the run: all made from the input itself",
     "facts about many units together (which services a network runs, how busy it is): learning them is the purpose",
     "one person or device that appears as several units; k units together have k times epsilon",
-    "other releases from the same input, further runs with other settings or with --fresh included: costs add up",
+    "other releases from the same input, further runs with other settings or with --fresh included: costs add up, and the "
+    "statement of a release says to what",
     "how long the computation took, and whether it succeeded",
     "attacks on floating-point arithmetic beyond the doubled noise samples",
 )
@@ -35,9 +36,9 @@ NOT_COVERED = (
 def statement(ledger: Ledger, title: str) -> str:
     """The guarantee as text of about forty lines; `title` names the run."""
     lines = [f"Privacy statement of {title}", "=" * 40, "", *_verdict(ledger), "", "In plain words", "-" * 14]
-    lines += _plain_words(ledger)
-    lines += ["", "In symbols", "-" * 10, *_symbols(ledger)]
-    lines += ["", "Declared to be public, and not protected", "-" * 40, *_bullets(_declared(ledger))]
+    lines += plain_words(ledger)
+    lines += ["", "In symbols", "-" * 10, *in_symbols(ledger)]
+    lines += ["", "Declared to be public, and not protected", "-" * 40, *_bullets(declared_public(ledger))]
     lines += ["", "Ledger", "-" * 6]
     lines += [f"- {step.what}: {step.how} (cost: {step.cost})" for step in ledger.steps]
     lines += ["", "Not covered", "-" * 11, *_bullets(NOT_COVERED), "", "Proof sketch and sources: docs/privacy.md"]
@@ -50,7 +51,8 @@ def _verdict(ledger: Ledger) -> list[str]:
     return ["NO GUARANTEE: privacy.secure_rng was false, so the noise can be recomputed from the seed.", ""]
 
 
-def _plain_words(ledger: Ledger) -> list[str]:
+def plain_words(ledger: Ledger) -> list[str]:
+    """What is protected and what the guarantee means, in lines of at most about 110 characters."""
     epsilon, delta = ledger.plan.epsilon_spent, ledger.plan.delta
     factor = math.exp(epsilon)
     guess = factor / (1 + factor)
@@ -67,7 +69,8 @@ def _plain_words(ledger: Ledger) -> list[str]:
     return lines
 
 
-def _symbols(ledger: Ledger) -> list[str]:
+def in_symbols(ledger: Ledger) -> list[str]:
+    """The guarantee and the mechanisms behind it, in lines."""
     plan = ledger.plan
     lines = [
         "For all inputs D, D' that differ in one unit, and all sets S of outputs (models, synthetic traces):",
@@ -92,7 +95,8 @@ def _symbols(ledger: Ledger) -> list[str]:
     return lines
 
 
-def _declared(ledger: Ledger) -> list[str]:
+def declared_public(ledger: Ledger) -> list[str]:
+    """What is not protected, since it was declared or published before; one entry each."""
     public = ledger.declared
     found = [
         f"the time window: {public.seconds:g} s from {public.begin}"

@@ -25,8 +25,7 @@ from netshare.preprocess.codec import Codec
 from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import make_plan
 from netshare.privacy.counts import CountingNoise, Window, draw_private_table
-from netshare.privacy.declared import Declared, report_left_out
-from netshare.privacy.public import check_different
+from netshare.privacy.declared import NOT_COUNTED, Declared, report_left_out
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
 from netshare.privacy.units import bounded
 from netshare.recipe.learning import PlainLearning, section_json
@@ -38,6 +37,7 @@ class CountsLearning:
     """See `netshare.recipe.learning.TraceLearning`."""
 
     draws_table = True
+    looks: tuple[str, ...] = ("table",)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -45,10 +45,17 @@ class CountsLearning:
         self.from_table = PlainLearning(config)
 
     def settings(self, step: str) -> list[Any]:
-        """See `TraceLearning.settings`."""
+        """See `TraceLearning.settings`.
+
+        The input is counted again only where the counts would be others: not for another seed, or another evaluation.
+        Which flows are held back is settled with the first reading, since to hold back others is to count others.
+        """
+        config = self.config
+        if step == "trace":
+            return []
         if step == "table":
-            config = self.config
-            own = [section_json(config.privacy), section_json(config.fields), config.seed]
+            seed = [] if config.privacy.secure_rng else [config.seed]  # the noise follows from it
+            own = [section_json(config.privacy, but=set(NOT_COUNTED)), self.declared.flow_key, *seed]
             return ["noisy counts", *own, self.declared.public_fingerprints()]
         return self.from_table.settings(step)
 
@@ -56,11 +63,14 @@ class CountsLearning:
         """See `Declared.split`."""
         return self.declared.split(trace)
 
+    def charge(self, step: str, look: str, data: Trace, console: Console) -> None:
+        """See `Declared.charge`."""
+        self.declared.charge(look, data, make_plan(self.config).mechanisms, console)
+
     def table(self, data: Split[Trace], console: Console) -> Trace:
         """The training records -> noisy counts -> the private synthetic table."""
         config, plan, public = self.config, make_plan(self.config), self.declared.public_trace()
         console.show(plan.text())
-        check_different(public, data.full)
         limits = config.privacy.bounds
         assert limits.seconds is not None
         window = Window(limits.begin_ns, max(1, round(limits.seconds * 1e9)))

@@ -39,7 +39,7 @@ from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import Plan, make_plan
 from netshare.privacy.declared import Declared, report_left_out
 from netshare.privacy.gradients import PrivateSchedule, private_generator
-from netshare.privacy.public import check_different, public_series, without_labels
+from netshare.privacy.public import public_series, without_labels
 from netshare.privacy.release_notes import mark_private, write_ledger, write_statement
 from netshare.privacy.units import bounded, units_of
 from netshare.recipe.contents import ChunkContents, Contents
@@ -78,6 +78,7 @@ class GradientsLearning:
     """See `netshare.recipe.learning.TraceLearning`."""
 
     draws_table = False
+    looks: tuple[str, ...] = ("chunks", "models")
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -86,14 +87,24 @@ class GradientsLearning:
     def settings(self, step: str) -> list[Any]:
         """See `TraceLearning.settings`."""
         config = self.config
+        if step == "trace":
+            return []  # as by noisy counts: what is held back is settled with the first reading
         own = PlainLearning(config).settings(step)
         if step == "chunks":
-            return ["private", *own, section_json(config.privacy), self.declared.public_fingerprints()]
+            privacy = section_json(config.privacy, but={"lifetime_epsilon"})
+            return ["private", *own, privacy, self.declared.public_fingerprints()]
         return ["private", *own] if step == "models" else own
 
     def split(self, trace: Trace) -> Split[Trace]:
         """See `Declared.split`."""
         return self.declared.split(trace)
+
+    def charge(self, step: str, look: str, data: Trace, console: Console) -> None:
+        """See `Declared.charge`: flows are counted for the chunks, all else is training."""
+        plan = make_plan(self.config)
+        assert plan.training is not None
+        mechanism = plan.counting if step == "chunks" else plan.training
+        self.declared.charge(look, data, [mechanism], console)
 
     def table(self, data: Split[Trace], console: Console) -> Trace:
         """The training records themselves."""
@@ -103,7 +114,6 @@ class GradientsLearning:
         """Declared chunks, a public codec, encoded series with their units, and noisy counts of flows."""
         plan, public = make_plan(self.config), self.declared.public_trace()
         console.show(plan.text())
-        check_different(public, data.full)
         columns = [name for name in public if name in data.train]
         codec, public_tables = self._codec(without_labels(public, columns))
         tables = self._tables(without_labels(data.train, columns), public_tables[0], console)

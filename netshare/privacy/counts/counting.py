@@ -37,7 +37,9 @@ from netshare.privacy.discrete_gaussian import MAX_EXPONENT
 from netshare.privacy.noise import Randomness
 
 MAX_STEPS = 2**31  # of a unit in a table, so that the squares of its entries add up within 64 bits
-ROUNDING = 1 - 2.0**-40  # what is worked out with a few floating-point operations is lowered by more than their error
+MARGIN = 1 - 1e-6
+"""A unit changes a table by so much less than accounted for. That covers floating-point errors in working out the grid, and
+the difference between the discrete Gaussian and the continuous one that the accountant composes (docs/privacy.md)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Grid:
             ConfigError: so much noise that a unit is less than one step.
         """
         exponent = min(MAX_EXPONENT, max(0, math.floor(math.log2(MAX_STEPS * ratio))))
-        norm = min(MAX_STEPS, math.floor(2**exponent / ratio * ROUNDING))
+        norm = min(MAX_STEPS, math.floor(2**exponent / ratio * MARGIN))
         if norm < 1:
             raise ConfigError(
                 f"privacy: noise of {ratio:,.0f} times what a unit may change a table by leaves nothing of the counts; "
@@ -149,7 +151,7 @@ class NoisyCounts:
 
 def _steps_of_one(grid: Grid, sensitivity: float) -> int:
     """Steps of the grid that a count of 1 is, where a unit may change counts by a vector of norm `sensitivity`."""
-    steps = math.floor(grid.norm / sensitivity * ROUNDING)
+    steps = math.floor(grid.norm / sensitivity * MARGIN)
     if steps < 1:
         raise ConfigError(
             f"privacy: a unit may change a table by {sensitivity:,.0f}, and the noise leaves nothing of it; "

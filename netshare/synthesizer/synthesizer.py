@@ -30,6 +30,7 @@ from netshare.preprocess.encoded import Encoded
 from netshare.preprocess.errors import ConfigError, TrainingError
 from netshare.preprocess.timeseries import TimeSeries, read_series
 from netshare.preprocess.trace import Trace
+from netshare.recipe.address_key import new_key, read_key, write_key
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import models_of, read_weights
 from netshare.recipe.preparation import Prepared, Split, chunk_folder
@@ -132,7 +133,7 @@ class Synthesizer:
                 chunk: read_weights(chunk_folder(folder, chunk) / SAMPLING) for chunk in prepared.contents.chunks
             }
             found = (folder / TUNED).read_text() if (folder / TUNED).exists() else None
-        self._fitted = _Fitted(config, replace(prepared, encoded=_let_go), weights, found)
+        self._fitted = _Fitted(config, replace(prepared, encoded=_let_go, address_key=new_key()), weights, found)
         self._real = real
         return self
 
@@ -191,8 +192,14 @@ class Synthesizer:
             known.prepared.codec.describe(),
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, with_address_key: bool = False) -> None:
         """Write what was learnt into a new folder; see `netshare.synthesizer.saved`. The training data are not in it.
+
+        Args:
+            folder: new or empty.
+            with_address_key: also write the secret key by which `addresses.prefixes` re-maps addresses. Whoever has it can
+                undo the map, so do not give such a folder away. Without it a loaded synthesizer draws a key of its own, and
+                its addresses do not agree with those of traces made before.
 
         Raises:
             TrainingError: nothing has been fitted.
@@ -200,6 +207,8 @@ class Synthesizer:
         """
         known = self._known
         saved.save(Path(folder), known.config, known.prepared, known.weights, known.tuned)
+        if with_address_key and known.prepared.address_key is not None:
+            write_key(Path(folder), known.prepared.address_key)
 
     @classmethod
     def load(cls, folder: str | Path, *, console: Console | None = None) -> Synthesizer:
@@ -220,7 +229,8 @@ class Synthesizer:
         text = (found.models / TUNED).read_text() if (found.models / TUNED).exists() else None
         loaded = cls(console=console)
         loaded.settings, loaded.preset = found.config.model_dump(mode="json"), None
-        loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go), weights, text)
+        key = read_key(Path(folder)) or new_key()
+        loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go, address_key=key), weights, text)
         loaded._check_weights()
         return loaded
 

@@ -1,13 +1,12 @@
 """Re-map the addresses of a trace into given prefixes, and keep out those that must not be seen.
 
-    mapped = address_map(trace, ["10.0.0.0/8", "2001:db8::/32"], deny=addresses_of(real), seed=7)
+    mapped = address_map(trace, ["10.0.0.0/8", "2001:db8::/32"], deny=addresses_of(real), key=key)
 
-The map is prefix-preserving as Crypto-PAn's is (Xu, Fan, Ammar and Moon, Prefix-preserving IP address anonymization,
-ICNP 2002): each bit is flipped or not by a pseudo-random function of the bits before it, so two addresses that share a
-prefix of k bits, and no more, still do. The leading bits, however, must become those of a target prefix. So networks of
-d bits are numbered anew within the target prefixes, for the smallest d for which these have enough room, and shared
-prefixes longer than d bits are preserved exactly. The map is one-to-one and depends on the seed and on the addresses of
-the trace. It is no encryption: the pseudo-random function is a fast mixer, made for synthetic addresses.
+The map is a secret prefix-preserving permutation, of Crypto-PAn's construction (`prefix_permutation`): two addresses that
+share a prefix of k bits, and no more, still do. The leading bits, however, must become those of a target prefix. So networks
+of d bits are numbered anew within the target prefixes, in the order of their images, for the smallest d for which these have
+enough room, and shared prefixes longer than d bits are preserved exactly. The map is one-to-one and depends on the key and on
+the addresses of the trace. Who has no key cannot tell which address an image comes from, but sees which share a prefix.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 import numpy as np
 
+from netshare.postprocess.prefix_permutation import permute_prefixes
 from netshare.postprocess.rules import is_multicast
 from netshare.preprocess.addresses import parse_addresses
 from netshare.preprocess.errors import FieldError
-from netshare.preprocess.hashing import GOLDEN_GAMMA, mix64
 from netshare.preprocess.trace import Trace
 
 Halves = tuple[np.ndarray, np.ndarray]  # 128-bit numbers: uint64[n] upper, uint64[n] lower
@@ -38,7 +37,7 @@ def address_map(
     prefixes: Sequence[str],
     *,
     deny: Sequence[str] | Halves = (),
-    seed: int = 0,
+    key: bytes,
     keep_special: bool = True,
 ) -> Trace:
     """The trace with its source and destination addresses re-mapped.
@@ -47,7 +46,7 @@ def address_map(
         prefixes: where the addresses go, such as `10.0.0.0/8`; at least one of each IP version in the trace.
         deny: addresses that are never emitted, as texts or as two uint64 halves (see `addresses_of`). An address that
             would become one of these goes to the nearest free address.
-        seed: another seed gives another map.
+        key: 32 secret bytes; another key gives another map.
         keep_special: multicast, broadcast, loopback and unspecified addresses stay as they are (unless denied).
 
     Raises:
@@ -71,7 +70,7 @@ def address_map(
             continue
         forbidden = np.union1d(denied, keys[~moving])
         own = [network for network in networks if network.version == version]
-        hi[moving], lo[moving] = _map(hi[moving], lo[moving], version, own, forbidden, seed)
+        hi[moving], lo[moving] = _map(hi[moving], lo[moving], version, own, forbidden, key)
         for half, values in (("hi", hi), ("lo", lo)):
             for side, part in zip(("src", "dst"), np.split(values[inverse], 2), strict=True):
                 columns[f"{side}_{half}"] = columns[f"{side}_{half}"].copy()
@@ -92,7 +91,7 @@ def _map(
     version: int,
     networks: Sequence[IPv4Network | IPv6Network],
     forbidden: np.ndarray,
-    seed: int,
+    key: bytes,
 ) -> Halves:
     """The addresses that distinct addresses of one version are mapped to, in the same order."""
     width = _WIDTH[version]
@@ -102,7 +101,7 @@ def _map(
             f"prefixes: none for the {len(hi)} IPv{version} addresses of the trace; add one like {example}"
         )
     merged: list[IPv4Network | IPv6Network] = list(collapse_addresses(networks))  # type: ignore[type-var]
-    flipped = _flip(*_shift_left(hi, lo, 128 - width), width, seed)
+    flipped = permute_prefixes(*_shift_left(hi, lo, 128 - width), version=version, key=key)
     order = np.lexsort(flipped[::-1])
     high, low = flipped[0][order], flipped[1][order]
     depth, capacities = _depth(high, low, width, merged)
@@ -126,21 +125,6 @@ def _map(
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     return image_hi[back], image_lo[back]
-
-
-def _flip(hi: np.ndarray, lo: np.ndarray, width: int, seed: int) -> Halves:
-    """The addresses with each of their first `width` bits flipped or not, as a pseudo-random function of the bits before
-    it decides (the form of Crypto-PAn)."""
-    out_hi, out_lo = hi.copy(), lo.copy()
-    start = _mix(np.array([seed % 2**64], _U64))
-    for bit in range(width):
-        mask_hi, mask_lo = _mask(bit)
-        coin = _mix(_mix(_mix(start + _U64(bit)) ^ (hi & mask_hi)) ^ (lo & mask_lo)) >> _U64(63)
-        if bit < 64:
-            out_hi ^= coin << _U64(63 - bit)
-        else:
-            out_lo ^= coin << _U64(127 - bit)
-    return out_hi, out_lo
 
 
 def _depth(
@@ -258,8 +242,3 @@ def _leading_zeros(values: np.ndarray) -> np.ndarray:
         count += empty * step
         rest = np.where(empty, rest << _U64(step), rest)
     return count + (rest >> _U64(63) == 0)
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """uint64[n]: the next number of SplitMix64 after each of uint64[n]."""
-    return mix64(values + GOLDEN_GAMMA)

@@ -6,7 +6,8 @@
 | `counts` | the method `marginals`: noisy counts, and a trace drawn from them | `draw_private_table` |
 | `gradients` | the method `gradients`: DP-SGD, one class for each kind of generator | `private_generator` |
 | `audit` | attacks that bound epsilon from below | `audit_counts`, `audit_gradients`, `audit_membership` |
-| `units`, `public`, `noise` | what a unit may contribute; the public trace; random numbers | |
+| `units`, `public` | what a unit may contribute; the public trace | |
+| `noise`, `discrete_gaussian` | random numbers; exact noise of counts | |
 
 Every module's docstring says which inputs are private and which public, and where something is counted or summed, by how
 much one unit can change it (its sensitivity).

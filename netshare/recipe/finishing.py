@@ -11,13 +11,16 @@ from netshare.preprocess.trace import Trace
 from netshare.recipe.reference import Reference
 
 
-def finish_trace(trace: Trace, reference: Reference, config: Config) -> tuple[Trace, dict[str, Any]]:
+def finish_trace(
+    trace: Trace, reference: Reference, config: Config, key: bytes | None = None
+) -> tuple[Trace, dict[str, Any]]:
     """The trace as it is released, and the counts of repairs by rule.
 
     Args:
         trace: synthetic, as decoded.
         reference: its broken conventions are not repaired, and its addresses are avoided where the config says so.
         config: its sections postprocess and addresses, and the seed.
+        key: of the map of addresses; needed where the config asks for one.
     """
     repairs: dict[str, Any] = {}
     if config.postprocess.repair:
@@ -29,7 +32,8 @@ def finish_trace(trace: Trace, reference: Reference, config: Config) -> tuple[Tr
         )
         repairs = report.rules
     if config.addresses.prefixes:
+        assert key is not None, "addresses are re-mapped by a key"
         avoided = config.addresses.avoid_real and len(reference.five_tuples) > 0
         deny: Halves | tuple[()] = addresses_of(reference.five_tuples.columns) if avoided else ()
-        trace = address_map(trace, config.addresses.prefixes, deny=deny, seed=config.seed)
+        trace = address_map(trace, config.addresses.prefixes, deny=deny, key=key)
     return trace, repairs

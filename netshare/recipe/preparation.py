@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -50,12 +50,14 @@ class Prepared(Generic[AnyCodec]):
     codec: encodes and decodes; of traces, `codec.at(chunk)`
     encoded: the encoded training series of a chunk, by chunk number
     reference: what a synthetic trace follows and avoids; None for time series that are no traces
+    address_key: of the map of addresses (`netshare.recipe.address_key`); secret, and not written by `save`
     """
 
     contents: Contents
     codec: AnyCodec
     encoded: Callable[[int], Encoded]
     reference: Reference | None = None
+    address_key: bytes | None = field(default=None, repr=False)
 
     @property
     def schema(self) -> Schema:

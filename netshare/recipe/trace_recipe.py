@@ -154,7 +154,7 @@ class TraceRecipe:
 
     def finish(self, data: Trace, prepared: Prepared[Codec]) -> tuple[Trace, Mapping[str, Any]]:
         """See `netshare.recipe.finishing.finish_trace`."""
-        return finish_trace(data, prepared.known, self.config)
+        return finish_trace(data, prepared.known, self.config, prepared.address_key)
 
     def signed(self, data: Trace, prepared: Prepared[Codec], seed: int) -> Trace:
         """See `Recipe.signed`."""

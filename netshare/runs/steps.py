@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from netshare.console import Console
 from netshare.fingerprints import file_fingerprint
 from netshare.preprocess.atomic import write_text
+from netshare.recipe.address_key import kept_key
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import Models, read_models
 from netshare.recipe.preparation import Prepared, Split
@@ -103,8 +104,11 @@ class RunSteps:
         return Split(load(place / FULL), load(place / TRAIN), holdout)
 
     def prepared(self) -> Prepared[Any]:
-        """What the chunks hold, and the codec."""
-        return self.recipe.load_prepared(self._place("chunks"))
+        """What the chunks hold, the codec, and the key of the map of addresses where they are re-mapped."""
+        prepared = self.recipe.load_prepared(self._place("chunks"))
+        if self.recipe.config.addresses.prefixes:
+            return replace(prepared, address_key=kept_key(self.folder.path))
+        return prepared
 
     def models(self, prepared: Prepared[Any]) -> Models:
         """The trained generator of a chunk."""

@@ -36,6 +36,7 @@ from netshare.preprocess.errors import ConfigError, TrainingError
 from netshare.preprocess.stored import read_json
 from netshare.preprocess.timeseries import TimeSeries
 from netshare.preprocess.trace import Trace
+from netshare.recipe.address_key import new_key, read_key, write_key
 from netshare.recipe.base import Outcome, Recipe
 from netshare.recipe.fitting import check_network_size, models_of, read_weights
 from netshare.recipe.preparation import Prepared, Split, chunk_folder
@@ -164,7 +165,8 @@ class Synthesizer(Generic[Data]):
                 chunk: read_weights(chunk_folder(folder, chunk) / SAMPLING) for chunk in prepared.contents.chunks
             }
             found = (folder / TUNED).read_text() if (folder / TUNED).exists() else None
-        self._fitted = _Fitted(config, replace(prepared, encoded=_let_go), weights, found)
+        fitted = replace(prepared, encoded=_let_go, address_key=new_key())
+        self._fitted = _Fitted(config, fitted, weights, found)
         self._real, self._folder = real, None
         return self
 
@@ -238,8 +240,14 @@ class Synthesizer(Generic[Data]):
             known.prepared.codec.describe(),
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, with_address_key: bool = False) -> None:
         """Write what was learnt into a new folder; see `netshare.synthesizer.saved`. The training data are not in it.
+
+        Args:
+            folder: new or empty.
+            with_address_key: also write the secret key by which `addresses.prefixes` re-maps addresses. Whoever has it can
+                undo the map, so do not give such a folder away. Without it a loaded synthesizer draws a key of its own, and
+                its addresses do not agree with those of traces made before.
 
         Raises:
             TrainingError: nothing has been fitted.
@@ -247,6 +255,8 @@ class Synthesizer(Generic[Data]):
         """
         known = self._known
         saved.save(Path(folder), known.config, known.prepared, known.weights, known.tuned)
+        if with_address_key and known.prepared.address_key is not None:
+            write_key(Path(folder), known.prepared.address_key)
 
     @classmethod
     def load(cls, folder: str | Path, *, console: Console | None = None) -> Self:
@@ -269,7 +279,9 @@ class Synthesizer(Generic[Data]):
             text = json.dumps(read_json(found.models / TUNED)) if (found.models / TUNED).exists() else None
             loaded = cls(console=console)
             loaded.settings, loaded.preset = found.config.model_dump(mode="json"), None
-            loaded._fitted = _Fitted(found.config, replace(prepared, encoded=_let_go), weights, text)
+            key = read_key(place) or new_key()
+            known = replace(prepared, encoded=_let_go, address_key=key)
+            loaded._fitted = _Fitted(found.config, known, weights, text)
             loaded._check_weights(found.models)
         loaded._folder = place
         return loaded

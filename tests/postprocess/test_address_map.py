@@ -24,7 +24,7 @@ near6 = st.lists(st.tuples(v6, st.integers(0, 100)).map(lambda x: x[0] >> x[1] <
 @given(near4, near6, st.integers(0, 5))
 def test_a_whole_address_space_preserves_every_prefix(four: list[int], six: list[int], seed: int):
     for version, numbers, prefix in ((4, four, "0.0.0.0/0"), (6, six, "::/0")):
-        images = _images(_trace(version, numbers), [prefix], seed=seed, keep_special=False)
+        images = _images(_trace(version, numbers), [prefix], key=_key(seed), keep_special=False)
         width = 32 if version == 4 else 128
         for a in numbers:
             for b in numbers:
@@ -37,7 +37,7 @@ def test_a_whole_address_space_preserves_every_prefix(four: list[int], six: list
     st.integers(0, 3),
 )
 def test_in_prefixes_it_is_one_to_one_inside_and_keeps_neighbours(numbers: list[int], prefixes: list[str], seed: int):
-    images = _images(_trace(4, numbers), prefixes, seed=seed)
+    images = _images(_trace(4, numbers), prefixes, key=_key(seed))
     assert len(set(images.values())) == len(set(numbers))
     networks = [ip_network(prefix) for prefix in prefixes]
     assert all(any(ip_address(image) in network for network in networks) for image in images.values())
@@ -50,7 +50,7 @@ def test_in_prefixes_it_is_one_to_one_inside_and_keeps_neighbours(numbers: list[
 
 @given(near6.filter(bool), st.integers(0, 3))
 def test_ipv6_networks_stay_networks(numbers: list[int], seed: int):
-    images = _images(_trace(6, numbers), ["2001:db8::/32"], seed=seed)
+    images = _images(_trace(6, numbers), ["2001:db8::/32"], key=_key(seed))
     network = ip_network("2001:db8::/32")
     assert all(ip_address(image) in network for image in images.values())
     for a in numbers:
@@ -76,9 +76,9 @@ def test_real_hosts_never_come_back(sample_capture):
     trace = read_trace(sample_capture)
     real = addresses_of(trace)
     texts = set(format_addresses(np.where(real[0] > 0, 6, 4), *real))
-    mapped = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=sorted(texts), seed=3, keep_special=False)
-    again = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=real, seed=3, keep_special=False)
-    other = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=real, seed=4, keep_special=False)
+    mapped = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=sorted(texts), key=_key(3), keep_special=False)
+    again = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=real, key=_key(3), keep_special=False)
+    other = address_map(trace, ["10.0.0.0/8", "fd00::/8"], deny=real, key=_key(4), keep_special=False)
     after = addresses_of(mapped)
     assert len(after[0]) == len(real[0])
     assert not texts & set(format_addresses(np.where(after[0] > 0, 6, 4), *after))
@@ -98,15 +98,19 @@ def test_multicast_and_broadcast_stay_unless_denied():
 def test_what_cannot_be_mapped_says_why():
     trace = _trace(4, list(range(0x0B000000, 0x0B000005)))
     with pytest.raises(FieldError, match="hold 4 addresses, the trace has 5"):
-        address_map(trace, ["10.0.0.0/30"])
+        address_map(trace, ["10.0.0.0/30"], key=_key(0))
     with pytest.raises(FieldError, match="none for the 5 IPv4 addresses"):
-        address_map(trace, ["fd00::/8"])
+        address_map(trace, ["fd00::/8"], key=_key(0))
     with pytest.raises(FieldError, match=r"10\.0\.0\.0/99"):
-        address_map(trace, ["10.0.0.0/99"])
+        address_map(trace, ["10.0.0.0/99"], key=_key(0))
     with pytest.raises(FieldError, match="'host' is no IP address"):
-        address_map(trace, ["10.0.0.0/8"], deny=["host"])
+        address_map(trace, ["10.0.0.0/8"], deny=["host"], key=_key(0))
     with pytest.raises(FieldError, match="no free address"):
-        address_map(trace, ["10.0.0.0/29"], deny=[f"10.0.0.{number}" for number in range(8)])
+        address_map(trace, ["10.0.0.0/29"], deny=[f"10.0.0.{number}" for number in range(8)], key=_key(0))
+
+
+def _key(number: int) -> bytes:
+    return bytes([number]) * 32
 
 
 def _trace(version: int, numbers: list[int]) -> Trace:
@@ -117,7 +121,7 @@ def _trace(version: int, numbers: list[int]) -> Trace:
 
 
 def _images(trace: Trace, prefixes: list[str], **options: object) -> dict[int, int]:
-    mapped = address_map(trace, prefixes, **options)  # type: ignore[arg-type]
+    mapped = address_map(trace, prefixes, **{"key": _key(0), **options})  # type: ignore[arg-type]
     found: dict[int, int] = {}
     for side in ("src", "dst"):
         before, after = (

@@ -15,8 +15,6 @@ Private: nothing; the canary is made up. Public: everything.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.stats import beta, norm
 
@@ -42,7 +40,7 @@ def audit_counts(
     """Attack the counts of flow records at a budget, with the code that counts them.
 
     Args:
-        trials: countings, half of them with the canary and half without it.
+        trials: canaries, half of them counted and half left out.
         noise_factor: share of the noise that the budget needs which is really added.
 
     Raises:
@@ -50,9 +48,7 @@ def audit_counts(
     """
     check_trials(trials, confidence)
     noise = noise_multiplier_for(epsilon, delta, sampling_rate=1.0, steps=1)
-    absent, present = (
-        np.array([_attack(noise * noise_factor, seen) for _ in range(trials // 2)]) for seen in (0, CANARY_WEIGHT)
-    )
+    absent, present = (_attack(noise * noise_factor, trials // 2, present=present) for present in (False, True))
     mu = lower_bound_of_mu(present, absent, confidence=confidence)
     return AuditResult("canary in all noisy counts", epsilon_of_mu(mu, delta), epsilon, confidence, trials)
 
@@ -91,12 +87,17 @@ def epsilon_of_mu(mu: float, delta: float) -> float:
     return low
 
 
-def _attack(noise: float, weight: int) -> float:
-    """The log-likelihood ratio of the canary's presence over its absence, given every table; with weight 0 it is absent."""
+def _attack(noise: float, trials: int, *, present: bool) -> np.ndarray:
+    """float64[trials]: the log-likelihood ratio of a canary's presence over its absence, given every table.
+
+    All trials are counted at once: each has a canary of its own, in cells of its own, and noise of its own.
+    """
     shares = tables_of("flow", FLOW_RECORD_COLUMNS)
     counter = NoisyCounts(shares, CountingNoise(noise, 1.0, SecureRandomness()))
-    entry, score = np.zeros(min(weight, 1), np.int64), 0.0
+    canary, score = np.arange(trials if present else 0), np.zeros(trials)
+    weights = np.full(len(canary), float(CANARY_WEIGHT))
     for table in shares:
-        noisy = counter.count(table, entry, CELLS_A_TABLE, entry, np.full(len(entry), float(weight)))
-        score += float(noisy[0] - 0.5) / counter.deviation(table) ** 2
-    return score if math.isfinite(score) else 0.0
+        cells = CELLS_A_TABLE * canary
+        noisy = counter.count(table, cells, CELLS_A_TABLE * trials, canary, weights)[::CELLS_A_TABLE]
+        score += (noisy - 0.5) / counter.deviation(table) ** 2
+    return score

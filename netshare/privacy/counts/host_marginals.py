@@ -233,9 +233,9 @@ def measure_hosts(
     table = strata.count_by_stratum(f"{side} host", slot, len(network_of_slot), columns, four)
     table_of_sizes, sensitivity = f"hosts by flows, {side}", math.sqrt(2) * counter.noise.bound**2
     _, per_host = np.unique(address[four], return_counts=True)
-    sizes = np.bincount(bin_of(per_host, FLOWS_OF_HOST), minlength=len(FLOWS_OF_HOST) - 1).astype(float)
+    sizes = np.bincount(bin_of(per_host, FLOWS_OF_HOST), minlength=len(FLOWS_OF_HOST) - 1)
     sizes = counter.release(table_of_sizes, sizes, sensitivity=sensitivity)
-    noise = counter.deviation(table_of_sizes) * sensitivity / counter.noise.bound
+    noise = counter.deviation(table_of_sizes, sensitivity=sensitivity)
     sizes = np.where(sizes > 2 * noise, sizes, 0.0)
     limit = SIGNIFICANT * counter.deviation(trie_tables("address", 4)[-1]) / END_WEIGHT
     return Hosts(frequent, networks, network_of_slot, trie, sizes, limit, table), own_network

@@ -37,6 +37,7 @@ from netshare.preprocess.flows import group_flows
 from netshare.preprocess.series import SeriesTable
 from netshare.preprocess.trace import Trace
 from netshare.privacy.accounting.plan import Plan, make_plan
+from netshare.privacy.counts.counting import CountingNoise, NoisyCounts
 from netshare.privacy.declared import Declared, report_left_out
 from netshare.privacy.gradients import PrivateSchedule, private_generator
 from netshare.privacy.public import public_series, without_labels
@@ -51,6 +52,7 @@ from netshare.training.loop import TrainingPlan, load_weights, train
 
 PUBLIC = "public"  # folder of the public series, and of the model that is trained on them
 UNITS_FILE = "units.npy"
+FLOWS_BY_CHUNK = "flows by chunk"
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,11 @@ class GradientsLearning:
         """Flows that start in each chunk, by the Gaussian mechanism; nothing else is counted."""
         window: ChunkPlan = self.declared.chunks
         counts = np.array([int(tables[chunk].metadata["starts_here"].sum()) for chunk in range(window.count)])
-        deviation = plan.counting.noise_multiplier * plan.counts_sensitivity
-        noise = self.declared.randomness("counts").normal(window.count)
-        noisy = np.rint(counts + deviation * noise).clip(min=0).astype(int)
+        sensitivity, randomness = plan.counts_sensitivity, self.declared.randomness("counts")
+        counter = NoisyCounts(
+            {FLOWS_BY_CHUNK: 1.0}, CountingNoise(plan.counting.noise_multiplier, sensitivity, randomness)
+        )
+        noisy = np.rint(counter.release(FLOWS_BY_CHUNK, counts, sensitivity=sensitivity)).clip(min=0).astype(int)
         noisy[0] = max(noisy[0], int(noisy.sum() == 0))
         held_back = self.config.evaluate.holdout if self.config.evaluate.enabled else 0.0
         return Contents(

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -210,6 +211,19 @@ def test_other_formats_and_addresses_of_ones_own(quick_run, tmp_path):
     assert main(["generate", str(folder), "-o", str(tmp_path / "more.pcap"), "-q"]) == 0
     more = read_trace(tmp_path / "more.pcap")
     assert not real & {*zip(more["src_hi"].tolist(), more["src_lo"].tolist(), strict=True)}
+    key = folder / "address.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and len(secret := key.read_bytes()) == 32
+    others = [path for path in folder.rglob("*") if path.is_file() and path != key]
+    assert not [path for path in others if secret in path.read_bytes() or secret.hex().encode() in path.read_bytes()]
+    again, other = tmp_path / "again", tmp_path / "other"
+    shutil.copytree(folder, again)
+    shutil.copytree(folder, other)
+    (other / "address.key").unlink()
+    for place in (again, other):
+        shutil.rmtree(place / "synthetic")
+        assert main([*command[:2], "--work-dir", str(place), *command[4:]]) == 0
+    captures = [(place / "synthetic" / "synthetic.pcapng").read_bytes() for place in (folder, again, other)]
+    assert captures[0] == captures[1] != captures[2]  # the same seed, but another key
 
 
 def test_convert_reads_anything_and_writes_anything(sample_netflow, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Noisy histograms: what one unit can change, how much noise is added, and what is made of the counts."""
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.integrate import quad
 from scipy.stats import beta, chi2
 
 from netshare.preprocess import read_trace
+from netshare.preprocess.errors import ConfigError
 from netshare.preprocess.flows import group_flows
 from netshare.privacy.counts import CountingNoise, Window, draw_private_table, private_table, tables_of
-from netshare.privacy.counts.counting import NoisyCounts, clipped_sum
+from netshare.privacy.counts.counting import MARGIN, Grid, NoisyCounts, clipped_sum
 from netshare.privacy.counts.denoising import bursty, projected, raked, smoothed
 from netshare.privacy.counts.flow_marginals import FlowColumns, flow_tables, measure_flows
 from netshare.privacy.counts.posterior import fitted_names, fitted_numbers, posterior
@@ -34,15 +36,52 @@ def test_a_unit_changes_a_table_by_no_more_than_the_bound(data):
     entries = st.lists(st.integers(0, 6), min_size=n, max_size=n)
     cells, units = np.array(data.draw(entries)), np.array(data.draw(entries))
     weights = np.array(data.draw(st.lists(st.floats(0, 5), min_size=n, max_size=n)))
-    bound = data.draw(st.floats(0.1, 4))
-    whole = clipped_sum(cells, 7, units, weights, bound)
+    on = {"bound": data.draw(st.floats(0.1, 4)), "norm": data.draw(st.integers(1, 2**31))}
+    whole = clipped_sum(cells, 7, units, weights, **on)
     for unit in np.unique(units):
-        without = clipped_sum(cells[units != unit], 7, units[units != unit], weights[units != unit], bound)
-        assert np.linalg.norm(whole - without) <= bound * (1 + 1e-9)
+        without = clipped_sum(cells[units != unit], 7, units[units != unit], weights[units != unit], **on)
+        assert sum(int(d) ** 2 for d in whole - without) <= on["norm"] ** 2  # whole numbers, so nothing is rounded here
+
+
+@given(st.integers(1, 60), st.integers(3, 2**31))
+def test_rounding_to_the_grid_takes_next_to_nothing_from_a_unit(cells, norm):
+    """Entries whose norm is the bound stay whole but for a step and a half each."""
+    found = clipped_sum(np.arange(cells), cells, np.zeros(cells, int), np.full(cells, 9.0), bound=1.0, norm=norm)
+    assert np.abs(found - norm / np.sqrt(cells)).max() <= 1.5 + 1e-6
+
+
+@pytest.mark.parametrize("ratio", [1e-12, 1e-3, 0.3, 1.0, 7.7, 5e4, 2.0**24 * 0.9])
+def test_a_grid_has_at_least_the_noise_that_was_asked_for_and_hardly_more(ratio):
+    grid = Grid.of(ratio)
+    assert 0 <= grid.exponent <= 24 and 1 <= grid.norm <= 2**31
+    assert Fraction(2**grid.exponent, grid.norm) >= Fraction(ratio)
+    if 1e-9 < ratio < 1e5:
+        assert 2**grid.exponent / grid.norm < ratio * (1 + 2e-6 + 2 / grid.norm)
+
+
+def test_noise_that_leaves_nothing_is_refused():
+    with pytest.raises(ConfigError, match="raise epsilon"):
+        counts({"a": 1.0}, noise=1e9).count("a", np.zeros(1, int), 2, np.zeros(1, int))
+    with pytest.raises(ConfigError, match="max_flows_per_unit"):
+        counts({"a": 1.0}, noise=1e3).release("a", np.zeros(2, int), sensitivity=1e6)
+
+
+@pytest.mark.parametrize("sensitivity", [1.0, np.sqrt(2), 11.3])
+def test_a_noisy_count_is_a_whole_number_of_steps_whether_a_unit_is_there_or_not(sensitivity):
+    shares, noise = {"a": 1.0, "b": 2.5}, 3.7
+    grid = counts(shares, noise).grid("b")
+    step = 1 / np.floor(grid.norm / sensitivity * MARGIN)
+    for units in (0, 1):
+        values = np.full(5000, units)
+        noisy = counts(shares, noise).release("b", values, sensitivity=sensitivity)
+        assert (noisy == np.rint(noisy / step) / np.rint(1 / step)).all()
+        entries = np.flatnonzero(values)
+        summed = counts(shares, noise).count("b", entries, 5000, entries)
+        assert (summed == np.rint(summed * grid.norm) * (1 / grid.norm)).all()
 
 
 class Transcript(NoisyCounts):
-    """Keeps the exact vectors, and answers with given ones, whatever the exact ones are."""
+    """Keeps the exact vectors, in steps of the grid, and answers with given ones, whatever the exact ones are."""
 
     def __init__(self, shares, bound, answers=None):
         super().__init__(shares, CountingNoise(1.0, bound, SeededRandomness(0)))
@@ -54,7 +93,10 @@ class Transcript(NoisyCounts):
 
     def signal(self, other):
         """How far two runs that saw the same answers are apart, in standard deviations of the noise."""
-        squares = [((self.exact[t] - other.exact[t]) ** 2).sum() / self.deviation(t) ** 2 for t in self.exact]
+        squares = [
+            ((self.exact[t] - other.exact[t]).astype(float) ** 2).sum() / 4.0 ** self.grid(t).exponent
+            for t in self.exact
+        ]
         return float(np.sqrt(sum(squares)))
 
 
@@ -103,7 +145,7 @@ def test_a_unit_changes_all_that_is_counted_of_flows_by_no_more_than_is_accounte
         other = Transcript(flow_tables(), bound, answers)
         measure_flows(without(flows, unit), other, width=10**9, max_records=16)
         assert set(other.exact) == set(one.exact)
-        assert 0 < one.signal(other) <= 1 + 1e-9  # in units of 1 / noise multiplier
+        assert 0 < one.signal(other) <= 1  # in units of 1 / noise multiplier
 
 
 @pytest.mark.parametrize("kind", ["flow", "packet"])
@@ -132,13 +174,13 @@ def test_a_flow_changes_all_tables_together_by_no_more_than_is_accounted_for(
         draw_private_table(rest, trace, window=window, bounds=UnitBounds(key, 20), noise=noise, seed=1)
     assert set(seen[0].exact) <= set(tables_of(kind, list(trace)))
     for other in seen[1:]:
-        assert 0.3 < seen[0].signal(other) <= 1 + 1e-9
+        assert 0.3 < seen[0].signal(other) <= 1
 
 
 def test_all_tables_together_have_the_noise_that_was_asked_for():
     shares = {"a": 1.0, "b": 0.25, "c": 3.0}
     found = counts(shares, noise=1.7, bound=2.0)
-    assert sum((2.0 / found.deviation(t)) ** 2 for t in shares) == pytest.approx(1 / 1.7**2)
+    assert sum((2.0 / found.deviation(t)) ** 2 for t in shares) == pytest.approx(1 / 1.7**2, rel=1e-5)
 
 
 @pytest.mark.parametrize("source", [SeededRandomness(3), SecureRandomness()])

@@ -7,13 +7,11 @@ import pytest
 
 from netshare.preprocess.chunks import ChunkPlan
 from netshare.preprocess.errors import ConfigError
-from netshare.preprocess.ip2vec.model import SHIPPED
 from netshare.preprocess.readers import read_trace
 from netshare.preprocess.trace import Trace
 from netshare.privacy.public import (
     check_different,
     check_other_files,
-    check_public_ip2vec,
     public_series,
     read_public,
     without_labels,
@@ -47,13 +45,6 @@ def test_labels_are_left_out(sample_netflow):
     trace = Trace("flow", columns, {"label": ("benign",)}, trace.sources)
     assert set(trace) - set(without_labels(trace)) == {"label"} and not without_labels(trace).categories
     assert "tcp_flags" not in without_labels(trace, [name for name in trace if name != "tcp_flags"])
-
-
-def test_only_the_shipped_ip2vec_model_is_public(tmp_path):
-    check_public_ip2vec(None)
-    check_public_ip2vec(str(SHIPPED))
-    with pytest.raises(ConfigError, match=r"ip2vec\.model"):
-        check_public_ip2vec(str(tmp_path / "own.npz"))
 
 
 def test_public_series_lie_within_chunks_of_the_private_width(sample_netflow):

@@ -23,7 +23,7 @@ def test_reports_on_traces_are_valid(trace, tmp_path):
         evaluate(train, holdout, holdout),
         evaluate(train, holdout, tasks=None, resampling=Resampling(0, 0)),
     ):
-        write_json(report, tmp_path / "report.json")
+        write_json(report, tmp_path / "report.json", force=True)
         written = json.loads((tmp_path / "report.json").read_text())
         jsonschema.Draft202012Validator(report_schema()).validate(written)
     written["distances"][0]["ratio"] = "near"

@@ -98,7 +98,7 @@ def test_fresh_replaces_what_an_earlier_version_made_and_nothing_else(tmp_path):
     write_old_run(old)
     (old / "chunks" / "left.json").write_text("{}")
     with RunFolder.open(old, fresh=True) as folder:
-        assert {path.name for path in old.iterdir()} == {".lock", "manifest.json", "mine.txt"}
+        assert {path.name for path in old.iterdir()} == {".lock", ".secret", "manifest.json", "mine.txt"}
         assert work_out(folder, "trace", "a", "new")
     with RunFolder.open(old) as folder:
         assert not work_out(folder, "trace", "a", "again")

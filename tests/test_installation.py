@@ -174,7 +174,7 @@ def test_the_plugin_example_passes_strict_type_checks(python, strict, tmp_path: 
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("netshare.load_config(3)", "arg-type"),
+        ("netshare.generate(3, 'out.pcap')", "arg-type"),
         ("netshare.Synthesizer().sample('many')", "arg-type"),
         ("netshare.Synthesizer(preset='timeseries').sample().kind", "attr-defined"),
     ],

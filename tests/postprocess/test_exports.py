@@ -87,8 +87,8 @@ def test_a_trace_of_a_year_is_exported_in_v5(tmp_path: Path):
 def test_an_empty_trace_and_one_record(tmp_path: Path):
     one = _flows(50).take(np.arange(1))
     for format in VERSIONS:
-        assert write_trace(one.take(np.zeros(0, int)), tmp_path / "none.pcap", format=format).records == 0
-        assert write_trace(one, tmp_path / "one.pcap", format=format).records == 1
+        assert write_trace(one.take(np.zeros(0, int)), tmp_path / f"none-{format}.pcap", format=format).records == 0
+        assert write_trace(one, tmp_path / f"one-{format}.pcap", format=format).records == 1
 
 
 def test_times_that_do_not_fit_are_refused(tmp_path: Path):

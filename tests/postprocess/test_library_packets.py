@@ -60,7 +60,7 @@ def test_packets_are_those_of_the_written_capture(request, tmp_path, name, link_
 def test_readers_of_both_libraries_are_taken_as_they_are(tmp_path, real):
     path = tmp_path / "packets.pcap"
     for link_type in ("ethernet", "raw"):
-        write_trace(real, path, link_type=link_type)
+        write_trace(real, path, link_type=link_type, force=True)
         wanted = read_trace(path)
         with PcapReader(str(path)) as packets:
             scapy_s = from_scapy(packets)

@@ -75,7 +75,7 @@ class Declared:
 
     def public_trace(self) -> Trace:
         """The public trace."""
-        inputs = list_files(self.config.input.files) if self.config.input is not None else []
+        inputs = list_files(self.config.input.files) if self.config.input.files else []
         trace = read_public(self.public_files, inputs, self.kind)
         check_trace(trace, self.config)
         return trace
@@ -112,7 +112,7 @@ class Declared:
         """
         privacy, plan = self.config.privacy, make_plan(self.config)
         check_different(self.public_trace(), data)
-        names = self.config.input.files if self.config.input is not None else []
+        names = self.config.input.files
         files = [file_fingerprint(path) for path in existing_files(names)]
         contents = (*files, array_fingerprint(data.columns, data.kind))
         unit = "host" if privacy.unit == "host" else f"{self.flow_key} flow"

@@ -15,7 +15,7 @@ from netshare.preprocess.errors import TrainingError
 from netshare.preprocess.flows import group_flows
 from netshare.privacy.gradients import PrivateDoppelGANger, PrivateSchedule
 from netshare.privacy.noise import SeededRandomness
-from netshare.training.loop import train
+from netshare.training.loop import TrainingPlan, train
 
 SMALL = DoppelGANgerSettings(
     metadata_units=8, lstm_units=8, critic_units=8, critic_layers=2, batch_size=10, auto_normalize=True
@@ -87,7 +87,7 @@ def test_generators_learn_from_the_critics_alone(data):
 
 
 def test_a_training_says_nothing_of_its_data(data, tmp_path):
-    result = train(private(data), data, folder=tmp_path, steps=4, seed=3, name="m", log_every=1)
+    result = train(private(data), data, tmp_path, TrainingPlan(name="m", steps=4, seed=3, log_every=1))
     assert result.losses == {} and result.records == 0 and result.steps == 4
 
 

@@ -80,7 +80,7 @@ def test_a_killed_ray_actor_is_restarted_and_the_result_is_that_of_the_inline_ru
     config, expected = undisturbed
     process = subprocess.Popen(command(config, tmp_path, "-q", "--set", "cluster.mode=ray"))
     wait_for_checkpoint(tmp_path, process)
-    workers = subprocess.run(["pgrep", "-f", "ray::_Worker.train"], capture_output=True, text=True).stdout.split()
+    workers = subprocess.run(["pgrep", "-f", "ray::ModelTrainer.train"], capture_output=True, text=True).stdout.split()
     assert workers, "no worker found to kill"
     os.kill(int(workers[0]), signal.SIGKILL)
     assert process.wait() == 0

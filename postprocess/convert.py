@@ -8,7 +8,7 @@ Packets become flow records where the format holds those; the reverse is what mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ from netshare.preprocess.errors import InputError
 from netshare.preprocess.outputs import check_output
 from netshare.preprocess.readers import list_files
 from netshare.preprocess.readers.contents import MAXIMUM_BYTES
+from netshare.preprocess.readers.in_memory import TraceLike, is_in_memory
 
 _MADE_UP = (
     "payloads, MAC addresses, TCP sequence numbers and options are made up: a trace keeps the other header fields"
@@ -49,7 +50,7 @@ class OutputOptions:
 
 
 def convert(
-    inputs: str | Path | Sequence[str | Path] | Trace,
+    inputs: TraceLike,
     output: str | Path,
     *,
     to: str | None = None,
@@ -62,7 +63,8 @@ def convert(
     """Read traces, merge them, and write them in another format.
 
     Args:
-        inputs: files, patterns or folders, as `netshare.preprocess.read_trace` takes them; or a trace.
+        inputs: files, patterns or folders, as `netshare.preprocess.read_trace` takes them; or a trace, a data frame or an Arrow
+            table.
         output: its suffix names the format, unless `to` does.
         to: one of `netshare.postprocess.writers.write.FORMATS`.
         limit: read no more than so many records.
@@ -82,7 +84,7 @@ def convert(
     """
     target = Path(output)
     format_of(target, None, to)  # an unknown format is refused before anything is read
-    files = [] if isinstance(inputs, Trace) else list_files(inputs)
+    files = [] if is_in_memory(inputs) else list_files(inputs)
     check_output(target, inputs=files, force=force)
     trace = inputs if isinstance(inputs, Trace) else read_trace(inputs, limit=limit, max_bytes=max_bytes)
     chosen = format_of(target, trace.sources[0] if trace.sources else None, to)

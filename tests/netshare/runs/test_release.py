@@ -146,7 +146,7 @@ def test_the_released_report_does_not_compare_with_the_input(private):
 def test_the_released_model_draws_data(private):
     synthesizer = netshare.Synthesizer.load(private / "run" / "release" / "model")
     assert len(synthesizer.sample(20, seed=1)) > 0
-    assert synthesizer.config.seed == 0 and synthesizer.config.privacy.public in (None, "sample")
+    assert synthesizer.config.seed == 0 and synthesizer.config.privacy.public == "sample"
 
 
 def test_another_seed_or_evaluation_does_not_look_again_and_fresh_is_charged(private, capfd, state_folder):

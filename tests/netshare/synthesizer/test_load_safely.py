@@ -10,6 +10,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from tests.netshare.synthesizer.small import copy_of, edit, reseal, write
 
 CODEC, CHUNKS, REFERENCE = "chunks/codec.json", "chunks/chunks.json", "chunks/reference.json"
 FIVE_TUPLES, WEIGHTS, ABOUT = "chunks/five_tuples.npy", "models/001/sampling.safetensors", "synthesizer.json"
+
+MARK = str(Path(tempfile.gettempdir()) / "netshare-was-run")  # made only if something of a folder is run
 
 
 def part(value, name):
@@ -112,7 +115,7 @@ def starting_twice(folder):
 
 class Evil:
     def __reduce__(self):
-        return os.mkdir, ("/tmp/netshare-was-run",)
+        return os.mkdir, (MARK,)
 
 
 def pickled(folder):
@@ -178,7 +181,7 @@ DAMAGE = {
     "rows of another type": (npy(np.zeros(5)), FIVE_TUPLES),
     "rows in two axes": (npy(np.zeros((5, 5), FIVE_TUPLE_ROW)), FIVE_TUPLES),
     "half an npy file": (lambda folder: os.truncate(folder / FIVE_TUPLES, 900), FIVE_TUPLES),
-    "an npy header that is code": (npy_header("__import__('os').mkdir('/tmp/netshare-was-run')"), FIVE_TUPLES),
+    "an npy header that is code": (npy_header(f"__import__('os').mkdir({MARK!r})"), FIVE_TUPLES),
     "rows below zero": (npy_header(header_of("-1,")), FIVE_TUPLES),
     "no weights": (removed(WEIGHTS), WEIGHTS),
     "half the weights": (lambda folder: os.truncate(folder / WEIGHTS, 100_000), WEIGHTS),
@@ -238,7 +241,7 @@ def test_a_damaged_folder_is_refused_with_one_line_that_names_the_file(saved_fol
     message = str(found.value)
     assert message.startswith(f"{folder / name}: ")
     assert message.isprintable() and len(message) < 1000
-    assert not Path("/tmp/netshare-was-run").exists()
+    assert not Path(MARK).exists()
 
 
 CHILD = """
